@@ -1,0 +1,5 @@
+//! Layers: tar in and out, compression, whiteouts, and the store of finished blobs.
+
+pub mod entry;
+
+pub use entry::{Entry, Kind, Metadata, Timestamp};

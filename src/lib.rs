@@ -1,0 +1,42 @@
+//! kiln turns a Dockerfile into an OCI image in a registry with one command.
+//!
+//! The modules stand in the order in which the data travels, and each uses only what stands before
+//! it ([`sys`], [`digest`], [`cancel`] and [`event`] carry everyone). `tests/architecture.rs` checks
+//! this. Where to look:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`sys`] | raw system calls; the only `unsafe` |
+//! | [`digest`] | digests, hashing readers and writers |
+//! | [`cancel`] | one flag that stops a build |
+//! | [`event`] | what a build reports while it runs; rendered by [`ui`] |
+//! | [`dockerfile`] | text → instructions with spans; pure |
+//! | [`layer`] | tar (PAX), compression, whiteouts, the blob store |
+//! | [`rootfs`] | a directory that is an image's file system |
+//! | [`context`] | where the files of COPY and ADD come from |
+//! | [`image`] | configs, manifests, platforms; OCI layout and docker archive |
+//! | [`registry`] | references, credentials, pull, push |
+//! | [`plan`] | instructions + arguments + target → stages and their steps |
+//! | [`sandbox`] | one RUN, isolated |
+//! | [`stage`] | runs one stage's steps |
+//! | [`pipeline`] | THE STORY: request → image in a registry |
+//! | [`ui`] | the only place that prints |
+//! | [`cli`] | flags and environment → a typed request |
+
+pub mod cancel;
+pub mod digest;
+pub mod event;
+pub mod sys;
+
+pub mod cli;
+pub mod context;
+pub mod dockerfile;
+pub mod image;
+pub mod layer;
+pub mod pipeline;
+pub mod plan;
+pub mod registry;
+pub mod rootfs;
+pub mod sandbox;
+pub mod stage;
+pub mod ui;
