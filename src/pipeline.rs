@@ -1,1 +1,351 @@
-//! (in work)
+//! THE STORY: how a Dockerfile becomes an image in a registry. [`build`] tells it:
+//!
+//! 1. **Context**: find the Dockerfile and the files that COPY may take ([`crate::context`]).
+//! 2. **Plan**: parse, find the needed stages, ask registries for the bases' manifests and configs
+//!    (no layers), expand every instruction ([`crate::dockerfile`], [`crate::plan`]). Meanwhile the
+//!    destinations are asked whether a push will be allowed.
+//! 3. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
+//!    never unpacked; a base layer is downloaded only when somebody needs its files.
+//! 4. **Layers** go to the destinations while later steps run ([`crate::publish::Uploads`]).
+//! 5. **Assemble** config and manifest ([`crate::image::assemble()`]).
+//! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
+//! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::cancel::Cancel;
+use crate::context::{Context, read_dockerfile};
+use crate::digest::Digest;
+use crate::dockerfile::{self, Dockerfile, Located, Span};
+use crate::event::Reporter;
+use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
+use crate::layer::{LayerOptions, Timestamp};
+use crate::plan::{Action, Graph, ImageKey, Inputs, Plan, plan};
+use crate::publish::{Uploads, write_digest_files};
+use crate::registry::{Client, Pusher, Reference};
+use crate::request::Request;
+use crate::sandbox::Entered;
+use crate::schedule::run_stages;
+use crate::stage::{BaseImage, Finished, ImageLayer, Place, Tools, Workshop};
+use crate::work_dir::WorkDir;
+
+/// What a build stands on, made before any thread was.
+#[derive(Debug)]
+pub struct Ground {
+    /// What can run a RUN.
+    pub sandbox: Entered,
+    /// Hears of progress.
+    pub reporter: Reporter,
+    /// Stops the build.
+    pub cancel: Cancel,
+}
+
+/// A finished build.
+#[derive(Debug)]
+pub struct Built {
+    /// The image's digest.
+    pub digest: Digest,
+    /// Where it was pushed.
+    pub names: Vec<String>,
+    /// Compressed bytes of layers and config.
+    pub size: u64,
+    /// Number of layers.
+    pub layers: usize,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Builds and publishes an image.
+pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
+    let start = Instant::now();
+    let (text, path) = read_dockerfile(&request.context, &request.dockerfile)?;
+    let dockerfile = parse(&text, &path)?;
+    let context = Context::open(&request.context, &path)?;
+    let destinations = destinations(request)?;
+
+    let client = Client::new(registry_options(request), ground.cancel.clone())?;
+    let inputs = inputs(request, path.display().to_string())?;
+    let graph = Graph::new(&dockerfile, &inputs)?;
+    let pushers = pushers(request, &client, destinations)?;
+    let images = thread::scope(|scope| {
+        let permission = scope.spawn(|| check_push(request, &pushers));
+        let images = resolve_all(&client, &graph, &dockerfile, &inputs, &ground.reporter);
+        permission.join().map_err(|_| anyhow!("the push check ended abnormally"))??;
+        images
+    })?;
+    let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
+    let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
+    plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
+    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
+    can_run(&plan, &ground.sandbox, &place)?;
+
+    let work_dir = WorkDir::create(request, &ground.sandbox, needs_overlay(&plan))?;
+    let shop = Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
+    mark_needed(request, &plan, &images);
+    let uploads = Uploads::new(shop.clone(), pushers.clone());
+    let outcome = run_stages(&shop, &plan, &images, Some(&uploads))
+        .and_then(|finished| finish(request, &shop, &finished, &pushers, &uploads));
+    // Threads that still send look into the work directory: let them end before it goes.
+    let image = outcome.or_else(|error| Err(why(error, uploads.wait())))?;
+    let names: Vec<Reference> = pushers.into_iter().map(|(reference, _)| reference).collect();
+    write_digest_files(request, &names, &image.manifest_digest)?;
+    Ok(Built {
+        digest: image.manifest_digest,
+        size: image.size(),
+        layers: image.layers.len(),
+        names: image.names,
+        time: start.elapsed(),
+    })
+}
+
+fn parse(text: &[u8], path: &std::path::Path) -> Result<Dockerfile> {
+    dockerfile::parse(text).map_err(|error| {
+        Located {
+            path: path.display().to_string(),
+            text: String::from_utf8_lossy(text).into(),
+            span: error.span.clone(),
+            message: error.message.clone(),
+            help: error.help.clone(),
+            cause: None,
+        }
+        .into()
+    })
+}
+
+fn inputs(request: &Request, path: String) -> Result<Inputs> {
+    let platform = match &request.platform {
+        Some(text) => text.parse()?,
+        None => Platform::host(),
+    };
+    Ok(Inputs {
+        path,
+        args: request.build_args.clone(),
+        target: request.target.clone(),
+        platform,
+        labels: request.labels.clone(),
+    })
+}
+
+fn destinations(request: &Request) -> Result<Vec<Reference>> {
+    let parse = |name: &String| -> Result<Reference> {
+        let reference: Reference = name.parse()?;
+        if reference.digest.is_some() {
+            return Err(anyhow!("cannot push to `{name}`: a destination is a tag, not a digest"));
+        }
+        Ok(reference)
+    };
+    request.destinations.iter().map(parse).collect()
+}
+
+fn pushers(
+    request: &Request,
+    client: &Client,
+    destinations: Vec<Reference>,
+) -> Result<Vec<(Reference, Pusher)>> {
+    if !request.push {
+        return Ok(Vec::new());
+    }
+    destinations
+        .into_iter()
+        .map(|reference| {
+            let pusher = client.pusher(&reference);
+            Ok((reference, pusher))
+        })
+        .collect()
+}
+
+/// Asks before the build, so that a wrong password costs a second and not the whole build.
+fn check_push(request: &Request, pushers: &[(Reference, Pusher)]) -> Result<()> {
+    if request.skip_push_check {
+        return Ok(());
+    }
+    for (reference, pusher) in pushers {
+        pusher.check().with_context(|| format!("cannot push to {}", reference.familiar()))?;
+    }
+    Ok(())
+}
+
+/// Asks registries for all bases at once: manifests and configs, no layers.
+fn resolve_all(
+    client: &Client,
+    graph: &Graph,
+    dockerfile: &Dockerfile,
+    inputs: &Inputs,
+    reporter: &Reporter,
+) -> Result<BTreeMap<ImageKey, Arc<BaseImage>>> {
+    let resolve = |key: &ImageKey, span: &Span| -> Result<Arc<BaseImage>> {
+        let locate = |error: anyhow::Error| Located {
+            path: inputs.path.clone(),
+            text: dockerfile.text.as_str().into(),
+            span: span.clone(),
+            message: format!("{error:#}"),
+            help: None,
+            cause: Some(error.reallocate_into_boxed_dyn_error_without_backtrace()),
+        };
+        let task = reporter.start(&format!("resolve {}", key.name));
+        let reference: Reference =
+            key.name.parse().map_err(|error| locate(anyhow::Error::new(error)))?;
+        let platform: Platform = key.platform.parse()?;
+        let resolved =
+            client.resolve(&reference, &platform).map_err(|error| locate(error.into()))?;
+        task.done_with(resolved.digest.to_string());
+        Ok(Arc::new(BaseImage::new(key.name.clone(), resolved)))
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = graph
+            .images
+            .iter()
+            .map(|(key, span)| (key, scope.spawn(move || resolve(key, span))))
+            .collect();
+        threads
+            .into_iter()
+            .map(|(key, thread)| {
+                let image = thread.join().map_err(|_| anyhow!("a look-up ended abnormally"))??;
+                Ok((key.clone(), image))
+            })
+            .collect()
+    })
+}
+
+/// Refuses a RUN that nothing can run before anything is fetched for it.
+fn can_run(plan: &Plan, sandbox: &Entered, place: &Place) -> Result<()> {
+    let Err(reason) = sandbox.namespaces() else { return Ok(()) };
+    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
+        return Ok(());
+    };
+    Err(Located {
+        path: place.path.clone(),
+        text: place.text.clone(),
+        span: step.span.clone(),
+        message: format!("this RUN cannot run here: {reason}"),
+        help: reason.advice(),
+        cause: None,
+    }
+    .into())
+}
+
+fn needs_overlay(plan: &Plan) -> bool {
+    plan.stages.iter().any(|stage| stage.unpacked)
+}
+
+fn tools(
+    request: &Request,
+    ground: &Ground,
+    client: Client,
+    context: Context,
+    place: Place,
+) -> Tools {
+    let epoch = request.source_date_epoch.map(Timestamp::from_secs);
+    let now = epoch.unwrap_or_else(Timestamp::now);
+    Tools {
+        client,
+        layer_options: LayerOptions {
+            compression: request.layer_compression(),
+            clamp: epoch,
+            threads: request.jobs,
+        },
+        sandbox: ground.sandbox.clone(),
+        context,
+        reporter: ground.reporter.clone(),
+        cancel: ground.cancel.clone(),
+        place,
+        now,
+        created: rfc3339(now),
+        hosts: request.add_hosts.clone(),
+        shm_size: request.shm_size,
+    }
+}
+
+fn rfc3339(time: Timestamp) -> String {
+    let nanos = i32::try_from(time.nanos).unwrap_or(0);
+    jiff::Timestamp::new(time.secs, nanos).unwrap_or_default().to_string()
+}
+
+/// Says of each base layer whether its bytes will be on this machine anyway.
+fn mark_needed(request: &Request, plan: &Plan, images: &BTreeMap<ImageKey, Arc<BaseImage>>) {
+    let to_files = request.oci_layout_path.is_some() || request.tar_path.is_some();
+    for stage in plan.stages.iter().filter(|stage| stage.unpacked || to_files) {
+        if let crate::plan::Base::Image(key) = &stage.base {
+            let layers = images.get(key).map(|image| image.layers.as_slice());
+            layers.unwrap_or_default().iter().for_each(|layer| layer.need_here());
+        }
+    }
+}
+
+fn finish(
+    request: &Request,
+    shop: &Workshop,
+    finished: &Finished,
+    pushers: &[(Reference, Pusher)],
+    uploads: &Uploads,
+) -> Result<FinishedImage> {
+    let image = assemble_image(request, shop, finished, pushers)?;
+    write_files(request, shop, finished, &image)?;
+    uploads.finish(&image)?;
+    Ok(image)
+}
+
+fn assemble_image(
+    request: &Request,
+    shop: &Workshop,
+    finished: &Finished,
+    pushers: &[(Reference, Pusher)],
+) -> Result<FinishedImage> {
+    let mut config = finished.config.clone();
+    config.created = Some(shop.created.clone());
+    config.history.clone_from(&finished.history);
+    config.rootfs.diff_ids = finished.layers.iter().map(|layer| layer.diff_id).collect();
+    let layers: Vec<_> = finished.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+    let names = if request.push {
+        pushers.iter().map(|(reference, _)| reference.familiar()).collect()
+    } else {
+        request.destinations.clone()
+    };
+    let format = request.format.unwrap_or(ImageFormat::Oci);
+    Ok(assemble(&config, &layers, format, &request.annotations, names)?)
+}
+
+fn write_files(
+    request: &Request,
+    shop: &Workshop,
+    finished: &Finished,
+    image: &FinishedImage,
+) -> Result<()> {
+    if request.oci_layout_path.is_none() && request.tar_path.is_none() {
+        return Ok(());
+    }
+    for layer in &finished.layers {
+        fetch(shop, layer)?;
+    }
+    if let Some(path) = &request.oci_layout_path {
+        let task = shop.reporter.start(&format!("write OCI layout {}", path.display()));
+        layout::write_layout(path, &shop.blobs, image)?;
+        task.done();
+    }
+    if let Some(path) = &request.tar_path {
+        let task = shop.reporter.start(&format!("write docker archive {}", path.display()));
+        archive::write_docker_archive(path, &shop.blobs, image)?;
+        task.done();
+    }
+    Ok(())
+}
+
+fn fetch(shop: &Workshop, layer: &ImageLayer) -> Result<()> {
+    shop.fetch(layer).map(drop)
+}
+
+/// Of a build's error and an upload's, the one that came first: the other was cancelled by it.
+fn why(build: anyhow::Error, uploads: Result<()>) -> anyhow::Error {
+    let cancelled =
+        |error: &anyhow::Error| error.chain().any(|cause| cause.is::<crate::cancel::Cancelled>());
+    match uploads {
+        Err(error) if cancelled(&build) && !cancelled(&error) => error,
+        _ => build,
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Source: OCI image-spec media-types.md; Docker's "Image Manifest Version 2, Schema 2".
 
+use crate::layer::Compression;
+
 /// OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// OCI image manifest.
@@ -69,4 +71,13 @@ impl ImageFormat {
 /// Whether a media type is an index or a manifest list.
 pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | DOCKER_INDEX)
+}
+
+/// OCI's media type of a layer that kiln wrote.
+pub fn of_layer(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => OCI_LAYER,
+        Compression::Gzip { .. } => OCI_LAYER_GZIP,
+        Compression::Zstd { .. } => OCI_LAYER_ZSTD,
+    }
 }

@@ -1,12 +1,14 @@
 //! Image documents: configs, manifests, platforms; and images as files.
 
 pub mod archive;
+pub mod assemble;
 pub mod config;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
 
+pub use assemble::{FinishedImage, assemble};
 pub use config::{ContainerConfig, History, ImageConfig};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use media_type::ImageFormat;

@@ -1,1 +1,181 @@
-//! (in work)
+//! Carries out one stage: its steps in order, each leaving at most one layer.
+
+mod copy;
+mod files;
+mod layers;
+mod pull;
+mod run;
+mod select;
+mod workdir;
+mod workshop;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use crate::dockerfile::Located;
+use crate::image::{History, ImageConfig};
+use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
+
+pub use files::Files;
+pub use layers::{BaseImage, ImageLayer, Origin};
+pub use run::RunFailed;
+pub use workshop::{Place, Workshop};
+
+/// A stage whose steps are all done.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its layers, lowest first.
+    pub layers: Vec<Arc<ImageLayer>>,
+    /// Its history, the base's included.
+    pub history: Vec<History>,
+    /// Its config; `rootfs` and `history` as in the fields above.
+    pub config: ImageConfig,
+    /// Whether its files are in directories already.
+    pub unpacked: bool,
+}
+
+/// What a stage asks of the rest of the build.
+pub trait Surroundings: Sync {
+    /// An earlier stage, once it is finished; waits for it.
+    fn stage(&self, id: StageId) -> Result<Arc<Finished>>;
+    /// A resolved image.
+    fn image(&self, key: &ImageKey) -> Result<Arc<BaseImage>>;
+    /// Hears of each layer as soon as it is there, the base's first.
+    fn layer_ready(&self, stage: StageId, layer: &Arc<ImageLayer>);
+}
+
+/// Builds a stage. Errors point to the Dockerfile line that failed.
+pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Finished> {
+    let start = base(stage, around)?;
+    for layer in &start.layers {
+        around.layer_ready(stage.id, layer);
+    }
+    let mut history = start.history;
+    let mut files = Files::new(shop, start.layers, stage.unpacked);
+    let total = stage.steps.len();
+    for (number, step) in stage.steps.iter().enumerate() {
+        shop.cancel.check()?;
+        let name = format!("[{} {}/{total}] {}", stage.label, number + 1, step.line);
+        let layer = carry_out(shop, &mut files, step, around, &name)
+            .map_err(|error| shop.place.locate(error, step))?;
+        if let Some(layer) = &layer {
+            around.layer_ready(stage.id, layer);
+        }
+        history.push(History {
+            created: Some(shop.created.clone()),
+            created_by: step.created_by.clone(),
+            comment: "buildkit.dockerfile.v0".into(),
+            empty_layer: layer.is_none(),
+            ..History::default()
+        });
+    }
+    let layers = files.into_layers();
+    Ok(Finished { layers, history, config: stage.config.clone(), unpacked: stage.unpacked })
+}
+
+struct Start {
+    layers: Vec<Arc<ImageLayer>>,
+    history: Vec<History>,
+}
+
+fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
+    Ok(match &stage.base {
+        Base::Scratch => Start { layers: Vec::new(), history: Vec::new() },
+        Base::Stage(id) => {
+            let parent = around.stage(*id)?;
+            Start { layers: parent.layers.clone(), history: parent.history.clone() }
+        }
+        Base::Image(key) => {
+            let image = around.image(key)?;
+            Start { layers: image.layers.clone(), history: image.config.history.clone() }
+        }
+    })
+}
+
+fn carry_out(
+    shop: &Workshop,
+    files: &mut Files<'_>,
+    step: &Step,
+    around: &dyn Surroundings,
+    name: &str,
+) -> Result<Option<Arc<ImageLayer>>> {
+    // What the step waits for is prepared before its clock starts.
+    let source = match &step.action {
+        Action::Copy(copy) => match &copy.from {
+            CopyFrom::Context => None,
+            CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
+            CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
+        },
+        Action::Run(_) => {
+            files.unpack()?;
+            None
+        }
+        _ => None,
+    };
+    let task = shop.reporter.start(name);
+    let layer = match &step.action {
+        Action::Metadata => None,
+        Action::Run(run) => run::run(shop, files, run, &task)?,
+        Action::Copy(copy) => copy::copy(shop, files, copy, source)?,
+        Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
+    };
+    match &layer {
+        Some(layer) => task.done_with(format!("layer of {} bytes", layer.descriptor.size)),
+        None => task.done(),
+    }
+    Ok(layer)
+}
+
+impl Finished {
+    fn layers_and_state(&self) -> (Vec<Arc<ImageLayer>>, bool) {
+        (self.layers.clone(), self.unpacked)
+    }
+}
+
+impl Place {
+    /// Adds the place of a step to an error, unless it has one already.
+    fn locate(&self, error: anyhow::Error, step: &Step) -> anyhow::Error {
+        if error.downcast_ref::<Located>().is_some() || error.is::<crate::cancel::Cancelled>() {
+            return error;
+        }
+        let (message, help) = (describe(&error), help_for(&error));
+        // Not `into()`: that would hide the error's type from `downcast_ref`.
+        let cause = error.reallocate_into_boxed_dyn_error_without_backtrace();
+        Located {
+            path: self.path.clone(),
+            text: self.text.clone(),
+            span: step.span.clone(),
+            message,
+            help,
+            cause: Some(cause),
+        }
+        .into()
+    }
+}
+
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let part = cause.to_string();
+        // thiserror's `{source}` in a message repeats its cause.
+        if !text.ends_with(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
+fn help_for(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        cause.downcast_ref::<crate::rootfs::copy::CopyError>().and_then(|error| error.help())
+    })
+}
+
+/// Adds what was being done to an I/O error.
+fn doing<T>(result: std::io::Result<T>, what: impl FnOnce() -> String) -> Result<T> {
+    result.with_context(what)
+}

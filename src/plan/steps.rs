@@ -1,0 +1,329 @@
+//! One stage after another: every instruction expanded, the config it leads to, the step it asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::graph::{Graph, ImageKey, Source, copy_from};
+use super::scope::Scope;
+use super::text::{absolute, clean, command_args, copy_history, run_history, workdir_history};
+use super::unsupported;
+use super::{Action, Base, CopyFrom, CopyStep, Inputs, Plan, RunStep, Stage, StageId, Step};
+use super::{WorkdirStep, metadata};
+use crate::dockerfile::{
+    Arg, Dockerfile, Instruction, Located, Node, Run, Span, Transfer, expand, parse_onbuild,
+};
+use crate::image::ImageConfig;
+use crate::image::config::DEFAULT_PATH;
+
+/// The configs of the images that a [`Graph`] names.
+pub type Bases = BTreeMap<ImageKey, ImageConfig>;
+
+/// Makes the plan.
+pub fn plan(
+    dockerfile: &Dockerfile,
+    inputs: &Inputs,
+    graph: &Graph,
+    bases: &Bases,
+) -> Result<Plan, Located> {
+    let source = Source::new(dockerfile, &inputs.path);
+    let mut drafts: BTreeMap<StageId, Draft<'_>> = BTreeMap::new();
+    let mut consumed: BTreeSet<String> = declared(&dockerfile.global_args);
+    for (&id, base) in &graph.bases {
+        let mut draft = Draft::start(&source, inputs, graph, id, base, bases, &drafts)?;
+        draft.apply_triggers()?;
+        let nodes = &dockerfile.stages[id.0].nodes;
+        for node in nodes {
+            draft.apply(node)?;
+        }
+        consumed.extend(declared(nodes));
+        drafts.insert(id, draft);
+    }
+    if let Some(target) = drafts.get_mut(&graph.target) {
+        for (name, value) in &inputs.labels {
+            target.config.config.labels.insert(name.clone(), value.clone());
+        }
+    }
+    let with_run = |draft: &Draft<'_>| {
+        draft.steps.iter().any(|step| matches!(step.action, Action::Run(_)))
+    };
+    let running = drafts.iter().filter(|(_, draft)| with_run(draft)).map(|(id, _)| *id).collect();
+    let unpacked = graph.unpacked(&running);
+    Ok(Plan {
+        target: graph.target,
+        warnings: warnings(dockerfile, inputs, &consumed),
+        stages: drafts
+            .into_iter()
+            .map(|(id, draft)| draft.finish(unpacked.contains(&id)))
+            .collect(),
+    })
+}
+
+fn declared(nodes: &[Node]) -> BTreeSet<String> {
+    let args = |node: &Node| match &node.instruction {
+        Instruction::Arg(args) => args.iter().map(|arg| arg.name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    nodes.iter().flat_map(args).collect()
+}
+
+/// Arguments that mean something without being declared.
+const PREDEFINED: &[&str] = &[
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
+    "ftp_proxy", "no_proxy", "all_proxy",
+];
+
+fn is_builtin(name: &str) -> bool {
+    PREDEFINED.contains(&name)
+        || name == "SOURCE_DATE_EPOCH"
+        || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn warnings(dockerfile: &Dockerfile, inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
+    let unused: Vec<&str> = inputs
+        .args
+        .keys()
+        .filter(|name| !consumed.contains(*name) && !is_builtin(name))
+        .map(String::as_str)
+        .collect();
+    let line = |span: &Span| crate::dockerfile::line_of(&dockerfile.text, span.start);
+    let mut all: Vec<String> = dockerfile
+        .warnings
+        .iter()
+        .map(|w| format!("{}: {} ({}:{})", w.rule, w.message, inputs.path, line(&w.span)))
+        .collect();
+    if !unused.is_empty() {
+        all.push(format!(
+            "one or more build-args were not consumed: {}; declare them with ARG in the stage \
+             that uses them",
+            unused.join(", ")
+        ));
+    }
+    all
+}
+
+/// A stage while its instructions are read.
+pub(super) struct Draft<'a> {
+    pub source: &'a Source<'a>,
+    inputs: &'a Inputs,
+    graph: &'a Graph,
+    id: StageId,
+    label: String,
+    base: Base,
+    pub scope: Scope,
+    pub config: ImageConfig,
+    steps: Vec<Step>,
+    /// Whether CMD was set in this stage, so that ENTRYPOINT leaves it.
+    pub cmd_is_own: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn start(
+        source: &'a Source<'a>,
+        inputs: &'a Inputs,
+        graph: &'a Graph,
+        id: StageId,
+        base: &Base,
+        bases: &Bases,
+        drafts: &BTreeMap<StageId, Draft<'_>>,
+    ) -> Result<Self, Located> {
+        let stage = &source.dockerfile.stages[id.0];
+        let missing = || source.error(&stage.node_span, "the base was not resolved", None);
+        let mut parent_scope = Scope::default();
+        let mut config = match base {
+            Base::Scratch => ImageConfig::scratch(&inputs.platform),
+            Base::Image(key) => bases.get(key).ok_or_else(missing)?.clone(),
+            Base::Stage(parent) => {
+                let parent = drafts.get(parent).ok_or_else(missing)?;
+                parent_scope.clone_from(&parent.scope);
+                parent.config.clone()
+            }
+        };
+        config.history.clear();
+        config.rootfs.diff_ids.clear();
+        if config.config.env("PATH").is_none() {
+            config.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        let mut scope = Scope::with_env(&config.config.env);
+        scope.inherit_args(&parent_scope);
+        let label = stage.from.name.clone().unwrap_or_else(|| format!("stage-{}", id.0));
+        Ok(Self {
+            source,
+            inputs,
+            graph,
+            id,
+            label,
+            base: base.clone(),
+            scope,
+            config,
+            steps: Vec::new(),
+            cmd_is_own: false,
+        })
+    }
+
+    /// Carries out what the base stored with ONBUILD, once.
+    fn apply_triggers(&mut self) -> Result<(), Located> {
+        let span = &self.source.dockerfile.stages[self.id.0].node_span;
+        for text in std::mem::take(&mut self.config.config.on_build) {
+            let node = parse_onbuild(&text).map_err(|error| {
+                let message = format!("the base's ONBUILD `{text}` is not valid: {error}");
+                self.source.error(span, message, error.help.clone())
+            })?;
+            let node = Node { span: span.clone(), ..node };
+            self.apply(&node).map_err(|mut error| {
+                error.message = format!("in the base's ONBUILD `{text}`: {}", error.message);
+                error
+            })?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, node: &Node) -> Result<(), Located> {
+        unsupported::check(self.source, node)?;
+        let (action, created_by) = match &node.instruction {
+            Instruction::Arg(args) => (Action::Metadata, self.arg(args, node)?),
+            Instruction::Run(run) => self.run(run),
+            Instruction::Copy(transfer) => self.transfer(transfer, node, false)?,
+            Instruction::Add(transfer) => self.transfer(transfer, node, true)?,
+            Instruction::Workdir(path) => self.workdir(path, node)?,
+            _ => (Action::Metadata, metadata::apply(self, node)?),
+        };
+        self.steps.push(Step {
+            span: node.span.clone(),
+            line: node.line.clone(),
+            created_by,
+            action,
+        });
+        Ok(())
+    }
+
+    /// Expands one word of an instruction.
+    pub fn word(&self, word: &str, node: &Node) -> Result<String, Located> {
+        self.source.word(word, &self.scope, &node.span)
+    }
+
+    /// Expands a word that may become several.
+    pub fn words(&self, word: &str, node: &Node) -> Result<Vec<String>, Located> {
+        let escape = self.source.dockerfile.directives.escape;
+        expand::words(word, escape, &self.scope).map_err(|error| {
+            self.source.error(&node.span, format!("cannot expand `{word}`: {error}"), None)
+        })
+    }
+
+    /// An error at an instruction.
+    pub fn error(&self, node: &Node, message: impl Into<String>) -> Located {
+        self.source.error(&node.span, message, None)
+    }
+
+    fn arg(&mut self, args: &[Arg], node: &Node) -> Result<String, Located> {
+        let mut shown = Vec::new();
+        for arg in args {
+            let default = match &arg.default {
+                Some(word) => Some(self.word(word, node)?),
+                None => self.graph.globals.arg(&arg.name).map(str::to_owned),
+            };
+            let value = self.inputs.args.get(&arg.name).cloned().or(default);
+            shown.push(match &value {
+                Some(value) => format!("{}={value}", arg.name),
+                None => arg.name.clone(),
+            });
+            // A bare ARG without any value keeps what the stage below declared.
+            if value.is_some() || self.scope.arg(&arg.name).is_none() {
+                self.scope.set_arg(&arg.name, value);
+            }
+        }
+        Ok(format!("ARG {}", shown.join(" ")))
+    }
+
+    fn run(&mut self, run: &Run) -> (Action, String) {
+        let args = command_args(&run.command, self.config.config.shell.as_deref());
+        let created_by = run_history(&args, &self.scope);
+        let mut env = self.scope.environment();
+        for name in PREDEFINED {
+            if let Some(value) = self.inputs.args.get(*name) {
+                if !env.iter().any(|(own, _)| own == name) {
+                    env.push(((*name).to_owned(), value.clone()));
+                }
+            }
+        }
+        let step = RunStep {
+            args,
+            env,
+            cwd: self.workdir_now(),
+            user: self.config.config.user.clone(),
+            offline: run.network.as_deref() == Some("none"),
+        };
+        (Action::Run(step), created_by)
+    }
+
+    fn workdir_now(&self) -> String {
+        absolute("/", &self.config.config.working_dir)
+    }
+
+    fn workdir(&mut self, path: &str, node: &Node) -> Result<(Action, String), Located> {
+        let path = self.word(path, node)?;
+        if path.is_empty() {
+            return Err(self.error(node, "WORKDIR needs a path, and this one expands to nothing"));
+        }
+        let path = clean(&absolute(&self.workdir_now(), &path));
+        self.config.config.working_dir.clone_from(&path);
+        let created_by = workdir_history(&path);
+        if path == "/" {
+            return Ok((Action::Metadata, created_by));
+        }
+        let user = self.config.config.user.clone();
+        Ok((Action::Workdir(WorkdirStep { path, user }), created_by))
+    }
+
+    fn transfer(
+        &mut self,
+        transfer: &Transfer,
+        node: &Node,
+        is_add: bool,
+    ) -> Result<(Action, String), Located> {
+        let sources: Vec<String> =
+            transfer.sources.iter().map(|word| self.word(word, node)).collect::<Result<_, _>>()?;
+        if is_add {
+            unsupported::check_sources(self.source, node, &sources)?;
+        }
+        let optional = |word: &Option<String>| {
+            word.as_ref().map(|word| self.word(word, node)).transpose()
+        };
+        let from = copy_from(self.source, self.inputs, self.id, node)?
+            .unwrap_or(CopyFrom::Context);
+        self.check_known(&from, node)?;
+        let chown = optional(&transfer.chown)?;
+        let chmod = optional(&transfer.chmod)?;
+        let dest = self.word(&transfer.dest, node)?;
+        if dest.is_empty() || sources.iter().any(String::is_empty) {
+            return Err(self.error(node, "a path of this instruction expands to nothing"));
+        }
+        let created_by = copy_history(is_add, chown.as_deref(), chmod.as_deref(), &sources, &dest);
+        let dest = absolute(&self.workdir_now(), &dest);
+        let step = CopyStep { from, sources, dest, chown, chmod, unpack: is_add };
+        Ok((Action::Copy(step), created_by))
+    }
+
+    /// A base's ONBUILD may name what the Dockerfile itself does not need.
+    fn check_known(&self, from: &CopyFrom, node: &Node) -> Result<(), Located> {
+        let known = match from {
+            CopyFrom::Context => true,
+            CopyFrom::Stage(id) => self.graph.bases.contains_key(id),
+            CopyFrom::Image(key) => self.graph.images.contains_key(key),
+        };
+        if known {
+            return Ok(());
+        }
+        Err(self.error(node, "copies from a stage or image that this Dockerfile does not use"))
+    }
+
+    fn finish(self, unpacked: bool) -> Stage {
+        Stage {
+            span: self.source.dockerfile.stages[self.id.0].node_span.clone(),
+            id: self.id,
+            label: self.label,
+            base: self.base,
+            steps: self.steps,
+            config: self.config,
+            unpacked,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Layers go to their destinations as soon as they exist, while later steps run. The tags are set
+//! last, when everything has arrived everywhere.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::cancel::Cancelled;
+use crate::digest::Digest;
+use crate::image::{Descriptor, FinishedImage};
+use crate::registry::{Body, Pushed, Pusher, Reference};
+use crate::stage::{ImageLayer, Origin, Workshop};
+
+/// Blobs on their way at the same time, over all destinations.
+const AT_ONCE: usize = 4;
+
+/// Background uploads to all destinations of a build.
+pub struct Uploads {
+    shop: Arc<Workshop>,
+    destinations: Vec<(Reference, Pusher)>,
+    places: Arc<Places>,
+    running: Mutex<Vec<JoinHandle<Result<()>>>>,
+}
+
+impl std::fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uploads").field("destinations", &self.destinations).finish_non_exhaustive()
+    }
+}
+
+impl Uploads {
+    /// Uploads to these destinations, none of which has been asked anything yet.
+    pub fn new(shop: Arc<Workshop>, destinations: Vec<(Reference, Pusher)>) -> Self {
+        Self { shop, destinations, places: Arc::default(), running: Mutex::default() }
+    }
+
+    /// Begins to send a layer everywhere.
+    pub fn offer(&self, layer: &Arc<ImageLayer>) {
+        let several = self.destinations.len() > 1;
+        for (reference, pusher) in &self.destinations {
+            let (shop, layer, reference, pusher, places) = (
+                self.shop.clone(),
+                layer.clone(),
+                reference.clone(),
+                pusher.clone(),
+                self.places.clone(),
+            );
+            let upload = thread::spawn(move || {
+                let _place = places.take();
+                let result = send_layer(&shop, &layer, &reference, &pusher, several);
+                if result.is_err() {
+                    // No use in building on: the image cannot arrive.
+                    shop.cancel.cancel();
+                }
+                result
+            });
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).push(upload);
+        }
+    }
+
+    /// Waits for all uploads; the error that came first, not the cancellations that it caused.
+    pub fn wait(&self) -> Result<()> {
+        let running =
+            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut failure: Option<anyhow::Error> = None;
+        for upload in running {
+            let result = upload.join().unwrap_or_else(|_| Err(anyhow!("an upload broke off")));
+            if let Err(error) = result {
+                let replaces = failure.as_ref().is_none_or(|old| is_cancelled(old));
+                if replaces {
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Sends the config, then sets every tag.
+    pub fn finish(&self, image: &FinishedImage) -> Result<()> {
+        self.wait()?;
+        for (reference, pusher) in &self.destinations {
+            let body = Body::Bytes(&image.config);
+            pusher
+                .push_blob(&image.config_descriptor, body, None, &|_| {})
+                .with_context(|| format!("cannot push the config to {}", reference.familiar()))?;
+        }
+        for (reference, pusher) in &self.destinations {
+            self.shop.cancel.check()?;
+            let name = reference.familiar();
+            let task = self.shop.reporter.start(&format!("push {name}"));
+            let digest = pusher
+                .put_manifest(None, &image.manifest, &image.manifest_media_type)
+                .with_context(|| format!("cannot push {name}"))?;
+            check_digest(&name, &digest, &image.manifest_digest)?;
+            task.done_with(digest.to_string());
+        }
+        Ok(())
+    }
+}
+
+fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {
+    if answered == sent {
+        return Ok(());
+    }
+    Err(anyhow!("{name}: the registry stored {answered}, but {sent} was sent"))
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Cancelled>())
+}
+
+fn send_layer(
+    shop: &Workshop,
+    layer: &ImageLayer,
+    reference: &Reference,
+    pusher: &Pusher,
+    several: bool,
+) -> Result<()> {
+    shop.cancel.check()?;
+    let descriptor = &layer.descriptor;
+    let to = reference.repository();
+    let task = shop.reporter.start(&format!("push layer {} to {to}", descriptor.digest.short()));
+    let progress = |done: u64| task.progress(done, Some(descriptor.size));
+    let pushed = match &layer.origin {
+        Origin::Built => send_file(shop, descriptor, pusher, &progress),
+        Origin::Base(from) if layer.is_needed_here() || several => {
+            // Ask and mount first: only what is left needs the bytes from here.
+            if pusher.exists_or_mounts(descriptor, from)? {
+                Ok(Pushed::Mounted)
+            } else {
+                shop.fetch(layer)?;
+                send_file(shop, descriptor, pusher, &progress)
+            }
+        }
+        Origin::Base(from) => {
+            Ok(pusher.push_blob(descriptor, Body::Remote(from), Some(from), &progress)?)
+        }
+    };
+    let pushed = pushed
+        .with_context(|| format!("cannot push layer {} to {to}", descriptor.digest.short()))?;
+    match pushed {
+        Pushed::Exists => task.skipped("already there"),
+        Pushed::Mounted => task.skipped("mounted"),
+        Pushed::Uploaded => task.done(),
+    }
+    Ok(())
+}
+
+fn send_file(
+    shop: &Workshop,
+    descriptor: &Descriptor,
+    pusher: &Pusher,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Pushed> {
+    let path = shop.blobs.path(&descriptor.digest);
+    Ok(pusher.push_blob(descriptor, Body::File(&path), None, progress)?)
+}
+
+/// Limits how many uploads run at once.
+#[derive(Default)]
+struct Places {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>) -> Taken {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .freed
+            .wait_while(taken, |taken| *taken >= AT_ONCE)
+            .unwrap_or_else(PoisonError::into_inner);
+        *taken += 1;
+        Taken(self.clone())
+    }
+}
+
+struct Taken(Arc<Places>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,78 @@
+//! COPY and ADD: files of the context, a stage or an image become a layer, written straight to tar.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::files::Files;
+use super::layers::ImageLayer;
+use super::workshop::Workshop;
+use crate::plan::CopyStep;
+use crate::rootfs::copy::{CopyRequest, CopySource, Owner, Unpack, copy as copy_tree};
+use crate::rootfs::{Root, Users};
+use crate::sandbox::MountedView;
+
+/// A source that is no context: its layers, and whether they are unpacked anyway.
+pub(super) type Foreign = Option<(Vec<Arc<ImageLayer>>, bool)>;
+
+/// Copies; nothing where no file was named in the end.
+pub(super) fn copy(
+    shop: &Workshop,
+    files: &mut Files<'_>,
+    step: &CopyStep,
+    foreign: Foreign,
+) -> Result<Option<Arc<ImageLayer>>> {
+    let owner = match &step.chown {
+        Some(spec) => chown(files, spec)?,
+        None => Owner::Fixed(0, 0),
+    };
+    let chmod = step.chmod.as_deref().map(str::parse).transpose()?;
+    let source = match foreign {
+        None => Source::Context(shop.context.root().clone()),
+        Some((layers, true)) => Source::Mounted(shop.mount(&shop.unpack(&layers)?)?),
+        Some((layers, false)) => Source::Partial(shop.select(&layers, &step.sources)?),
+    };
+    let ignore = match &source {
+        Source::Context(_) => shop.context.ignore(),
+        _ => None,
+    };
+    let request = CopyRequest {
+        sources: step.sources.iter().cloned().map(CopySource::Path).collect(),
+        dest: &step.dest,
+        from: source.root(),
+        ignore,
+        target: files.view()?,
+        owner,
+        chmod,
+        unpack: if step.unpack { Unpack::Auto } else { Unpack::Never },
+        exclude: &[],
+        created: shop.now,
+        spool: &shop.scratch_dir,
+    };
+    let tree = copy_tree(&request)?;
+    shop.store_tree(files, &tree)
+}
+
+fn chown(files: &mut Files<'_>, spec: &str) -> Result<Owner> {
+    // Numbers need no look-up in the image, and so no download of it.
+    let (uid, gid) = match Users::numeric(spec) {
+        Some(ids) => ids,
+        None => Users::load(files.view()?)?.chown(spec)?,
+    };
+    Ok(Owner::Fixed(uid, gid))
+}
+
+enum Source {
+    Context(Arc<Root>),
+    Mounted(MountedView),
+    Partial(Arc<Root>),
+}
+
+impl Source {
+    fn root(&self) -> Arc<Root> {
+        match self {
+            Self::Context(root) | Self::Partial(root) => root.clone(),
+            Self::Mounted(view) => view.root().clone(),
+        }
+    }
+}

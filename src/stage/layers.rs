@@ -1,0 +1,104 @@
+//! A layer as a build knows it: where its blob is, and where its files are if they are unpacked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::digest::Digest;
+use crate::image::{Descriptor, ImageConfig};
+use crate::layer::Layer;
+use crate::registry::{Repository, Resolved};
+
+/// An image that a stage starts or copies from.
+#[derive(Debug)]
+pub struct BaseImage {
+    /// Short name for logs.
+    pub name: String,
+    /// Its config.
+    pub config: ImageConfig,
+    /// Its layers, lowest first. Nothing is fetched until somebody asks.
+    pub layers: Vec<Arc<ImageLayer>>,
+}
+
+impl BaseImage {
+    /// The image that a registry answered with.
+    pub fn new(name: String, resolved: Resolved) -> Self {
+        let layers = resolved
+            .manifest
+            .layers
+            .into_iter()
+            .zip(&resolved.config.rootfs.diff_ids)
+            .map(|(descriptor, diff_id)| {
+                let origin = Origin::Base(resolved.repository.clone());
+                Arc::new(ImageLayer::new(descriptor, *diff_id, origin))
+            })
+            .collect();
+        Self { name, config: resolved.config, layers }
+    }
+}
+
+/// Where a layer comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// This build made it; its blob is in the store.
+    Built,
+    /// A base image has it; its blob is in that repository.
+    Base(Repository),
+}
+
+/// One layer.
+#[derive(Debug)]
+pub struct ImageLayer {
+    /// Its blob.
+    pub descriptor: Descriptor,
+    /// Digest of its uncompressed tar.
+    pub diff_id: Digest,
+    /// Where it comes from.
+    pub origin: Origin,
+    needed_here: AtomicBool,
+    local: Mutex<Local>,
+}
+
+/// What this machine has of a layer.
+#[derive(Debug, Default)]
+pub struct Local {
+    /// Name of the directory with its files, in overlay's form.
+    pub dir: Option<String>,
+}
+
+impl ImageLayer {
+    /// A layer that is nowhere unpacked.
+    pub fn new(descriptor: Descriptor, diff_id: Digest, origin: Origin) -> Self {
+        Self {
+            descriptor,
+            diff_id,
+            origin,
+            needed_here: AtomicBool::new(false),
+            local: Mutex::default(),
+        }
+    }
+
+    /// A layer that was just written to the store. `dir` holds its files if they are in overlay's
+    /// form already.
+    pub fn built(layer: &Layer, dir: Option<String>) -> Self {
+        let media_type = crate::image::media_type::of_layer(layer.compression);
+        let descriptor = Descriptor::new(media_type, layer.digest, layer.size);
+        let own = Self::new(descriptor, layer.diff_id, Origin::Built);
+        own.lock().dir = dir;
+        own
+    }
+
+    /// Says that the blob will be needed on this machine anyway, so that nobody streams it past.
+    pub fn need_here(&self) {
+        self.needed_here.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody said so.
+    pub fn is_needed_here(&self) -> bool {
+        self.needed_here.load(Ordering::Relaxed)
+    }
+
+    /// What is here of it; whoever holds the lock is the one who fetches or unpacks.
+    pub fn lock(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,285 @@
+//! Brings layers to this machine: their blobs to the store, their files to directories.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::layers::{ImageLayer, Origin};
+use super::workshop::Workshop;
+use crate::digest::HashingReader;
+use crate::layer::{TarReader, decoder, threaded};
+use crate::rootfs::{Extract, Extracted, Index, Root, extract};
+
+/// Layers that are fetched or unpacked side by side.
+const AT_ONCE: usize = 4;
+
+/// Buffers between a download and what unpacks it: 16 × 256 KiB.
+const BUFFERS: usize = 16;
+const BUFFER_SIZE: usize = 256 * 1024;
+
+impl Workshop {
+    /// A layer's blob as a file, downloaded if it is not here yet.
+    pub fn fetch(&self, layer: &ImageLayer) -> Result<PathBuf> {
+        let _whoever_holds_it_fetches = layer.lock();
+        self.fetch_locked(layer)
+    }
+
+    fn fetch_locked(&self, layer: &ImageLayer) -> Result<PathBuf> {
+        if !self.blobs.has(&layer.descriptor.digest) {
+            self.download(layer, None)?;
+        }
+        Ok(self.blobs.path(&layer.descriptor.digest))
+    }
+
+    /// Downloads a blob into the store and passes its bytes on while they arrive.
+    fn download(&self, layer: &ImageLayer, mut pass_on: Option<SyncSender<Vec<u8>>>) -> Result<()> {
+        let Origin::Base(repository) = &layer.origin else {
+            bail!("the blob {} is gone from the work directory", layer.descriptor.digest);
+        };
+        let mut reader = self.client.open_blob(repository, &layer.descriptor)?;
+        let mut writer = self.blobs.writer()?;
+        let name = format!("pull {} from {repository}", layer.descriptor.digest.short());
+        let task = self.reporter.start(&name);
+        let (mut done, total) = (0, layer.descriptor.size);
+        loop {
+            let mut buffer = vec![0; BUFFER_SIZE];
+            let count = read_full(&mut reader, &mut buffer)
+                .with_context(|| format!("cannot fetch a layer from {repository}"))?;
+            if count == 0 {
+                break;
+            }
+            self.cancel.check()?;
+            buffer.truncate(count);
+            writer.write_all(&buffer).context("cannot store a layer")?;
+            done += count as u64;
+            task.progress(done, Some(total));
+            // What unpacks may have failed and gone; the blob is stored all the same.
+            pass_on = pass_on.and_then(|sender| sender.send(buffer).ok().map(|()| sender));
+        }
+        writer.commit_as(&layer.descriptor.digest, total)?;
+        task.done();
+        Ok(())
+    }
+
+    /// Unpacks layers, several at once; the answer is their directories, lowest first.
+    pub fn unpack(&self, layers: &[Arc<ImageLayer>]) -> Result<Vec<String>> {
+        let missing: Vec<usize> =
+            (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
+        if !missing.is_empty() {
+            let task = self.reporter.start(&unpack_name(layers, &missing));
+            let foreign = Mutex::new(Vec::new());
+            side_by_side(&missing, |&number| {
+                let extracted = self.unpack_one(&layers[number])?;
+                if let Some(extracted) = extracted.filter(|found| !found.foreign_links.is_empty()) {
+                    let mut all = foreign.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.push((number, extracted));
+                }
+                Ok(())
+            })?;
+            let mut foreign = foreign.into_inner().unwrap_or_else(PoisonError::into_inner);
+            foreign.sort_by_key(|(number, _)| *number);
+            for (number, extracted) in &foreign {
+                self.copy_foreign_links(layers, *number, extracted)?;
+            }
+            task.done();
+        }
+        let dir = |layer: &Arc<ImageLayer>| layer.lock().dir.clone();
+        layers.iter().map(|layer| dir(layer).context("a layer was not unpacked")).collect()
+    }
+
+    fn unpack_one(&self, layer: &ImageLayer) -> Result<Option<Extracted>> {
+        let mut local = layer.lock();
+        if local.dir.is_some() {
+            return Ok(None);
+        }
+        let name = self.new_layer_dir()?;
+        let root = Root::open(&self.layers_dir.join(&name))?;
+        let extracted = self.with_bytes(layer, |bytes| {
+            through_tar(layer, bytes, |entries| {
+                Ok(extract(entries, &root, &self.extract_policy())?)
+            })
+        })?;
+        local.dir = Some(name);
+        Ok(Some(extracted))
+    }
+
+    /// Hands the compressed bytes of a layer to `work`, from the store or as they arrive. The
+    /// layer's lock is held by the caller.
+    fn with_bytes<T: Send>(
+        &self,
+        layer: &ImageLayer,
+        work: impl FnOnce(Box<dyn Read + Send>) -> Result<T> + Send,
+    ) -> Result<T> {
+        if self.blobs.has(&layer.descriptor.digest) {
+            return work(Box::new(self.blobs.open(&layer.descriptor.digest)?));
+        }
+        thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(BUFFERS);
+            let download = scope.spawn(move || self.download(layer, Some(sender)));
+            let result = work(Box::new(Arriving { receiver, rest: io::Cursor::default() }));
+            // A broken download is the reason, whatever the unpacker saw of it.
+            download.join().map_err(|_| anyhow!("the download ended abnormally"))??;
+            result
+        })
+    }
+
+    fn extract_policy(&self) -> Extract {
+        self.sandbox.extract_policy()
+    }
+
+    /// A hard link to a file of a lower layer: as on an overlay, the link gets a copy of its own.
+    fn copy_foreign_links(
+        &self,
+        layers: &[Arc<ImageLayer>],
+        number: usize,
+        extracted: &Extracted,
+    ) -> Result<()> {
+        let root_of = |layer: &ImageLayer| -> Result<Root> {
+            let name = layer.lock().dir.clone().context("a lower layer was not unpacked")?;
+            Ok(Root::open(&self.layers_dir.join(name))?)
+        };
+        let own = root_of(&layers[number])?;
+        for link in &extracted.foreign_links {
+            let mut found = false;
+            for lower in layers[..number].iter().rev() {
+                if own.copy_from(&root_of(lower)?, &link.target, &link.link)? {
+                    found = true;
+                    break;
+                }
+            }
+            if !found {
+                bail!(
+                    "layer {} links {} to {}, which no layer has",
+                    layers[number].descriptor.digest,
+                    link.link.display(),
+                    link.target.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The file system that layers make, known from their headers; nothing is unpacked.
+    pub fn index(&self, layers: &[Arc<ImageLayer>]) -> Result<Index> {
+        let all: Vec<usize> = (0..layers.len()).collect();
+        side_by_side(&all, |&number| self.fetch(&layers[number]).map(drop))?;
+        let mut index = Index::default();
+        for layer in layers {
+            self.cancel.check()?;
+            let blob = self.blobs.open(&layer.descriptor.digest)?;
+            through_tar(layer, Box::new(blob), |entries| Ok(index.apply(entries)?))?;
+        }
+        Ok(index)
+    }
+
+    /// Unpacks the chosen paths of layers into one directory.
+    pub fn unpack_some(
+        &self,
+        layers: &[Arc<ImageLayer>],
+        wanted: impl Fn(usize, &std::path::Path) -> bool + Send + Sync + Clone + 'static,
+    ) -> Result<Root> {
+        let dir = self.new_scratch_dir()?;
+        let root = Root::open(&dir)?;
+        for (number, layer) in layers.iter().enumerate() {
+            let wanted = wanted.clone();
+            let policy = self.sandbox.partial_policy(Box::new(move |path| wanted(number, path)));
+            let blob = self.blobs.open(&layer.descriptor.digest)?;
+            through_tar(layer, Box::new(blob), |entries| {
+                Ok(extract(entries, &root, &policy).map(drop)?)
+            })?;
+        }
+        Ok(root)
+    }
+}
+
+/// Reads a layer's tar to its end, checks its diffID, and gives `work`'s answer.
+fn through_tar<T>(
+    layer: &ImageLayer,
+    bytes: Box<dyn Read + Send>,
+    work: impl FnOnce(&mut TarReader<&mut HashingReader<Box<dyn Read + Send>>>) -> Result<T>,
+) -> Result<T> {
+    let broken = || format!("layer {} is broken", layer.descriptor.digest);
+    let tar: Box<dyn Read + Send> = Box::new(threaded(decoder(bytes).with_context(broken)?));
+    let mut hashing = HashingReader::new(tar);
+    let mut reader = TarReader::new(&mut hashing);
+    let answer = work(&mut reader).with_context(broken)?;
+    drop(reader);
+    io::copy(&mut hashing, &mut io::sink()).with_context(broken)?;
+    let (_, found, _) = hashing.finish();
+    if found != layer.diff_id {
+        bail!(
+            "layer {} unpacks to {found}, but the image's config says {}: the image is damaged",
+            layer.descriptor.digest,
+            layer.diff_id
+        );
+    }
+    Ok(answer)
+}
+
+fn unpack_name(layers: &[Arc<ImageLayer>], missing: &[usize]) -> String {
+    let bytes: u64 = missing.iter().map(|&number| layers[number].descriptor.size).sum();
+    let plural = if missing.len() == 1 { "" } else { "s" };
+    format!("unpack {} layer{plural}, {:.1} MB compressed", missing.len(), bytes as f64 / 1e6)
+}
+
+/// Runs `work` for all items on a few threads; the first error wins.
+fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(item) {
+                next.store(items.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?)
+            .collect()
+    })
+}
+
+/// Reads until the buffer is full or the end is reached.
+fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Bytes that another thread is downloading.
+struct Arriving {
+    receiver: Receiver<Vec<u8>>,
+    rest: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Arriving {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.rest.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            match self.receiver.recv() {
+                Ok(bytes) => self.rest = io::Cursor::new(bytes),
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+}

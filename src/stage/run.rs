@@ -1,0 +1,130 @@
+//! RUN: a command in the stage's files; what it changed becomes a layer.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::files::Files;
+use super::layers::ImageLayer;
+use super::workshop::Workshop;
+use crate::event::Task;
+use crate::layer::{Entry, LayerWriter, Whiteout};
+use crate::plan::RunStep;
+use crate::rootfs::diff::{ChangeSink, SinkError, diff_upper};
+use crate::rootfs::{Process, Root, Users};
+use crate::sandbox::{Network, RunReport, RunRequest, RunStatus, UserSpec};
+
+/// A command that ended badly.
+#[derive(Debug, thiserror::Error)]
+#[error("process \"{command}\" did not complete successfully: {}", describe(.status))]
+pub struct RunFailed {
+    /// Program and arguments.
+    pub command: String,
+    /// How it ended.
+    pub status: RunStatus,
+}
+
+impl RunFailed {
+    /// What kiln exits with: the command's own code, or 128 + signal as shells do.
+    pub fn exit_code(&self) -> u8 {
+        let code = match self.status {
+            RunStatus::Exited(code) => code,
+            RunStatus::Signaled(signal) => 128 + signal,
+        };
+        u8::try_from(code).unwrap_or(1)
+    }
+}
+
+fn describe(status: &RunStatus) -> String {
+    match status {
+        RunStatus::Exited(code) => format!("exit code: {code}"),
+        RunStatus::Signaled(9) => {
+            "killed by signal 9 (often the machine's out-of-memory killer)".into()
+        }
+        RunStatus::Signaled(signal) => format!("killed by signal {signal}"),
+    }
+}
+
+/// Runs the command; nothing where it changed no file.
+pub(super) fn run(
+    shop: &Workshop,
+    files: &mut Files<'_>,
+    step: &RunStep,
+    task: &Task,
+) -> Result<Option<Arc<ImageLayer>>> {
+    let namespaces = shop.sandbox.namespaces()?;
+    let dirs = files.unpack()?;
+    let process = Users::load(files.view()?)?.process(&step.user)?;
+    let (upper, work) = (shop.new_layer_dir()?, shop.new_layer_dir()?);
+    let request = RunRequest {
+        base: shop.layers_dir.clone(),
+        lowers: dirs.iter().map(PathBuf::from).collect(),
+        upper: upper.clone().into(),
+        work: work.into(),
+        args: step.args.clone(),
+        env: environment(step, &process),
+        cwd: step.cwd.clone(),
+        user: UserSpec { uid: process.uid, gid: process.gid, groups: process.groups.clone() },
+        hostname: "buildkitsandbox".into(),
+        hosts: shop.hosts.clone(),
+        shm_size: shop.shm_size,
+        network: if step.offline { Network::None } else { Network::Host },
+    };
+    let report = namespaces.run(&request, &|stream, bytes| task.output(stream, bytes), &shop.cancel)?;
+    shop.cancel.check()?;
+    if report.status != RunStatus::Exited(0) {
+        let command = step.args.join(" ");
+        return Err(RunFailed { command, status: report.status }.into());
+    }
+    let layer = changes(shop, files, &upper, &report).context("cannot store what RUN changed")?;
+    if let Some(layer) = &layer {
+        files.push(layer.clone(), None);
+    }
+    Ok(layer)
+}
+
+/// The step's variables, and HOME from the user's entry unless the image sets it.
+fn environment(step: &RunStep, process: &Process) -> Vec<(String, String)> {
+    let mut env = step.env.clone();
+    if !env.iter().any(|(name, _)| name == "HOME") {
+        env.push(("HOME".into(), process.home.clone()));
+    }
+    env
+}
+
+/// Writes the overlay's upper directory as a layer.
+fn changes(
+    shop: &Workshop,
+    files: &mut Files<'_>,
+    upper: &str,
+    report: &RunReport,
+) -> Result<Option<Arc<ImageLayer>>> {
+    let root = Root::open(&shop.layers_dir.join(upper))?;
+    let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
+    let mut sink = Changes { writer: LayerWriter::create(&shop.blobs, &shop.layer_options)?, shop };
+    let style = shop.sandbox.namespaces()?.overlay_style();
+    let stats = diff_upper(&root, files.view()?, style, &exclude, &mut sink)?;
+    if stats.is_empty() {
+        return Ok(None);
+    }
+    let layer = sink.writer.finish()?;
+    Ok(Some(Arc::new(ImageLayer::built(&layer, Some(upper.to_owned())))))
+}
+
+struct Changes<'a> {
+    writer: LayerWriter,
+    shop: &'a Workshop,
+}
+
+impl ChangeSink for Changes<'_> {
+    fn entry(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), SinkError> {
+        self.shop.cancel.check()?;
+        Ok(self.writer.append(entry, content)?)
+    }
+
+    fn whiteout(&mut self, whiteout: &Whiteout) -> Result<(), SinkError> {
+        Ok(self.writer.whiteout(whiteout, self.shop.now)?)
+    }
+}

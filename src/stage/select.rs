@@ -1,0 +1,86 @@
+//! Takes a few files out of layers without unpacking the rest: what `COPY --from` of an image, or
+//! of a stage without RUN, needs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+
+use super::layers::ImageLayer;
+use super::workshop::Workshop;
+use crate::layer::{Entry, Kind};
+use crate::rootfs::{Index, Root, View, ViewError, glob, resolve};
+
+impl Workshop {
+    /// A directory that holds what the source patterns name, and nothing else.
+    pub(super) fn select(&self, layers: &[Arc<ImageLayer>], sources: &[String]) -> Result<Arc<Root>> {
+        let index = self.index(layers)?;
+        let wanted = wanted(&index, sources)?;
+        let origins: BTreeSet<(usize, PathBuf)> = wanted
+            .into_iter()
+            .filter_map(|path| Some((index.origin(&path)?, path)))
+            .collect();
+        let origins = Arc::new(origins);
+        let root = self.unpack_some(layers, move |number, path| {
+            origins.contains(&(number, path.to_owned()))
+        })?;
+        Ok(Arc::new(root))
+    }
+}
+
+/// Every path that a copy of the sources will look at.
+fn wanted(index: &Index, sources: &[String]) -> Result<BTreeSet<PathBuf>> {
+    let recorder = Recorder { inner: index, seen: Mutex::default() };
+    for source in sources {
+        for path in glob::expand(&recorder, Path::new(source))? {
+            let found = resolve(&recorder, &path, true)?;
+            if found.entry.is_some() {
+                descend(&recorder, &found.path)?;
+            }
+        }
+    }
+    let mut seen = recorder.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // A hard link needs the name that carries the bytes.
+    let first_names: Vec<PathBuf> =
+        seen.iter().filter_map(|path| index.first_name(path)).collect();
+    seen.extend(first_names);
+    let parents: Vec<PathBuf> = seen
+        .iter()
+        .flat_map(|path| path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>())
+        .collect();
+    seen.extend(parents);
+    Ok(seen)
+}
+
+fn descend(view: &dyn View, path: &Path) -> Result<(), ViewError> {
+    let Some(Entry { kind: Kind::Dir, .. }) = view.lstat(path)? else { return Ok(()) };
+    for name in view.list(path)? {
+        descend(view, &path.join(name))?;
+    }
+    Ok(())
+}
+
+/// A view that remembers which objects were looked at.
+struct Recorder<'a> {
+    inner: &'a Index,
+    seen: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl View for Recorder<'_> {
+    fn lstat(&self, path: &Path) -> Result<Option<Entry>, ViewError> {
+        let found = self.inner.lstat(path)?;
+        if found.is_some() {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        }
+        Ok(found)
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<std::ffi::OsString>, ViewError> {
+        self.inner.list(path)
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        self.inner.read(path, limit)
+    }
+}

@@ -1,0 +1,130 @@
+//! What all stages of a build share: the registry client, the blobs, the sandbox, directories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+
+use crate::cancel::Cancel;
+use crate::context::Context;
+use crate::event::Reporter;
+use crate::layer::{BlobStore, LayerOptions, Timestamp};
+use crate::registry::Client;
+use crate::sandbox::Entered;
+
+/// The Dockerfile, for errors that point into it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// As the user named it.
+    pub path: String,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// What all stages share.
+#[derive(Debug)]
+pub struct Workshop {
+    /// Fetches blobs.
+    pub client: Client,
+    /// Blobs that are on this machine.
+    pub blobs: BlobStore,
+    /// How layers are written.
+    pub layer_options: LayerOptions,
+    /// What runs a RUN.
+    pub sandbox: Entered,
+    /// Where the build's own files are, if it has any.
+    pub context: Context,
+    /// Hears of progress.
+    pub reporter: Reporter,
+    /// Stops everything.
+    pub cancel: Cancel,
+    /// Where errors point to.
+    pub place: Place,
+    /// Time of objects that the build makes.
+    pub now: Timestamp,
+    /// The same for history entries, RFC 3339.
+    pub created: String,
+    /// `--add-host`.
+    pub hosts: Vec<(String, String)>,
+    /// Size of a RUN's /dev/shm in bytes.
+    pub shm_size: u64,
+    /// Unpacked layers and overlay directories, with short names: the lower directories of an
+    /// overlay mount have to fit in one page together.
+    pub layers_dir: PathBuf,
+    /// Mount points, partial extracts, spooled archives.
+    pub scratch_dir: PathBuf,
+    counter: AtomicUsize,
+}
+
+/// The parts of a [`Workshop`] that a caller chooses.
+#[derive(Debug)]
+pub struct Tools {
+    /// Fetches blobs.
+    pub client: Client,
+    /// How layers are written.
+    pub layer_options: LayerOptions,
+    /// What runs a RUN.
+    pub sandbox: Entered,
+    /// Files of the build.
+    pub context: Context,
+    /// Hears of progress.
+    pub reporter: Reporter,
+    /// Stops everything.
+    pub cancel: Cancel,
+    /// Where errors point to.
+    pub place: Place,
+    /// Time of objects that the build makes.
+    pub now: Timestamp,
+    /// The same, RFC 3339.
+    pub created: String,
+    /// `--add-host`.
+    pub hosts: Vec<(String, String)>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: u64,
+}
+
+impl Workshop {
+    /// Furnishes an empty directory.
+    pub fn open(dir: &Path, tools: Tools) -> Result<Self> {
+        let make = |name: &str| -> Result<PathBuf> {
+            let path = dir.join(name);
+            std::fs::create_dir(&path)
+                .with_context(|| format!("cannot make the directory {}", path.display()))?;
+            Ok(path)
+        };
+        Ok(Self {
+            client: tools.client,
+            blobs: BlobStore::create(&dir.join("blobs"))?,
+            layer_options: tools.layer_options,
+            sandbox: tools.sandbox,
+            context: tools.context,
+            reporter: tools.reporter,
+            cancel: tools.cancel,
+            place: tools.place,
+            now: tools.now,
+            created: tools.created,
+            hosts: tools.hosts,
+            shm_size: tools.shm_size,
+            layers_dir: make("l")?,
+            scratch_dir: make("scratch")?,
+            counter: AtomicUsize::new(0),
+        })
+    }
+
+    /// Makes a new directory for an unpacked or upper layer; the answer is its name.
+    pub fn new_layer_dir(&self) -> Result<String> {
+        let name = self.counter.fetch_add(1, Ordering::Relaxed).to_string();
+        let path = self.layers_dir.join(&name);
+        super::doing(std::fs::create_dir(&path), || format!("cannot make {}", path.display()))?;
+        Ok(name)
+    }
+
+    /// Makes a new directory for something short-lived.
+    pub fn new_scratch_dir(&self) -> Result<PathBuf> {
+        let name = self.counter.fetch_add(1, Ordering::Relaxed).to_string();
+        let path = self.scratch_dir.join(name);
+        super::doing(std::fs::create_dir(&path), || format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+}

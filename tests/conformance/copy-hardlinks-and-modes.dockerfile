@@ -1,0 +1,3 @@
+FROM kilnbase:1
+COPY hard /hard
+COPY special /special

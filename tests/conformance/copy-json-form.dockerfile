@@ -1,0 +1,3 @@
+FROM kilnbase:1
+COPY ["with space.txt", "/spaced dir/"]
+COPY ["plain.txt", "/j"]

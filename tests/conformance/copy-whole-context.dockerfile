@@ -1,0 +1,3 @@
+FROM kilnbase:1
+WORKDIR /app
+COPY . .

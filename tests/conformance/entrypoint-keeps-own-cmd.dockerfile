@@ -1,0 +1,3 @@
+FROM kilnwithcmd:1
+CMD ["own"]
+ENTRYPOINT exec top -b

@@ -1,0 +1,2 @@
+FROM kilnwithcmd:1
+ENTRYPOINT ["/bin/tool"]

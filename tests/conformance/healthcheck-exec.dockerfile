@@ -1,0 +1,2 @@
+FROM kilnbase:1
+HEALTHCHECK CMD ["/bin/true", "--flag"]

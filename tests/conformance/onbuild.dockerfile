@@ -1,0 +1,2 @@
+FROM kilnonbuild:1
+RUN ls /triggered > /listing

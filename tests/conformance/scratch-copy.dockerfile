@@ -1,0 +1,4 @@
+FROM scratch
+COPY plain.txt /plain.txt
+COPY dir /d
+CMD ["/plain.txt"]

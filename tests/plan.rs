@@ -1,0 +1,177 @@
+//! From Dockerfile text to a plan: what is needed, what each word expands to, what is refused.
+
+use std::collections::BTreeMap;
+
+use kiln::dockerfile::{self, Located};
+use kiln::image::{ImageConfig, Platform};
+use kiln::plan::{Action, Graph, Inputs, Plan, StageId, plan};
+
+struct Case {
+    text: &'static str,
+    args: Vec<(&'static str, &'static str)>,
+    target: Option<&'static str>,
+    base: ImageConfig,
+}
+
+fn case(text: &'static str) -> Case {
+    let platform = Platform::host();
+    let mut base = ImageConfig::scratch(&platform);
+    base.config.cmd = Some(vec!["base-cmd".into()]);
+    Case { text, args: Vec::new(), target: None, base }
+}
+
+impl Case {
+    fn arg(mut self, name: &'static str, value: &'static str) -> Self {
+        self.args.push((name, value));
+        self
+    }
+
+    fn target(mut self, name: &'static str) -> Self {
+        self.target = Some(name);
+        self
+    }
+
+    fn base(mut self, change: impl FnOnce(&mut ImageConfig)) -> Self {
+        change(&mut self.base);
+        self
+    }
+
+    fn plan(self) -> Result<Plan, Located> {
+        let file = dockerfile::parse(self.text.as_bytes()).expect("the text parses");
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let inputs = Inputs {
+            path: "Dockerfile".into(),
+            args: self.args.iter().map(own).collect(),
+            target: self.target.map(str::to_owned),
+            platform: Platform::host(),
+            labels: Vec::new(),
+        };
+        let graph = Graph::new(&file, &inputs)?;
+        let bases: BTreeMap<_, _> =
+            graph.images.keys().map(|key| (key.clone(), self.base.clone())).collect();
+        plan(&file, &inputs, &graph, &bases)
+    }
+
+    fn target_stage(self) -> kiln::plan::Stage {
+        let mut plan = self.plan().expect("a plan");
+        let place = plan.stages.iter().position(|stage| stage.id == plan.target);
+        plan.stages.swap_remove(place.expect("the target is planned"))
+    }
+
+    fn error(self) -> String {
+        self.plan().expect_err("must be refused").to_string()
+    }
+}
+
+fn run_env(stage: &kiln::plan::Stage, step: usize, name: &str) -> Option<String> {
+    let Action::Run(run) = &stage.steps[step].action else { panic!("no RUN at {step}") };
+    run.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+}
+
+#[test]
+fn only_what_the_target_needs_is_planned() {
+    let text = "FROM a AS one\nFROM b AS two\nFROM c AS three\nCOPY --from=one /x /\nFROM d";
+    let plan = case(text).target("THREE").plan().expect("a plan");
+    let ids: Vec<_> = plan.stages.iter().map(|stage| stage.id).collect();
+    assert_eq!(ids, [StageId(0), StageId(2)]);
+    assert_eq!(plan.target, StageId(2));
+}
+
+#[test]
+fn a_stage_below_a_run_is_unpacked_and_no_other() {
+    let text = "FROM a AS one\nFROM one AS two\nRUN x\nFROM a AS three\nCOPY --from=two / /";
+    let plan = case(text).plan().expect("a plan");
+    let unpacked: Vec<_> = plan.stages.iter().map(|stage| stage.unpacked).collect();
+    assert_eq!(unpacked, [true, true, false]);
+}
+
+#[test]
+fn arguments_have_scopes() {
+    let text = "ARG G=global\nARG H=$G-more\nFROM ${H}\nRUN before\nARG G\nARG D=def\nARG N\nRUN after\n\
+                ENV D=env\nRUN last";
+    let stage = case(text).arg("D", "given").target_stage();
+    assert_eq!(run_env(&stage, 0, "G"), None);
+    assert_eq!(run_env(&stage, 4, "G").as_deref(), Some("global"));
+    assert_eq!(run_env(&stage, 4, "D").as_deref(), Some("given"));
+    assert_eq!(run_env(&stage, 4, "N"), None);
+    assert_eq!(run_env(&stage, 6, "D").as_deref(), Some("env"));
+    assert_eq!(stage.steps[4].created_by, "RUN |2 G=global D=given /bin/sh -c after # buildkit");
+}
+
+#[test]
+fn platform_arguments_need_no_declaration_before_from() {
+    let stage = case("FROM x-$TARGETARCH\nARG TARGETOS\nRUN y").target_stage();
+    assert_eq!(run_env(&stage, 1, "TARGETOS").as_deref(), Some("linux"));
+    assert_eq!(run_env(&stage, 1, "TARGETARCH"), None);
+}
+
+#[test]
+fn proxies_reach_run_but_not_history() {
+    let stage = case("FROM x\nRUN y").arg("HTTP_PROXY", "http://p").target_stage();
+    assert_eq!(run_env(&stage, 0, "HTTP_PROXY").as_deref(), Some("http://p"));
+    assert_eq!(stage.steps[0].created_by, "RUN /bin/sh -c y # buildkit");
+}
+
+#[test]
+fn entrypoint_clears_only_an_inherited_cmd() {
+    let cleared = case("FROM x\nENTRYPOINT [\"e\"]").target_stage();
+    assert_eq!(cleared.config.config.cmd, None);
+    let kept = case("FROM x\nCMD [\"own\"]\nENTRYPOINT [\"e\"]").target_stage();
+    assert_eq!(kept.config.config.cmd.as_deref(), Some(&["own".to_owned()][..]));
+}
+
+#[test]
+fn triggers_run_first_and_once() {
+    let stage = case("FROM x\nRUN own")
+        .base(|config| config.config.on_build = vec!["ENV T=1".into(), "RUN trigger".into()])
+        .target_stage();
+    let lines: Vec<_> = stage.steps.iter().map(|step| step.line.as_str()).collect();
+    assert_eq!(lines, ["ENV T=1", "RUN trigger", "RUN own"]);
+    assert!(stage.config.config.on_build.is_empty());
+    assert_eq!(run_env(&stage, 2, "T").as_deref(), Some("1"));
+}
+
+#[test]
+fn destinations_follow_the_working_directory() {
+    let stage = case("FROM x\nWORKDIR /a\nWORKDIR b/../c\nCOPY x .\nCOPY y d/").target_stage();
+    let dests: Vec<_> = stage
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Copy(copy) => Some(copy.dest.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dests, ["/a/c/", "/a/c/d/"]);
+}
+
+#[test]
+fn unused_arguments_are_warned_of() {
+    let plan = case("FROM x\nARG USED").arg("USED", "1").arg("TYPO", "1").arg("http_proxy", "p");
+    let warnings = plan.plan().expect("a plan").warnings;
+    assert!(warnings.iter().any(|text| text.contains("not consumed: TYPO;")), "{warnings:?}");
+}
+
+#[test]
+fn what_cannot_be_planned_names_its_line() {
+    let refused: &[(Case, &str)] = &[
+        (case("FROM a\n").target("nope"), "target stage `nope` could not be found"),
+        (case("ARG B\nFROM $B"), "Dockerfile:2: base name ($B) should not be blank"),
+        (case("FROM a AS x\nCOPY --from=x / /"), "circular dependency"),
+        (case("FROM a\nCOPY --from=later / /\nFROM b AS later").target("0"), "needs to be defined before"),
+        (case("FROM a\nCOPY --from=3 / /"), "invalid stage index 3"),
+        (case("FROM a\nCOPY --from=$X / /"), "variables are not expanded in --from"),
+        (case("FROM a\nRUN --mount=type=cache,target=/c x"), "RUN --mount is not supported"),
+        (case("FROM a\nRUN <<EOF\nx\nEOF"), "here-document is not supported"),
+        (case("FROM a\nADD https://x.example/a /"), "ADD of a URL"),
+        (case("FROM a\nCOPY --link a /"), "--link"),
+        (case("FROM a\nSTOPSIGNAL SIGNOT"), "invalid stop signal: SIGNOT"),
+        (case("FROM a\nWORKDIR $NOTHING"), "WORKDIR needs a path"),
+        (case("FROM a\nENV X=${Y:?no Y}"), "no Y"),
+    ];
+    for (case, expected) in refused {
+        let again = Case { args: case.args.clone(), base: case.base.clone(), ..*case };
+        let error = again.error();
+        assert!(error.contains(expected), "{}: {error}", case.text);
+    }
+}
