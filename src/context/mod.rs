@@ -1,1 +1,3 @@
-//! (in work)
+//! Where the files of COPY and ADD come from.
+
+pub use crate::rootfs::ignore;
