@@ -41,7 +41,7 @@ enum State {
     Csi,
     /// In a text for the terminal (`ESC ] … BEL`), which a line break ends too: one that is never
     /// ended must not swallow the rest of the log.
-    Text4Terminal,
+    ControlString,
 }
 
 impl Lines {
@@ -96,7 +96,7 @@ impl Lines {
                 State::Csi
             }
             // OSC, DCS, SOS, PM, APC.
-            (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::Text4Terminal,
+            (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::ControlString,
             // `ESC ( B` and the like have bytes between ESC and the last one.
             (State::Escape, 0x20..=0x2f | ESC) => State::Escape,
             (State::Escape, _) => State::Text,
@@ -112,10 +112,10 @@ impl Lines {
                 }
                 State::Text
             }
-            (State::Text4Terminal, BEL) => State::Text,
+            (State::ControlString, BEL) => State::Text,
             // ESC begins the terminator `ESC \`, or a new sequence that cancels this one.
-            (State::Text4Terminal, ESC) => State::Escape,
-            (State::Text4Terminal, _) => State::Text4Terminal,
+            (State::ControlString, ESC) => State::Escape,
+            (State::ControlString, _) => State::ControlString,
         };
     }
 
