@@ -16,6 +16,7 @@
 //! | [`context`] | where the files of COPY and ADD come from |
 //! | [`image`] | configs, manifests, platforms; OCI layout and docker archive |
 //! | [`registry`] | references, credentials, pull, push |
+//! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
@@ -37,6 +38,7 @@ pub mod pipeline;
 pub mod request;
 pub mod plan;
 pub mod registry;
+pub mod request;
 pub mod rootfs;
 pub mod sandbox;
 pub mod stage;

@@ -1,1 +1,56 @@
-//! (in work)
+//! The only place that prints.
+//!
+//! The log (what runs, warnings, errors) goes to standard error, the result (the digest) to
+//! standard output, so that `digest=$(kiln build …)` works in every mode. [`Console`] hears the
+//! build's events and shows them in one of three views:
+//!
+//! | view | for | shows |
+//! |---|---|---|
+//! | [`plain`] | pipes and CI logs | a line when a task starts and ends, every line of output |
+//! | [`live`] | terminals | running tasks redrawn in place, finished ones scroll up |
+//! | [`quiet`] | `--quiet` | a task that failed |
+//!
+//! The views are pure: event and time in, text out. [`clean`] and [`lines`] make foreign text safe.
+
+mod choice;
+mod clean;
+mod console;
+pub mod diagnostic;
+pub mod format;
+mod lines;
+mod live;
+mod paint;
+mod plain;
+mod quiet;
+mod report;
+mod task;
+
+#[cfg(test)]
+mod script;
+
+pub use choice::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
+pub use console::{Console, Device, print, print_error, stderr_colour};
+pub use report::Report;
+
+use std::time::Duration;
+
+use crate::event::Event;
+
+/// Columns and rows of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    columns: usize,
+    rows: usize,
+}
+
+/// A way to show a build. What is to be written is appended to `log`.
+trait View: Send {
+    /// Takes one event, `now` after the start of the program.
+    fn on(&mut self, event: &Event<'_>, now: Duration, log: &mut String);
+
+    /// Brings what is redrawn in place up to date.
+    fn redraw(&mut self, _now: Duration, _size: Size, _log: &mut String) {}
+
+    /// Takes away what is redrawn in place, for good.
+    fn close(&mut self, _size: Size, _log: &mut String) {}
+}

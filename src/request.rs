@@ -1,0 +1,128 @@
+//! What to build and where it goes: one plain value that everything below takes. It is ready to
+//! use: paths are absolute, the environment is already asked, defaults are filled in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::image::ImageFormat;
+
+/// One build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The directory that COPY and ADD read; absolute.
+    pub context: PathBuf,
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileSource,
+    /// Image names as typed; empty when nothing is pushed and no file needs a name.
+    pub destinations: Vec<String>,
+    /// Whether the image goes to the registries of `destinations`.
+    pub push: bool,
+    /// Values for ARG.
+    pub build_args: BTreeMap<String, String>,
+    /// The stage to stop at; the last one if none.
+    pub target: Option<String>,
+    /// Labels of the image's config, in the order given; a later one of the same name wins.
+    pub labels: Vec<(String, String)>,
+    /// Annotations of the manifest, in the order given; a later one of the same name wins.
+    pub annotations: Vec<(String, String)>,
+    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
+    pub platform: Option<String>,
+    /// Gets `sha256:…`.
+    pub digest_file: Option<PathBuf>,
+    /// Gets a line `repository@sha256:…` for each destination.
+    pub image_name_with_digest_file: Option<PathBuf>,
+    /// Gets a line `repository:tag@sha256:…` for each destination.
+    pub image_name_tag_with_digest_file: Option<PathBuf>,
+    /// Where to write an OCI image layout.
+    pub oci_layout_path: Option<PathBuf>,
+    /// Where to write an archive for `docker load`.
+    pub tar_path: Option<PathBuf>,
+    /// The family of media types; the base image's if none.
+    pub format: Option<ImageFormat>,
+    /// How new layers are compressed.
+    pub compression: CompressionChoice,
+    /// The level of that compression, within its range; its default if none.
+    pub compression_level: Option<i32>,
+    /// Seconds since 1970: no file and no date in the image is later than this.
+    pub source_date_epoch: Option<i64>,
+    /// Where stages are unpacked and layers are stored; a new directory in `temp_dir` if none.
+    pub work_dir: Option<PathBuf>,
+    /// The directory for temporary files.
+    pub temp_dir: PathBuf,
+    /// How a RUN is isolated.
+    pub isolation: IsolationChoice,
+    /// Compression threads, at least 1.
+    pub jobs: usize,
+    /// Lines of a RUN's `/etc/hosts`: name and address.
+    pub add_hosts: Vec<(String, String)>,
+    /// Size of a RUN's `/dev/shm` in bytes.
+    pub shm_size: u64,
+    /// Whether the build starts without asking the registry if it may push.
+    pub skip_push_check: bool,
+    /// How registries are reached.
+    pub registry: RegistryChoice,
+}
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DockerfileSource {
+    /// This file; absolute.
+    Path(PathBuf),
+    /// `Dockerfile` in the context, else `dockerfile` there.
+    Default,
+}
+
+/// How new layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CompressionChoice {
+    /// Every tool can read it.
+    #[default]
+    Gzip,
+    /// Smaller and faster to unpack; OCI images only.
+    Zstd,
+}
+
+/// How a RUN is isolated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IsolationChoice {
+    /// The strongest that this machine allows.
+    #[default]
+    Auto,
+    /// Linux namespaces, or an error.
+    Namespaces,
+    /// No command is run: a RUN is an error.
+    None,
+}
+
+/// How registries are reached. Hosts are as typed: `host` or `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegistryChoice {
+    /// Push over plain HTTP.
+    pub insecure: bool,
+    /// Pull over plain HTTP.
+    pub insecure_pull: bool,
+    /// Hosts that are reached over plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// Check no server's certificate.
+    pub skip_tls_verify: bool,
+    /// Hosts whose certificates are not checked.
+    pub skip_tls_registries: Vec<String>,
+    /// For a host, a PEM file of certificate authorities in addition to the usual ones.
+    pub registry_ca: Vec<(String, PathBuf)>,
+    /// For a host, the PEM files of the client's certificate and key.
+    pub client_certs: Vec<(String, PathBuf, PathBuf)>,
+    /// A PEM file of certificate authorities for all hosts (`SSL_CERT_FILE`).
+    pub ca_bundle: Option<PathBuf>,
+    /// Directories of such files (`SSL_CERT_DIR`).
+    pub ca_dirs: Vec<PathBuf>,
+    /// Mirrors of Docker Hub, tried in this order: `host[:port][/prefix]`.
+    pub mirrors: Vec<String>,
+    /// For a host, what stands in for it when pulling, tried in this order.
+    pub registry_map: Vec<(String, Vec<String>)>,
+    /// Fail when no mirror has an image, rather than ask the original registry.
+    pub no_default_fallback: bool,
+    /// Docker's config.json with credentials, if there is one.
+    pub docker_config: Option<PathBuf>,
+    /// How often a failed push is tried again, beyond what single requests already are.
+    pub push_retry: u32,
+}

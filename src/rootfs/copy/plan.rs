@@ -1,0 +1,188 @@
+//! The layer in the making: what was planned so far, over what the image has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::CopyError;
+use crate::layer::content::{Content, Node, Tree};
+use crate::layer::{Entry, Kind, Metadata};
+use crate::rootfs::view::{Resolved, View, ViewError, resolve};
+
+/// The tree to write, always with all parents of what is in it.
+pub(super) struct Plan<'a> {
+    target: &'a dyn View,
+    tree: Tree,
+    /// The other names of planned files, by the name that has the content.
+    names: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(target: &'a dyn View) -> Self {
+        Self { target, tree: Tree::new(), names: BTreeMap::new() }
+    }
+
+    /// Follows a path of the image, in its state as planned.
+    pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, ViewError> {
+        resolve(self, path, true)
+    }
+
+    /// Sees to it that a directory and its parents are in the tree: as they are in the image, or
+    /// new ones with this metadata. The path must not lead through links.
+    pub(super) fn ensure_dir(&mut self, path: &Path, new: &Metadata) -> Result<(), CopyError> {
+        let mut missing = Vec::new();
+        for ancestor in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+            match self.tree.get(ancestor) {
+                Some(node) if node.entry.kind == Kind::Dir => break,
+                _ => missing.push(ancestor),
+            }
+        }
+        for ancestor in missing.into_iter().rev() {
+            match self.lstat(ancestor)? {
+                Some(entry) if entry.kind == Kind::Dir => self.insert(entry, Content::None),
+                None => self.put(ancestor, new.clone(), Kind::Dir, Content::None)?,
+                Some(_) => {
+                    return Err(CopyError::ParentIsNoDirectory {
+                        path: path.to_owned(),
+                        parent: ancestor.to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans an object, in place of whatever was planned there. Its parents must be in the tree.
+    pub(super) fn put(
+        &mut self,
+        path: &Path,
+        meta: Metadata,
+        kind: Kind,
+        content: Content,
+    ) -> Result<(), CopyError> {
+        let is_whiteout = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".wh."));
+        if is_whiteout {
+            return Err(CopyError::WhiteoutName(path.to_owned()));
+        }
+        self.insert(Entry { path: path.to_owned(), meta, kind }, content);
+        Ok(())
+    }
+
+    /// Plans another name of a planned file; false if there is no such file.
+    pub(super) fn put_link(&mut self, path: &Path, file: &Path) -> Result<bool, CopyError> {
+        let holder = match self.tree.get(file).map(|node| &node.entry.kind) {
+            Some(Kind::HardLink(holder)) => holder.clone(),
+            Some(Kind::File { .. }) => file.to_owned(),
+            _ => return Ok(false),
+        };
+        if holder == path {
+            return Ok(true);
+        }
+        if holder.starts_with(path) {
+            return Ok(false);
+        }
+        let Some(node) = self.tree.get(&holder) else { return Ok(false) };
+        let meta = node.entry.meta.clone();
+        self.put(path, meta, Kind::HardLink(holder.clone()), Content::None)?;
+        self.names.entry(holder).or_default().insert(path.to_owned());
+        Ok(true)
+    }
+
+    /// The finished tree. A layer is read from its start, so of several names of a file the first
+    /// one gets the content.
+    pub(super) fn finish(mut self) -> Tree {
+        for (holder, mut names) in std::mem::take(&mut self.names) {
+            if names.first().is_some_and(|first| *first < holder)
+                && let Some(node) = self.tree.remove(&holder)
+            {
+                let entry = Entry { path: holder.clone(), ..node.entry.clone() };
+                self.tree.insert(holder.clone(), Node { entry, content: Content::None });
+                names.insert(holder);
+                self.hand_over(node, names);
+            }
+        }
+        self.tree
+    }
+
+    fn insert(&mut self, entry: Entry, content: Content) {
+        let old = self.take(&entry.path);
+        if old == Some(Kind::Dir) && entry.kind != Kind::Dir {
+            let below = self.tree.range(entry.path.clone()..).map(|(path, _)| path);
+            let below = below.take_while(|path| path.starts_with(&entry.path)).cloned();
+            for path in below.collect::<Vec<_>>() {
+                self.take(&path);
+            }
+        }
+        self.tree.insert(entry.path.clone(), Node { entry, content });
+    }
+
+    /// Takes one object out of the tree and says what it was; a file with several names lives on
+    /// under the others.
+    fn take(&mut self, path: &Path) -> Option<Kind> {
+        let node = self.tree.remove(path)?;
+        let kind = node.entry.kind.clone();
+        if let Kind::HardLink(holder) = &kind
+            && let Some(names) = self.names.get_mut(holder)
+        {
+            names.remove(path);
+        }
+        if let Some(names) = self.names.remove(path) {
+            self.hand_over(node, names);
+        }
+        Some(kind)
+    }
+
+    /// Gives a file's content to the first of the names, and makes the rest point to it.
+    fn hand_over(&mut self, mut node: Node, mut names: BTreeSet<PathBuf>) {
+        let Some(first) = names.pop_first() else { return };
+        for name in &names {
+            if let Some(other) = self.tree.get_mut(name) {
+                other.entry.kind = Kind::HardLink(first.clone());
+            }
+        }
+        node.entry.path.clone_from(&first);
+        self.tree.insert(first.clone(), node);
+        if !names.is_empty() {
+            self.names.insert(first, names);
+        }
+    }
+}
+
+/// The image as it will be with the layer: what [`Plan::resolve`] walks through.
+impl View for Plan<'_> {
+    fn lstat(&self, path: &Path) -> Result<Option<Entry>, ViewError> {
+        if let Some(node) = self.tree.get(path) {
+            return Ok(Some(node.entry.clone()));
+        }
+        let planned = path.ancestors().skip(1).find_map(|parent| self.tree.get(parent));
+        match planned {
+            Some(parent) if parent.entry.kind != Kind::Dir => Ok(None),
+            _ => self.target.lstat(path),
+        }
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<OsString>, ViewError> {
+        let mut names: BTreeSet<OsString> = match self.target.lstat(path)? {
+            Some(entry) if entry.kind == Kind::Dir => self.target.list(path)?.into_iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let below = self.tree.range(path.to_owned()..).map(|(path, _)| path);
+        let below = below.take_while(|below| below.starts_with(path));
+        let children = below.filter(|below| below.parent() == Some(path));
+        names.extend(children.filter_map(|child| child.file_name().map(OsString::from)));
+        Ok(names.into_iter().collect())
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        let Some(node) = self.tree.get(path) else { return self.target.read(path, limit) };
+        if !matches!(node.entry.kind, Kind::File { .. }) {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        let read = node.content.open().and_then(|file| file.take(limit).read_to_end(&mut content));
+        read.map_err(|source| ViewError::Io { path: path.to_owned(), source })?;
+        Ok(Some(content))
+    }
+}

@@ -1,0 +1,59 @@
+//! What the user wants to see.
+
+/// How the build is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutputChoice {
+    /// Which view.
+    pub progress: ProgressChoice,
+    /// With colours or without.
+    pub color: ColorChoice,
+    /// How much.
+    pub verbosity: Verbosity,
+}
+
+/// Which view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProgressChoice {
+    /// `Tty` on a terminal, else `Plain`.
+    #[default]
+    Auto,
+    /// Lines from top to bottom.
+    Plain,
+    /// Redrawn in place; `Plain` if there is no terminal.
+    Tty,
+    /// Errors and the digest.
+    Quiet,
+}
+
+/// With colours or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColorChoice {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always: some CI systems show colours and are no terminal.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether to colour what goes to a terminal, or to something else.
+    pub fn applies(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Auto => is_terminal,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verbosity {
+    /// What most people want.
+    #[default]
+    Normal,
+    /// Also the output of commands that succeeded, and the time of every step.
+    Verbose,
+}

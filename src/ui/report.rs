@@ -1,0 +1,131 @@
+//! What a build made, for the last lines of the log.
+
+use std::time::Duration;
+
+use super::clean;
+use super::format;
+use super::paint::Paint;
+use super::task::push_line;
+use crate::digest::Digest;
+
+/// Steps that are named when not all are wanted.
+const SLOWEST: usize = 3;
+/// Faster steps are not worth a word.
+const WORTH_NAMING: Duration = Duration::from_secs(1);
+/// Columns of a step's name.
+const NAME: usize = 60;
+
+/// What a build made.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Where the image is now: names in registries, paths of files.
+    pub names: Vec<String>,
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// Compressed bytes of all layers.
+    pub size: u64,
+    /// Number of layers.
+    pub layers: usize,
+    /// How long the build took.
+    pub seconds: f64,
+    /// The steps and how long each took, in the order of the Dockerfile.
+    pub steps: Vec<(String, Duration)>,
+    /// Most memory used at one time, in bytes, if it is known.
+    pub peak_memory: Option<u64>,
+}
+
+impl Report {
+    /// A few lines for the log; `verbose` names every step.
+    pub(super) fn summary(&self, verbose: bool, colour: bool) -> String {
+        let paint = Paint(colour);
+        let mut text = String::new();
+        for name in &self.names {
+            push_line(&mut text, &paint.bold(&clean::line(name)));
+        }
+        let layers = if self.layers == 1 { "layer" } else { "layers" };
+        let elapsed = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
+        let memory = self.peak_memory.map(|bytes| format!(", {} of memory", format::size(bytes)));
+        push_line(
+            &mut text,
+            &format!(
+                "{} in {} {layers}, built in {}{}",
+                format::size(self.size),
+                self.layers,
+                format::duration(elapsed),
+                memory.unwrap_or_default()
+            ),
+        );
+        for (name, duration) in self.worth_naming(verbose) {
+            let name = clean::truncate(&clean::line(name), NAME);
+            push_line(&mut text, &format!("{:>8}  {name}", format::duration(*duration)));
+        }
+        text
+    }
+
+    /// All steps in order, or the slowest ones.
+    fn worth_naming(&self, all: bool) -> Vec<&(String, Duration)> {
+        let mut steps: Vec<_> = self.steps.iter().collect();
+        if !all {
+            steps.retain(|(_, duration)| *duration >= WORTH_NAMING);
+            steps.sort_by_key(|(_, duration)| std::cmp::Reverse(*duration));
+            steps.truncate(SLOWEST);
+        }
+        steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let step = |name: &str, millis| (name.to_owned(), Duration::from_millis(millis));
+        Report {
+            names: vec!["registry.example/app:1".into(), "/out/app.tar".into()],
+            digest: Digest::of(b""),
+            size: 45_240_000,
+            layers: 7,
+            seconds: 83.2,
+            steps: vec![
+                step("[build 1/4] COPY . .", 1200),
+                step("[build 2/4] RUN make", 61_000),
+                step("[build 3/4] RUN strip", 999),
+                step("[build 4/4] RUN test", 9000),
+                step("[2/3] COPY --from=build /out /", 1100),
+            ],
+            peak_memory: Some(88_100_000),
+        }
+    }
+
+    #[test]
+    fn the_slowest_steps_are_named() {
+        insta::assert_snapshot!(report().summary(false, false), @r"
+        registry.example/app:1
+        /out/app.tar
+        45.2 MB in 7 layers, built in 1m23s, 88.1 MB of memory
+           1m01s  [build 2/4] RUN make
+            9.0s  [build 4/4] RUN test
+            1.2s  [build 1/4] COPY . .
+        ");
+    }
+
+    #[test]
+    fn verbose_names_every_step_in_order() {
+        let summary = report().summary(true, false);
+        assert_eq!(summary.lines().count(), 8, "{summary}");
+        assert!(summary.contains("1.0s  [build 3/4] RUN strip"), "{summary}");
+    }
+
+    #[test]
+    fn one_layer_and_odd_numbers() {
+        let odd = Report {
+            names: Vec::new(),
+            layers: 1,
+            seconds: f64::NAN,
+            steps: Vec::new(),
+            peak_memory: None,
+            ..report()
+        };
+        assert_eq!(odd.summary(false, false), "45.2 MB in 1 layer, built in 0.0s\n");
+    }
+}
