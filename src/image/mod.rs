@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod assemble;
 pub mod config;
+pub mod finished;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;
@@ -10,6 +11,7 @@ pub mod platform;
 
 pub use assemble::{FinishedImage, assemble};
 pub use config::{ContainerConfig, History, ImageConfig};
+pub use finished::{ExportError, FinishedImage};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use media_type::ImageFormat;
 pub use platform::Platform;
