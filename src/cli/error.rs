@@ -1,5 +1,7 @@
 //! A command line that kiln does not understand.
 
+use std::error::Error;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::ui::diagnostic;
@@ -20,6 +22,11 @@ impl CliError {
         Self { message: message.into(), help: Some(help.into()) }
     }
 
+    /// An error whose sentence says what to do.
+    pub(super) fn complete(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
@@ -30,28 +37,72 @@ impl CliError {
         diagnostic::render_message(&self.message, self.help(), colour)
     }
 
-    /// clap's error in kiln's form: its sentence, and its suggestion as help.
+    /// clap's error in kiln's words.
     pub(super) fn from_clap(error: &clap::Error) -> Self {
-        let text = error.to_string();
-        let mut paragraph = text.trim_start_matches("error: ").lines();
-        let mut message = paragraph.next().unwrap_or_default().trim().to_owned();
-        for line in paragraph.by_ref().take_while(|line| !line.is_empty()) {
-            message.push_str(&format!(" {}", line.trim()));
-        }
-        Self { message, help: Some(help(error, &text)) }
+        let error = ClapError(error);
+        Self { message: error.message(), help: Some(error.help()) }
     }
 }
 
-fn help(error: &clap::Error, text: &str) -> String {
-    if let Some(tip) = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")) {
-        return tip.to_owned();
-    }
-    // `kiln -t app .`: the flags are those of a command that was left out.
-    let outside = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
-    match error.get(ContextKind::Usage) {
-        Some(ContextValue::StyledStr(usage)) if outside && !usage.to_string().contains("build") => {
-            "an image is built by `kiln build [FLAGS] [CONTEXT]`".to_owned()
+struct ClapError<'a>(&'a clap::Error);
+
+impl ClapError<'_> {
+    fn message(&self) -> String {
+        let argument = self.text(ContextKind::InvalidArg).unwrap_or_default();
+        // `--label <NAME=VALUE>`, `--insecure[=<BOOL>]`
+        let flag = argument.split([' ', '[']).next().unwrap_or_default();
+        let value = self.text(ContextKind::InvalidValue).unwrap_or_default();
+        match self.0.kind() {
+            ErrorKind::UnknownArgument if argument.starts_with('-') => {
+                format!("there is no flag `{argument}`")
+            }
+            ErrorKind::UnknownArgument => format!("unexpected argument `{argument}`"),
+            ErrorKind::InvalidSubcommand => {
+                let command = self.text(ContextKind::InvalidSubcommand).unwrap_or_default();
+                format!("there is no command `{command}`")
+            }
+            ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value"),
+            ErrorKind::InvalidValue => {
+                let words = self.text(ContextKind::ValidValue).unwrap_or_default();
+                format!("invalid value `{value}` for {flag}: expected one of {words}")
+            }
+            ErrorKind::ValueValidation => {
+                let why = self.0.source().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("invalid value `{value}` for {flag}{why}")
+            }
+            _ => self.first_line(),
         }
-        _ => "`kiln build --help` explains all flags".to_owned(),
+    }
+
+    fn help(&self) -> String {
+        let suggestion = [
+            ContextKind::SuggestedArg,
+            ContextKind::SuggestedSubcommand,
+            ContextKind::SuggestedValue,
+        ]
+        .into_iter()
+        .find_map(|kind| self.text(kind));
+        let in_command = self.text(ContextKind::Usage).is_none_or(|usage| usage.contains("build"));
+        match suggestion {
+            Some(suggestion) => format!("did you mean `{suggestion}`?"),
+            None if in_command => "`kiln build --help` explains all flags".to_owned(),
+            // `kiln -t app .`: the flags are those of a command that was left out.
+            None => "an image is built by `kiln build [FLAGS] [CONTEXT]`".to_owned(),
+        }
+    }
+
+    fn text(&self, kind: ContextKind) -> Option<String> {
+        match self.0.get(kind)? {
+            ContextValue::String(text) => Some(text.clone()),
+            ContextValue::Strings(texts) => Some(texts.join(", ")),
+            ContextValue::StyledStr(text) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    fn first_line(&self) -> String {
+        let text = self.0.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.trim_start_matches("error: ").to_owned()
     }
 }

@@ -95,6 +95,7 @@ pub(super) struct ResultFlags {
     ]))]
     pub(super) compression: Option<CompressionChoice>,
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = values::number::<i32>)]
     pub(super) compression_level: Option<i32>,
 }
 
@@ -121,7 +122,7 @@ pub(super) struct RegistryFlags {
     pub(super) registry_certificate: Vec<(String, String)>,
     #[arg(long, value_name = "HOST=CERTIFICATE,KEY", value_parser = values::host_certificate)]
     pub(super) registry_client_cert: Vec<(String, String, String)>,
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::number::<u32>)]
     pub(super) push_retry: u32,
     #[arg(long)]
     pub(super) skip_push_permission_check: bool,
@@ -140,8 +141,8 @@ pub(super) struct RunFlags {
     pub(super) add_host: Vec<(String, String)>,
     #[arg(long, value_name = "SIZE", default_value = "64m", value_parser = values::bytes)]
     pub(super) shm_size: u64,
-    #[arg(long, value_name = "N")]
-    pub(super) jobs: Option<std::num::NonZeroU16>,
+    #[arg(long, value_name = "N", value_parser = values::threads)]
+    pub(super) jobs: Option<usize>,
     #[arg(long, value_name = "DIR")]
     pub(super) work_dir: Option<OsString>,
 }

@@ -1,6 +1,6 @@
 //! Flags and environment → a typed request.
 //!
-//! In two steps: [`flags`] holds what was typed, [`resolve`] makes it ready to use. Nothing outside
+//! In two steps: `flags` holds what was typed, `resolve` makes it ready to use. Nothing outside
 //! this module sees clap or a variable of the environment.
 
 mod env;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::env::{self, Environment};
 use super::error::CliError;
@@ -45,7 +45,7 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         work_dir: path(run.work_dir),
         temp_dir: temp_dir(env),
         isolation: run.isolation,
-        jobs: run.jobs.map_or_else(processors, |jobs| jobs.get().into()),
+        jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
         skip_push_check: registry.skip_push_permission_check,
@@ -114,13 +114,15 @@ fn local_directory(context: &str) -> Result<&str, CliError> {
         _ => return Ok(context),
     };
     Err(CliError::new(
-        format!("kiln cannot read a build context from {kind}: `{}`", without_password(context)),
+        format!("kiln cannot read a build context from {kind}: `{}`", without_secrets(context)),
         "fetch it first and name the directory",
     ))
 }
 
-/// The address without what stands before `@` in its host.
-fn without_password(address: &str) -> String {
+/// The address without a password before its host and without its query: signed addresses carry
+/// their signature there.
+fn without_secrets(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
     match (address.split_once("://"), address.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
         _ => address.to_owned(),
@@ -131,7 +133,7 @@ fn without_password(address: &str) -> String {
 /// has it too.
 fn dockerfile(
     typed: Option<&OsStr>,
-    context: &std::path::Path,
+    context: &Path,
     env: &Environment,
 ) -> Result<DockerfileSource, CliError> {
     let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
@@ -257,8 +259,7 @@ fn compression_level(
 fn platform(typed: Option<String>) -> Result<Option<String>, CliError> {
     let typed = typed.filter(|typed| !typed.is_empty());
     if let Some(text) = &typed {
-        text.parse::<Platform>()
-            .map_err(|error| CliError::new(error.to_string(), "e.g. --platform linux/amd64"))?;
+        text.parse::<Platform>().map_err(|error| CliError::complete(error.to_string()))?;
     }
     Ok(typed)
 }

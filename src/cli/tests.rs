@@ -292,9 +292,21 @@ fn what_is_shown() {
         ("--progress quiet", "X=", ProgressChoice::Quiet, ColorChoice::Auto, Verbosity::Normal),
         ("--progress tty -qv", "X=", ProgressChoice::Quiet, ColorChoice::Auto, Verbosity::Verbose),
         ("-v", "TERM=dumb", ProgressChoice::Plain, ColorChoice::Never, Verbosity::Verbose),
-        ("--quiet=false", "NO_COLOR=1", ProgressChoice::Auto, ColorChoice::Never, Verbosity::Normal),
+        (
+            "--quiet=false",
+            "NO_COLOR=1",
+            ProgressChoice::Auto,
+            ColorChoice::Never,
+            Verbosity::Normal,
+        ),
         ("", "NO_COLOR=", ProgressChoice::Auto, ColorChoice::Auto, Verbosity::Normal),
-        ("--color always", "NO_COLOR=1", ProgressChoice::Auto, ColorChoice::Always, Verbosity::Normal),
+        (
+            "--color always",
+            "NO_COLOR=1",
+            ProgressChoice::Auto,
+            ColorChoice::Always,
+            Verbosity::Normal,
+        ),
     ] {
         let variable = variable.split_once('=').expect("NAME=VALUE");
         let (_, output) = project.build_with(&format!("-t a {flags}"), &[variable]);
@@ -322,6 +334,12 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --jobs 0",
         "build -t a --platform amd64",
         "build -t a --compression-level 10",
+        "build -t a --compression-level fast",
+        "build -t a --push-retry -1",
+        "build -t a --push-retry=-1",
+        "build -t a --build-arg",
+        "build -t a --progress",
+        "build -x",
         "build -t a --compression zstd --tar-path x",
         "build -t a --compression zstd --image-format docker",
         "build -t a --add-host db:host-gateway",
@@ -333,7 +351,7 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a ''",
         "build -t a -c app app",
         "build -t a app home",
-        "build -t a https://user:secret@host/x.tar.gz",
+        "build -t a https://user:secret@host/x.tar.gz?signature=secret",
         "build -t a -",
         "build -t a -f missing app",
         "build -t a -f missing",
@@ -356,7 +374,10 @@ fn a_bad_variable_is_named() {
     let project = Project::new();
     insta::assert_snapshot!(
         project.error("build -t a", &[("SOURCE_DATE_EPOCH", "now")]),
-        @""
+        @r"
+        error: SOURCE_DATE_EPOCH is `now`: expected seconds since 1970-01-01, e.g. 1700000000
+        help: set it as an environment variable, with --build-arg or with --source-date-epoch
+        "
     );
 }
 

@@ -3,6 +3,7 @@
 //! clap puts the flag's name and the text before the sentence.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -142,6 +143,17 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let number: u64 = text[..digits].parse().unwrap_or(0);
     let bytes = number.checked_mul(unit).filter(|bytes| *bytes > 0);
     bytes.ok_or_else(|| "expected a size such as 64m or 1g".into())
+}
+
+/// A whole number.
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a number".into())
+}
+
+/// A number of threads.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=1024).contains(threads));
+    threads.ok_or_else(|| "expected a number from 1 to 1024".into())
 }
 
 /// Seconds since 1970, not negative.
