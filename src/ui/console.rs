@@ -77,10 +77,7 @@ impl Device {
     }
 
     /// Any two writers that are no terminal.
-    pub fn writers(
-        log: impl Write + Send + 'static,
-        result: impl Write + Send + 'static,
-    ) -> Self {
+    pub fn writers(log: impl Write + Send + 'static, result: impl Write + Send + 'static) -> Self {
         Self {
             log: Box::new(log),
             result: Box::new(result),

@@ -118,23 +118,25 @@ impl Excerpt {
         let rest = text[line_end..end.max(line_end)].trim_end().lines().skip(1);
 
         let mut excerpt = clean_part(&text[line_start..start]);
-        let mark = excerpt.len();
-        excerpt.push_str(&clean_part(marked));
-        let mark = mark..excerpt.len();
-        excerpt.push_str(clean_part(&text[start + marked.len()..line_end]).trim_end());
+        let mark_start = excerpt.len();
+        excerpt.push_str(&clean_part(cut(marked)));
+        let mark = mark_start..excerpt.len();
+        excerpt.push_str(clean_part(cut(&text[start + marked.len()..line_end])).trim_end());
         for line in rest.clone().take(LINES - 1) {
             excerpt.push('\n');
-            excerpt.push_str(clean_part(line).trim_end());
+            excerpt.push_str(clean_part(cut(line)).trim_end());
         }
-        // An underline of nothing stands below the first column.
         Self { text: excerpt, mark, more: rest.count().saturating_sub(LINES - 1) }
     }
 }
 
 /// Part of a line without what acts on a terminal; tabs stay, the renderer knows them.
 fn clean_part(part: &str) -> String {
-    let shown = &part[..boundary(part, LINE_LIMIT)];
-    shown.chars().filter(|character| *character == '\t' || !clean::is_control(*character)).collect()
+    part.chars().filter(|character| *character == '\t' || !clean::is_control(*character)).collect()
+}
+
+fn cut(part: &str) -> &str {
+    &part[..boundary(part, LINE_LIMIT)]
 }
 
 /// The last character boundary at or before an offset.
@@ -201,10 +203,21 @@ mod tests {
         let error = Located {
             message: "the command failed".into(),
             cause: Some(io::Error::other("exit code 100\u{7}").into()),
-            help: Some("x".into()),
+            help: Some("read the output above".into()),
             ..located(DOCKERFILE, span)
         };
         insta::assert_snapshot!(render(&error, false), @r"
+        error: the command failed: exit code 100
+         --> docker/Dockerfile:2:1
+          |
+        2 | RUN apt-get update \
+          | ^^^^^^^^^^^^^^^^^^^^
+        3 |     && apt-get install -y gcc \
+        4 |     # a comment
+        5 |     && make \
+          |
+          = … and 2 more lines
+        help: read the output above
         ");
         insta::assert_snapshot!("in_colour", render(&error, true));
     }
@@ -214,6 +227,11 @@ mod tests {
         let text = format!("RUN {}biuld {}", "true; ".repeat(300), "true; ".repeat(300_000));
         let start = text.find("biuld").expect("the word is there");
         insta::assert_snapshot!(render(&located(&text, start..start + 5), false), @r"
+        error: stage `biuld` does not exist
+         --> docker/Dockerfile:1:1805
+          |
+        1 | ...ue; true; true; true; true; true; true; true; true; biuld true; true; true; true; true; true; true; true; true...
+          |                                                        ^^^^^
         ");
     }
 

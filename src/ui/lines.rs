@@ -167,7 +167,7 @@ impl Lines {
         if self.cut > 0 {
             text.push_str(&format!(" … ({} more)", format::size(self.cut)));
         }
-        if text.contains('\x1b') {
+        if text.contains('\x1b') && !text.ends_with("\x1b[0m") {
             text.push_str("\x1b[0m");
         }
         text
@@ -237,6 +237,7 @@ mod tests {
         let rows: &[(&[u8], &str)] = &[
             (b"\x1b[1;31mred", "\x1b[1;31mred\x1b[0m"),
             (b"\x1b[38:2::1:2:3mtrue", "\x1b[38:2::1:2:3mtrue\x1b[0m"),
+            (b"\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
             (b"\x1b[>4;2mnot a colour", "not a colour"),
             (b"\x1b[2Jcleared", "cleared"),
             (b"\x1b[32mold\r\x1b[Knew", "new"),

@@ -99,9 +99,11 @@ impl Live {
             frame.push(self.task_line(id, task, now, columns));
             let output = self.last_lines(id, task);
             let count = under.get(&id).copied().unwrap_or(0);
-            frame.extend(output[output.len().saturating_sub(count)..].iter().map(|line| {
-                self.paint.dim(&truncate(&format!("   | {}", flat(line)), columns))
-            }));
+            frame.extend(
+                output[output.len().saturating_sub(count)..].iter().map(|line| {
+                    self.paint.dim(&truncate(&format!("   | {}", flat(line)), columns))
+                }),
+            );
         }
         if shown < self.tasks.len() {
             let more = format!("… and {} more", self.tasks.len() - shown);

@@ -6,11 +6,11 @@
 //!
 //! | view | for | shows |
 //! |---|---|---|
-//! | [`plain`] | pipes and CI logs | a line when a task starts and ends, every line of output |
-//! | [`live`] | terminals | running tasks redrawn in place, finished ones scroll up |
-//! | [`quiet`] | `--quiet` | a task that failed |
+//! | `plain` | pipes and CI logs | a line when a task starts and ends, every line of output |
+//! | `live` | terminals | running tasks redrawn in place, finished ones scroll up |
+//! | `quiet` | `--quiet` | a task that failed |
 //!
-//! The views are pure: event and time in, text out. [`clean`] and [`lines`] make foreign text safe.
+//! The views are pure: event and time in, text out. `clean` and `lines` make foreign text safe.
 
 mod choice;
 mod clean;

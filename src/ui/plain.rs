@@ -11,10 +11,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::View;
 use super::clean;
 use super::paint::Paint;
 use super::task::{Tasks, number, output, push_line, remark};
-use super::View;
 use crate::event::{Event, TaskId};
 
 /// How often a task that moves bytes says how far it is. CI systems end jobs that are silent for
@@ -36,12 +36,7 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn new(colour: bool) -> Self {
-        Self {
-            tasks: Tasks::new(colour),
-            paint: Paint(colour),
-            last: None,
-            spoke: HashMap::new(),
-        }
+        Self { tasks: Tasks::new(colour), paint: Paint(colour), last: None, spoke: HashMap::new() }
     }
 
     fn progress(&mut self, id: TaskId, now: Duration, log: &mut String) {
@@ -125,7 +120,11 @@ mod tests {
     fn parallel_tasks_stay_apart() {
         let mut script = Script::default();
         script.start(0, 1, "[a 1/1] RUN first");
-        script.start(10, 2, "[b 1/1] RUN second, with a name that is too long to be repeated at the end");
+        script.start(
+            10,
+            2,
+            "[b 1/1] RUN second, with a name that is too long to be repeated at the end",
+        );
         script.output(20, 1, "half of ");
         script.output(30, 2, "whole\n");
         script.output(40, 1, "a line\n");

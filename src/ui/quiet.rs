@@ -70,11 +70,10 @@ mod tests {
         let log = play(&mut Quiet::new(false), &script);
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 52, "{log}");
-        assert_eq!(lines[..3], [
-            "#2 [a 2/2] RUN false: failed after 1.0s",
-            "  #2 | … 4 lines before",
-            "  #2 | line 5",
-        ]);
+        assert_eq!(
+            lines[..3],
+            ["#2 [a 2/2] RUN false: failed after 1.0s", "  #2 | … 4 lines before", "  #2 | line 5",]
+        );
         assert_eq!(lines[51], "  #2 | no line break");
     }
 }

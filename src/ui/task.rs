@@ -65,7 +65,8 @@ impl Tasks {
             err: Lines::new(self.keep_colour),
             progress: None,
         };
-        self.running.entry(id).insert_entry(task).into_mut()
+        // Ids are never used twice.
+        self.running.entry(id).or_insert(task)
     }
 
     pub(super) fn get_mut(&mut self, id: TaskId) -> Option<&mut Task> {
@@ -80,7 +81,12 @@ impl Tasks {
         self.running.len()
     }
 
-    pub(super) fn finish(&mut self, id: TaskId, outcome: &Outcome, now: Duration) -> Option<Ending> {
+    pub(super) fn finish(
+        &mut self,
+        id: TaskId,
+        outcome: &Outcome,
+        now: Duration,
+    ) -> Option<Ending> {
         let task = self.running.remove(&id)?;
         let elapsed = format::duration(task.elapsed(now));
         let (kind, words) = match outcome {

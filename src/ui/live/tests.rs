@@ -72,12 +72,20 @@ fn busy() -> Script {
     script.start(0, 1, "[base] resolve debian:12");
     script.start(100, 2, "pull debian:12");
     script.done(200, 1, None);
-    script.start(300, 3, "[build 2/5] RUN make -j8 all && make DESTDIR=/out install && rm -rf /tmp/*");
+    script.start(
+        300,
+        3,
+        "[build 2/5] RUN make -j8 all && make DESTDIR=/out install && rm -rf /tmp/*",
+    );
     script.progress(400, 2, 12_000_000, Some(45_200_000));
     for line in 1..=7 {
         script.output(500 + line, 3, &format!("\x1b[32mcc\x1b[0m -c\tfile{line}.c\n"));
     }
-    script.output(900, 3, "linking, with a line that goes on and on until it is wider than the screen");
+    script.output(
+        900,
+        3,
+        "linking, with a line that goes on and on until it is wider than the screen",
+    );
     script.note(950, "nothing uses the build argument VERSION");
     script.progress(3400, 2, 30_000_000, Some(45_200_000));
     script

@@ -1,0 +1,108 @@
+//! A command line that kiln does not understand.
+
+use std::error::Error;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::ui::diagnostic;
+
+/// A mistake in the command line or in a variable of the environment.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[error("{message}")]
+pub struct CliError {
+    message: String,
+    help: Option<String>,
+}
+
+impl CliError {
+    /// What the process exits with: 2, as shells and most programs do for usage errors.
+    pub const EXIT_CODE: u8 = 2;
+
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// An error whose sentence says what to do.
+    pub(super) fn complete(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The error as it is printed, with the final line break.
+    pub fn render(&self, colour: bool) -> String {
+        diagnostic::render_message(&self.message, self.help(), colour)
+    }
+
+    /// clap's error in kiln's words.
+    pub(super) fn from_clap(error: &clap::Error) -> Self {
+        let error = ClapError(error);
+        Self { message: error.message(), help: Some(error.help()) }
+    }
+}
+
+struct ClapError<'a>(&'a clap::Error);
+
+impl ClapError<'_> {
+    fn message(&self) -> String {
+        let argument = self.text(ContextKind::InvalidArg).unwrap_or_default();
+        // `--label <NAME=VALUE>`, `--insecure[=<BOOL>]`
+        let flag = argument.split([' ', '[']).next().unwrap_or_default();
+        let value = self.text(ContextKind::InvalidValue).unwrap_or_default();
+        match self.0.kind() {
+            ErrorKind::UnknownArgument if argument.starts_with('-') => {
+                format!("there is no flag `{argument}`")
+            }
+            ErrorKind::UnknownArgument => format!("unexpected argument `{argument}`"),
+            ErrorKind::InvalidSubcommand => {
+                let command = self.text(ContextKind::InvalidSubcommand).unwrap_or_default();
+                format!("there is no command `{command}`")
+            }
+            ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value"),
+            ErrorKind::InvalidValue => {
+                let words = self.text(ContextKind::ValidValue).unwrap_or_default();
+                format!("invalid value `{value}` for {flag}: expected one of {words}")
+            }
+            ErrorKind::ValueValidation => {
+                let why = self.0.source().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("invalid value `{value}` for {flag}{why}")
+            }
+            _ => self.first_line(),
+        }
+    }
+
+    fn help(&self) -> String {
+        let suggestion = [
+            ContextKind::SuggestedArg,
+            ContextKind::SuggestedSubcommand,
+            ContextKind::SuggestedValue,
+        ]
+        .into_iter()
+        .find_map(|kind| self.text(kind));
+        let in_command = self.text(ContextKind::Usage).is_none_or(|usage| usage.contains("build"));
+        match suggestion {
+            Some(suggestion) => format!("did you mean `{suggestion}`?"),
+            None if in_command => "`kiln build --help` explains all flags".to_owned(),
+            // `kiln -t app .`: the flags are those of a command that was left out.
+            None => "an image is built by `kiln build [FLAGS] [CONTEXT]`".to_owned(),
+        }
+    }
+
+    fn text(&self, kind: ContextKind) -> Option<String> {
+        match self.0.get(kind)? {
+            ContextValue::String(text) => Some(text.clone()),
+            ContextValue::Strings(texts) => Some(texts.join(", ")),
+            ContextValue::StyledStr(text) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    fn first_line(&self) -> String {
+        let text = self.0.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.trim_start_matches("error: ").to_owned()
+    }
+}

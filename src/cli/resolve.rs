@@ -1,0 +1,324 @@
+//! Flags and environment → a request: paths made absolute, defaults filled in, contradictions
+//! refused before anything is downloaded.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::env::{self, Environment};
+use super::error::CliError;
+use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
+use super::values;
+use crate::image::{ImageFormat, Platform};
+use crate::request::{CompressionChoice, DockerfileSource, RegistryChoice, Request};
+use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
+
+/// Makes the request.
+pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, CliError> {
+    let BuildFlags { source, result, registry, run, .. } = flags;
+    let context = context(&source, env)?;
+    let dockerfile = dockerfile(source.file.as_deref(), &context, env)?;
+    let (build_args, source_date_epoch) = build_args(&source, env)?;
+    let push = push(&result)?;
+    let compression = result.compression.unwrap_or_default();
+    let compression_level = compression_level(&result, compression)?;
+    let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
+    Ok(Request {
+        context,
+        dockerfile,
+        push,
+        build_args,
+        target: source.target.filter(|target| !target.is_empty()),
+        labels: source.label,
+        annotations: source.annotation,
+        platform: platform(source.platform)?,
+        destinations: result.tag,
+        digest_file: path(result.digest_file),
+        image_name_with_digest_file: path(result.image_name_with_digest_file),
+        image_name_tag_with_digest_file: path(result.image_name_tag_with_digest_file),
+        oci_layout_path: path(result.oci_layout_path),
+        tar_path: path(result.tar_path),
+        format: result.image_format,
+        compression,
+        compression_level,
+        source_date_epoch,
+        work_dir: path(run.work_dir),
+        temp_dir: temp_dir(env),
+        isolation: run.isolation,
+        jobs: run.jobs.unwrap_or_else(processors),
+        add_hosts: run.add_host,
+        shm_size: run.shm_size,
+        skip_push_check: registry.skip_push_permission_check,
+        registry: registry_choice(registry, env),
+    })
+}
+
+/// Decides what is shown.
+pub(super) fn output(flags: &OutputFlags, env: &Environment) -> OutputChoice {
+    let dumb = env.get(env::TERM).is_some_and(|term| term == "dumb");
+    let progress = match flags.progress {
+        _ if flags.quiet => ProgressChoice::Quiet,
+        ProgressChoice::Auto if dumb => ProgressChoice::Plain,
+        chosen => chosen,
+    };
+    let no_color = dumb || env.get(env::NO_COLOR).is_some();
+    let color = match flags.color {
+        ColorChoice::Auto if no_color => ColorChoice::Never,
+        chosen => chosen,
+    };
+    let verbosity = if flags.verbose { Verbosity::Verbose } else { Verbosity::Normal };
+    OutputChoice { progress, color, verbosity }
+}
+
+/// An empty value counts as none: scripts write `--target "$TARGET"`.
+fn given(value: Option<OsString>) -> Option<OsString> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn context(source: &SourceFlags, env: &Environment) -> Result<PathBuf, CliError> {
+    let typed = source.context.as_ref().or(source.directory.as_ref());
+    let typed = typed.map_or(OsStr::new("."), OsString::as_os_str);
+    if typed.is_empty() {
+        return Err(CliError::new(
+            "the build context is empty",
+            "name a directory; is the variable that you wrote there set?",
+        ));
+    }
+    let path = match typed.to_str() {
+        Some(text) => OsStr::new(local_directory(text)?),
+        None => typed,
+    };
+    let context = env.absolute(path);
+    if context.is_dir() {
+        return Ok(context);
+    }
+    let problem = if context.exists() { "is not a directory" } else { "does not exist" };
+    Err(CliError::new(
+        format!("the build context {} {problem}", context.display()),
+        "name the directory that COPY and ADD shall read",
+    ))
+}
+
+/// The path in `PATH` or kaniko's `dir://PATH`. Other forms are known, so that the error can say
+/// more than that a directory named `https:` does not exist.
+fn local_directory(context: &str) -> Result<&str, CliError> {
+    if let Some(path) = context.strip_prefix("dir://") {
+        return Ok(path);
+    }
+    let kind = match context.split_once("://") {
+        _ if context == "-" => "standard input",
+        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') => {
+            scheme
+        }
+        None if context.starts_with("git@") => "git",
+        _ => return Ok(context),
+    };
+    Err(CliError::new(
+        format!("kiln cannot read a build context from {kind}: `{}`", without_secrets(context)),
+        "fetch it first and name the directory",
+    ))
+}
+
+/// The address without a password before its host and without its query: signed addresses carry
+/// their signature there.
+fn without_secrets(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// Where the Dockerfile is: seen from here, as Docker has it, else from the context, as kaniko
+/// has it too.
+fn dockerfile(
+    typed: Option<&OsStr>,
+    context: &Path,
+    env: &Environment,
+) -> Result<DockerfileSource, CliError> {
+    let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
+        return Ok(DockerfileSource::Default);
+    };
+    let here = env.absolute(typed);
+    let inside: PathBuf = context.join(typed).components().collect();
+    let found = [&here, &inside].into_iter().find(|path| path.is_file());
+    found.cloned().map(DockerfileSource::Path).ok_or_else(|| {
+        let mut message = format!("there is no Dockerfile {}", here.display());
+        if inside != here {
+            message.push_str(&format!(" or {}", inside.display()));
+        }
+        CliError::new(message, "a path after -f is looked for here and then in the context")
+    })
+}
+
+/// The values for ARG, and the date that caps all others: the flag's, else the build argument's,
+/// else the environment's. It is a build argument in any case, as with BuildKit, so that commands
+/// can use it too.
+fn build_args(
+    source: &SourceFlags,
+    env: &Environment,
+) -> Result<(BTreeMap<String, String>, Option<i64>), CliError> {
+    let mut args = BTreeMap::new();
+    for (name, value) in &source.build_arg {
+        let value = match value {
+            Some(value) => Some(value.clone()),
+            None => env.get_even_empty(name).map(|value| text(name, value)).transpose()?,
+        };
+        // As Docker does: without a value anywhere the ARG keeps its default.
+        match value {
+            Some(value) => args.insert(name.clone(), value),
+            None => args.remove(name),
+        };
+    }
+    if let Some(epoch) = source.source_date_epoch {
+        args.insert(env::SOURCE_DATE_EPOCH.to_owned(), epoch.to_string());
+    } else if let Some(value) = env.get(env::SOURCE_DATE_EPOCH) {
+        let value = text(env::SOURCE_DATE_EPOCH, value)?;
+        args.entry(env::SOURCE_DATE_EPOCH.to_owned()).or_insert(value);
+    }
+    let epoch = args.get(env::SOURCE_DATE_EPOCH).filter(|value| !value.is_empty());
+    let epoch = epoch.map(|value| values::epoch(value).map_err(|why| epoch_error(value, &why)));
+    let epoch = epoch.transpose()?;
+    Ok((args, epoch))
+}
+
+fn epoch_error(value: &str, why: &str) -> CliError {
+    CliError::new(
+        format!("SOURCE_DATE_EPOCH is `{value}`: {why}"),
+        "set it as an environment variable, with --build-arg or with --source-date-epoch",
+    )
+}
+
+fn text(name: &str, value: &OsStr) -> Result<String, CliError> {
+    value.to_str().map(str::to_owned).ok_or_else(|| {
+        CliError::new(
+            format!("the value of the environment variable `{name}` is not UTF-8"),
+            "only text can be the value of an ARG",
+        )
+    })
+}
+
+/// Whether to push, if the image goes anywhere at all.
+fn push(result: &ResultFlags) -> Result<bool, CliError> {
+    let named = !result.tag.is_empty();
+    let add_a_name = "add a name: -t registry.example/name:tag";
+    if result.push && result.no_push {
+        return Err(CliError::new("--push and --no-push contradict each other", "leave one out"));
+    }
+    if result.push && !named {
+        return Err(CliError::new("there is no name to push the image to", add_a_name));
+    }
+    let file_of_names = [
+        ("--image-name-with-digest-file", &result.image_name_with_digest_file),
+        ("--image-name-tag-with-digest-file", &result.image_name_tag_with_digest_file),
+    ];
+    for (flag, path) in file_of_names {
+        if !named && given(path.clone()).is_some() {
+            return Err(CliError::new(format!("{flag} has no name to write"), add_a_name));
+        }
+    }
+    let written = given(result.tar_path.clone()).or(given(result.oci_layout_path.clone()));
+    if !named && !result.no_push && written.is_none() {
+        return Err(CliError::new(
+            "the image would go nowhere",
+            "add -t registry.example/name:tag to push it, --oci-layout-path or --tar-path to \
+             write it, or --no-push to only build it",
+        ));
+    }
+    Ok(named && !result.no_push)
+}
+
+fn compression_level(
+    result: &ResultFlags,
+    compression: CompressionChoice,
+) -> Result<Option<i32>, CliError> {
+    let docker = result.image_format == Some(ImageFormat::Docker);
+    let archive = given(result.tar_path.clone()).is_some();
+    if compression == CompressionChoice::Zstd && (docker || archive) {
+        let what = if docker { "an image in Docker's format" } else { "an archive for Docker" };
+        return Err(CliError::new(
+            format!("{what} cannot have layers that are compressed with zstd"),
+            "use --compression gzip, or OCI's format",
+        ));
+    }
+    let (name, most) = match compression {
+        CompressionChoice::Gzip => ("gzip", 9),
+        CompressionChoice::Zstd => ("zstd", 22),
+    };
+    match result.compression_level {
+        // kaniko's own default.
+        None | Some(-1) => Ok(None),
+        Some(level) if (1..=most).contains(&level) => Ok(Some(level)),
+        Some(level) => Err(CliError::new(
+            format!("{name} has no compression level {level}"),
+            format!("use 1 to {most}"),
+        )),
+    }
+}
+
+fn platform(typed: Option<String>) -> Result<Option<String>, CliError> {
+    let typed = typed.filter(|typed| !typed.is_empty());
+    if let Some(text) = &typed {
+        text.parse::<Platform>().map_err(|error| CliError::complete(error.to_string()))?;
+    }
+    Ok(typed)
+}
+
+fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
+    let mut map: Vec<(String, Vec<String>)> = Vec::new();
+    for (from, to) in flags.registry_map.into_iter().flatten() {
+        match map.iter_mut().find(|(host, _)| *host == from) {
+            Some((_, mirrors)) => mirrors.push(to),
+            None => map.push((from, vec![to])),
+        }
+    }
+    let directories = env.get(env::SSL_CERT_DIR).map(std::env::split_paths);
+    RegistryChoice {
+        insecure: flags.insecure,
+        insecure_pull: flags.insecure_pull,
+        insecure_registries: flags.insecure_registry,
+        skip_tls_verify: flags.skip_tls_verify,
+        skip_tls_registries: flags.skip_tls_verify_registry,
+        registry_ca: flags
+            .registry_certificate
+            .into_iter()
+            .map(|(host, file)| (host, env.absolute(file)))
+            .collect(),
+        client_certs: flags
+            .registry_client_cert
+            .into_iter()
+            .map(|(host, certificate, key)| (host, env.absolute(certificate), env.absolute(key)))
+            .collect(),
+        ca_bundle: env.get(env::SSL_CERT_FILE).map(|file| env.absolute(file)),
+        ca_dirs: directories.into_iter().flatten().map(|path| env.absolute(path)).collect(),
+        mirrors: flags.registry_mirror,
+        registry_map: map,
+        no_default_fallback: flags.skip_default_registry_fallback,
+        docker_config: docker_config(env),
+        push_retry: flags.push_retry,
+    }
+}
+
+fn docker_config(env: &Environment) -> Option<PathBuf> {
+    let directory = match (env.get(env::DOCKER_CONFIG), env.get(env::HOME)) {
+        (Some(directory), _) => env.absolute(directory),
+        (None, Some(home)) => env.absolute(home).join(".docker"),
+        (None, None) => return None,
+    };
+    Some(directory.join("config.json")).filter(|file| file.is_file())
+}
+
+/// `/var/tmp` before `/tmp`: the latter is memory on many machines, and images are big.
+fn temp_dir(env: &Environment) -> PathBuf {
+    match env.get(env::TMPDIR) {
+        Some(directory) => env.absolute(directory),
+        None => {
+            let persistent = PathBuf::from("/var/tmp");
+            if persistent.is_dir() { persistent } else { PathBuf::from("/tmp") }
+        }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

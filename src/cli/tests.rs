@@ -1,0 +1,429 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::image::ImageFormat;
+use crate::request::{CompressionChoice, DockerfileSource, IsolationChoice, RegistryChoice};
+use crate::ui::{ColorChoice, ProgressChoice, Verbosity};
+
+/// A directory with a project in it, which the command lines below run in.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let project = Self(tempfile::tempdir().expect("a directory"));
+        fs::create_dir_all(project.path("app/docker")).expect("a directory");
+        fs::create_dir_all(project.path("home/.docker")).expect("a directory");
+        for file in ["here.Dockerfile", "app/docker/Dockerfile", "home/.docker/config.json"] {
+            fs::write(project.path(file), "").expect("a file");
+        }
+        project
+    }
+
+    fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(relative)
+    }
+
+    /// Runs `kiln` with arguments separated by blanks.
+    fn run(&self, line: &str, variables: &[(&str, &str)]) -> Result<Invocation, CliError> {
+        let args = line.split(' ').filter(|arg| !arg.is_empty()).map(|arg| match arg {
+            "''" => OsString::new(),
+            arg => arg.into(),
+        });
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let env = Environment::new(self.0.path().to_owned(), variables);
+        parse(std::iter::once("kiln".into()).chain(args), &env)
+    }
+
+    fn build_with(&self, flags: &str, variables: &[(&str, &str)]) -> (Request, OutputChoice) {
+        match self.run(&format!("build {flags}"), variables) {
+            Ok(Invocation::Build { request, output }) => (*request, output),
+            other => panic!("{flags}: {other:?}"),
+        }
+    }
+
+    fn build(&self, flags: &str) -> Request {
+        self.build_with(flags, &[]).0
+    }
+
+    /// The error as it is printed, with the project's directory as `$PROJECT`.
+    fn error(&self, line: &str, variables: &[(&str, &str)]) -> String {
+        match self.run(line, variables) {
+            Err(error) => {
+                error.render(false).replace(&self.0.path().display().to_string(), "$PROJECT")
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn defaults() {
+    let project = Project::new();
+    let request = project.build("-t app:1");
+    let expected = Request {
+        context: project.path(""),
+        dockerfile: DockerfileSource::Default,
+        destinations: vec!["app:1".into()],
+        push: true,
+        build_args: Default::default(),
+        target: None,
+        labels: Vec::new(),
+        annotations: Vec::new(),
+        platform: None,
+        digest_file: None,
+        image_name_with_digest_file: None,
+        image_name_tag_with_digest_file: None,
+        oci_layout_path: None,
+        tar_path: None,
+        format: None,
+        compression: CompressionChoice::Gzip,
+        compression_level: None,
+        source_date_epoch: None,
+        work_dir: None,
+        temp_dir: request.temp_dir.clone(),
+        isolation: IsolationChoice::Auto,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        add_hosts: Vec::new(),
+        shm_size: 64 << 20,
+        skip_push_check: false,
+        registry: RegistryChoice::default(),
+    };
+    assert_eq!(request, expected);
+    assert!(["/var/tmp", "/tmp"].map(Path::new).contains(&request.temp_dir.as_path()));
+}
+
+#[test]
+fn every_flag_reaches_the_request() {
+    let project = Project::new();
+    let request = project.build(
+        "app -f docker/Dockerfile --target build --build-arg A=1 --build-arg B=x=y --label l=1 \
+         --annotation a=2 --platform linux/arm64 --source-date-epoch 1700000000 \
+         -t r.example/a:1 -t b --no-push --oci-layout-path out/layout --tar-path ./out.tar \
+         --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
+         --image-format docker --compression gzip --compression-level 6 --isolation none \
+         --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check",
+    );
+    let expected = Request {
+        context: project.path("app"),
+        dockerfile: DockerfileSource::Path(project.path("app/docker/Dockerfile")),
+        destinations: vec!["r.example/a:1".into(), "b".into()],
+        push: false,
+        build_args: [("A", "1"), ("B", "x=y"), ("SOURCE_DATE_EPOCH", "1700000000")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        target: Some("build".into()),
+        labels: vec![("l".into(), "1".into())],
+        annotations: vec![("a".into(), "2".into())],
+        platform: Some("linux/arm64".into()),
+        digest_file: Some("/d".into()),
+        image_name_with_digest_file: Some(project.path("n")),
+        image_name_tag_with_digest_file: Some(project.path("../t")),
+        oci_layout_path: Some(project.path("out/layout")),
+        tar_path: Some(project.path("out.tar")),
+        format: Some(ImageFormat::Docker),
+        compression: CompressionChoice::Gzip,
+        compression_level: Some(6),
+        source_date_epoch: Some(1_700_000_000),
+        work_dir: Some(project.path("w")),
+        temp_dir: request.temp_dir.clone(),
+        isolation: IsolationChoice::None,
+        jobs: 3,
+        add_hosts: vec![("db".into(), "10.0.0.2".into())],
+        shm_size: 1 << 30,
+        skip_push_check: true,
+        registry: RegistryChoice::default(),
+    };
+    assert_eq!(request, expected);
+}
+
+#[test]
+fn every_registry_flag_reaches_the_request() {
+    let project = Project::new();
+    let home = project.path("home");
+    let (request, _) = project.build_with(
+        "-t a --registry-mirror m1 --registry-mirror m2:5000/p/ --registry-map a=b;c=d \
+         --registry-map a=e --skip-default-registry-fallback --insecure --insecure-pull \
+         --insecure-registry i:5000 --skip-tls-verify --skip-tls-verify-registry s \
+         --registry-certificate h=ca.pem --registry-client-cert h=/c,k --push-retry 2",
+        &[
+            ("HOME", &home.display().to_string()),
+            ("SSL_CERT_FILE", "bundle.pem"),
+            ("SSL_CERT_DIR", "/etc/certs:more"),
+        ],
+    );
+    let expected = RegistryChoice {
+        insecure: true,
+        insecure_pull: true,
+        insecure_registries: vec!["i:5000".into()],
+        skip_tls_verify: true,
+        skip_tls_registries: vec!["s".into()],
+        registry_ca: vec![("h".into(), project.path("ca.pem"))],
+        client_certs: vec![("h".into(), "/c".into(), project.path("k"))],
+        ca_bundle: Some(project.path("bundle.pem")),
+        ca_dirs: vec!["/etc/certs".into(), project.path("more")],
+        mirrors: vec!["m1".into(), "m2:5000/p".into()],
+        registry_map: vec![
+            ("a".into(), vec!["b".into(), "e".into()]),
+            ("c".into(), vec!["d".into()]),
+        ],
+        no_default_fallback: true,
+        docker_config: Some(home.join(".docker/config.json")),
+        push_retry: 2,
+    };
+    assert_eq!(request.registry, expected);
+}
+
+#[test]
+fn spellings_of_docker_and_kaniko_mean_the_same() {
+    let project = Project::new();
+    for (left, right) in [
+        ("-t a app", "--destination=a --context=app"),
+        ("-t a app", "--tag a -c dir://app"),
+        ("-ta app/", "-d a --context ./app/."),
+        ("-t a -f here.Dockerfile", "-t a --dockerfile=here.Dockerfile"),
+        ("-t a --platform linux/arm64", "-t a --custom-platform=linux/arm64"),
+        ("-t a --push", "-t a"),
+        ("-t a --no-push", "-t a --no-push=true"),
+        ("-t a", "-t a --no-push=false --insecure=0"),
+        ("-t a --insecure", "-t a --insecure=false --insecure=TRUE"),
+        ("-t a --target b", "-t a --target a --target b"),
+        ("-t a", "-t a --target= --platform '' --digest-file= --compression-level=-1"),
+        ("-t a --label x=1 --label y=2", "-t a --label=x=1 --label=y=2"),
+        ("-t a app", "-t a -- app"),
+    ] {
+        assert_eq!(project.build(left), project.build(right), "{left} | {right}");
+    }
+}
+
+#[test]
+fn a_dockerfile_is_looked_for_here_and_then_in_the_context() {
+    let project = Project::new();
+    fs::write(project.path("app/here.Dockerfile"), "").expect("a file");
+    for (file, found) in [
+        ("here.Dockerfile", "here.Dockerfile"),
+        ("docker/Dockerfile", "app/docker/Dockerfile"),
+        ("app/docker/Dockerfile", "app/docker/Dockerfile"),
+    ] {
+        let request = project.build(&format!("-t a -f {file} app"));
+        assert_eq!(request.dockerfile, DockerfileSource::Path(project.path(found)), "{file}");
+    }
+}
+
+#[test]
+fn where_the_image_goes() {
+    let project = Project::new();
+    for (flags, push) in [
+        ("-t a", true),
+        ("-t a --tar-path x", true),
+        ("-t a --no-push", false),
+        ("--no-push", false),
+        ("--tar-path x", false),
+        ("--oci-layout-path x", false),
+    ] {
+        assert_eq!(project.build(flags).push, push, "{flags}");
+    }
+}
+
+#[test]
+fn build_arguments_come_from_flags_and_the_environment() {
+    let project = Project::new();
+    for (flags, expected) in [
+        ("--build-arg A=flag", vec![("A", "flag")]),
+        ("--build-arg A", vec![("A", "env")]),
+        ("--build-arg EMPTY", vec![("EMPTY", "")]),
+        ("--build-arg A=", vec![("A", "")]),
+        ("--build-arg MISSING", vec![]),
+        ("--build-arg A=1 --build-arg A=2", vec![("A", "2")]),
+    ] {
+        let variables = [("A", "env"), ("EMPTY", "")];
+        let (request, _) = project.build_with(&format!("-t a {flags}"), &variables);
+        let seen: Vec<(&str, &str)> =
+            request.build_args.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(seen, expected, "{flags}");
+    }
+}
+
+#[test]
+fn the_nearest_source_date_epoch_wins() {
+    let project = Project::new();
+    for (flags, variable, expected) in [
+        ("", "", None),
+        ("", "1", Some(1)),
+        ("--build-arg SOURCE_DATE_EPOCH=2", "1", Some(2)),
+        ("--build-arg SOURCE_DATE_EPOCH", "1", Some(1)),
+        ("--build-arg SOURCE_DATE_EPOCH=2 --source-date-epoch 3", "1", Some(3)),
+        ("--build-arg SOURCE_DATE_EPOCH=", "1", None),
+    ] {
+        let (request, _) =
+            project.build_with(&format!("-t a {flags}"), &[("SOURCE_DATE_EPOCH", variable)]);
+        assert_eq!(request.source_date_epoch, expected, "{flags}");
+        let arg = request.build_args.get("SOURCE_DATE_EPOCH").filter(|arg| !arg.is_empty());
+        assert_eq!(arg.cloned(), expected.map(|epoch| epoch.to_string()), "{flags}");
+    }
+}
+
+#[test]
+fn directories_come_from_the_environment() {
+    let project = Project::new();
+    let home = project.path("home").display().to_string();
+    let docker = project.path("home/.docker");
+    for (variables, config) in [
+        (vec![], None),
+        (vec![("HOME", home.as_str())], Some(docker.join("config.json"))),
+        (vec![("HOME", "/nowhere")], None),
+        (vec![("DOCKER_CONFIG", "home/.docker")], Some(docker.join("config.json"))),
+        (vec![("DOCKER_CONFIG", "app"), ("HOME", &home)], None),
+    ] {
+        let (request, _) = project.build_with("-t a", &variables);
+        assert_eq!(request.registry.docker_config, config, "{variables:?}");
+    }
+    let (request, _) = project.build_with("-t a", &[("TMPDIR", "/elsewhere")]);
+    assert_eq!(request.temp_dir, Path::new("/elsewhere"));
+}
+
+#[test]
+fn what_is_shown() {
+    let project = Project::new();
+    for (flags, variable, progress, color, verbosity) in [
+        ("", "X=", ProgressChoice::Auto, ColorChoice::Auto, Verbosity::Normal),
+        ("-q", "X=", ProgressChoice::Quiet, ColorChoice::Auto, Verbosity::Normal),
+        ("--progress quiet", "X=", ProgressChoice::Quiet, ColorChoice::Auto, Verbosity::Normal),
+        ("--progress tty -qv", "X=", ProgressChoice::Quiet, ColorChoice::Auto, Verbosity::Verbose),
+        ("-v", "TERM=dumb", ProgressChoice::Plain, ColorChoice::Never, Verbosity::Verbose),
+        (
+            "--quiet=false",
+            "NO_COLOR=1",
+            ProgressChoice::Auto,
+            ColorChoice::Never,
+            Verbosity::Normal,
+        ),
+        ("", "NO_COLOR=", ProgressChoice::Auto, ColorChoice::Auto, Verbosity::Normal),
+        (
+            "--color always",
+            "NO_COLOR=1",
+            ProgressChoice::Auto,
+            ColorChoice::Always,
+            Verbosity::Normal,
+        ),
+    ] {
+        let variable = variable.split_once('=').expect("NAME=VALUE");
+        let (_, output) = project.build_with(&format!("-t a {flags}"), &[variable]);
+        assert_eq!(output, OutputChoice { progress, color, verbosity }, "{flags} {variable:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_what_to_do() {
+    let project = Project::new();
+    let errors: String = [
+        "build",
+        "build --push --tar-path x",
+        "build -t a --push --no-push",
+        "build --image-name-with-digest-file x --no-push",
+        "build -t ''",
+        "build -t",
+        "build -t a --dockerfil x",
+        "build -t a --cache=true",
+        "build -t a --unlike-anything-else",
+        "build -t a --insecure=maybe",
+        "build -t a --no-push false",
+        "build -t a --progress fancy",
+        "build -t a --label novalue",
+        "build -t a --jobs 0",
+        "build -t a --platform amd64",
+        "build -t a --compression-level 10",
+        "build -t a --compression-level fast",
+        "build -t a --push-retry -1",
+        "build -t a --push-retry=-1",
+        "build -t a --build-arg",
+        "build -t a --progress",
+        "build -x",
+        "build -t a --compression zstd --tar-path x",
+        "build -t a --compression zstd --image-format docker",
+        "build -t a --add-host db:host-gateway",
+        "build -t a --shm-size huge",
+        "build -t a --source-date-epoch yesterday",
+        "build -t a --registry-mirror https://mirror",
+        "build -t a missing",
+        "build -t a here.Dockerfile",
+        "build -t a ''",
+        "build -t a -c app app",
+        "build -t a app home",
+        "build -t a https://user:secret@host/x.tar.gz?signature=secret",
+        "build -t a -",
+        "build -t a -f missing app",
+        "build -t a -f missing",
+        "-t a .",
+        "buidl -t a .",
+        "executor",
+    ]
+    .iter()
+    .map(|line| {
+        let error = project.error(line, &[]);
+        assert!(!error.contains("secret"), "{error}");
+        format!("$ kiln {line}\n{error}")
+    })
+    .collect();
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let project = Project::new();
+    insta::assert_snapshot!(
+        project.error("build -t a", &[("SOURCE_DATE_EPOCH", "now")]),
+        @r"
+        error: SOURCE_DATE_EPOCH is `now`: expected seconds since 1970-01-01, e.g. 1700000000
+        help: set it as an environment variable, with --build-arg or with --source-date-epoch
+        "
+    );
+}
+
+#[test]
+fn help_and_version() {
+    let project = Project::new();
+    let text = |line: &str| match project.run(line, &[]) {
+        Ok(Invocation::Help(text) | Invocation::Version(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(text(""), text("--help"));
+    assert_eq!(text("-h"), text("--help"));
+    assert_eq!(text("build -h"), text("build --help"));
+    assert_eq!(text("--version"), format!("kiln {}\n", env!("CARGO_PKG_VERSION")));
+    insta::assert_snapshot!("help", text(""));
+    insta::assert_snapshot!("build_help", text("build --help"));
+}
+
+#[test]
+fn the_help_names_every_flag_and_no_other_and_fits() {
+    let command = flags::command();
+    let build = command.find_subcommand("build").expect("the command");
+    let mut known: BTreeSet<String> = BTreeSet::from(["--help".to_owned(), "-h".to_owned()]);
+    for arg in build.get_arguments() {
+        known.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(long));
+        known.extend(arg.get_aliases().into_iter().flatten().map(long));
+        known.extend(arg.get_short().map(|short| format!("-{short}")));
+    }
+    known.insert("-d".to_owned());
+    let help = include_str!("help/build.txt");
+    let named: BTreeSet<String> = help
+        .split(|c: char| !c.is_ascii_lowercase() && c != '-')
+        .filter(|word| word.starts_with('-') && word.len() > 1)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named, known);
+    for line in help.lines().chain(include_str!("help/kiln.txt").lines()) {
+        assert!(line.len() <= 80, "{line}");
+    }
+}
+
+fn long(name: &str) -> String {
+    format!("--{name}")
+}
+
+#[test]
+fn clap_finds_no_fault() {
+    flags::command().debug_assert();
+}
