@@ -1,1 +1,12 @@
+//! What kiln's tests share.
+//!
+//! - [`registry`]: an OCI registry on loopback that can be told to misbehave.
+//!
+//! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
+//! only because both made the same mistake.
 
+pub mod client;
+pub mod digest;
+pub mod registry;
+
+pub use registry::{Action, Fault, Quirk, Registry, Request};
