@@ -168,11 +168,9 @@ impl<'a> BodyReader<'a> {
         self.stream.by_ref().take(1024).read_line(&mut line)?;
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| invalid("bad chunk size"))?;
-        while size == 0 {
-            line.clear();
-            if self.stream.read_line(&mut line)? <= 2 {
-                break; // the empty line after the trailers
-            }
+        // The last chunk is followed by trailers, which end with an empty line.
+        if size == 0 {
+            while self.stream.read_line(&mut line)? > 2 {}
         }
         Ok(size)
     }
