@@ -35,6 +35,7 @@ use tempfile::TempDir;
 
 pub use fault::{Action, Fault};
 pub use log::Request;
+pub use seed::Layer;
 
 use api::Api;
 use auth::{Auth, Credentials, TokenService};
