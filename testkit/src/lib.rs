@@ -2,6 +2,7 @@
 //!
 //! - [`registry`]: an OCI registry on loopback that can be told to misbehave.
 //! - [`tar`]: tar archives byte by byte, also hostile ones.
+//! - [`process`]: other programs: a Docker daemon, a Docker registry.
 //! - [`client`]: a small HTTP client.
 //!
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
@@ -9,6 +10,7 @@
 
 pub mod client;
 pub mod digest;
+pub mod process;
 pub mod registry;
 pub mod tar;
 
