@@ -1,1 +1,17 @@
+//! What kiln's tests share.
+//!
+//! - [`registry`]: an OCI registry on loopback that can be told to misbehave.
+//! - [`tar`]: tar archives byte by byte, also hostile ones.
+//! - [`process`]: other programs: a Docker daemon, a Docker registry.
+//! - [`client`]: a small HTTP client.
+//!
+//! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
+//! only because both made the same mistake.
 
+pub mod client;
+pub mod digest;
+pub mod process;
+pub mod registry;
+pub mod tar;
+
+pub use registry::{Action, Fault, Quirk, Registry, Request};

@@ -1,0 +1,83 @@
+//! Docker's own registry ("distribution"), as Debian packages it.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
+
+use super::{Daemon, Ready, installed};
+
+/// A running `docker-registry` with its storage in a temporary directory.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    host: String,
+    daemon: Daemon,
+    // After the program that writes into it.
+    _dir: TempDir,
+}
+
+impl DockerRegistry {
+    /// `127.0.0.1:PORT`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What it has written so far; a line per request among it.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+}
+
+/// Starts Debian's `docker-registry` on a free port of the loopback, open to all, or to a user and
+/// a password. It also deletes.
+///
+/// # Errors
+/// If the package is not installed or the program does not start.
+pub fn docker_registry(htpasswd: Option<(&str, &str)>) -> anyhow::Result<DockerRegistry> {
+    let program = installed(&["/usr/bin/docker-registry"], "docker-registry")?;
+    let dir = TempDir::with_prefix("testkit-docker-registry-")?;
+    let path = |name: &str| dir.path().join(name);
+    let mut config = format!(
+        "version: 0.1\n\
+         storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+         http:\n  addr: 127.0.0.1:0\n",
+        path("storage").display()
+    );
+    if let Some((user, password)) = htpasswd {
+        let file = path("htpasswd");
+        fs::write(&file, format!("{user}:{}\n", bcrypt(password)?))?;
+        let file = file.display();
+        config += &format!("auth:\n  htpasswd:\n    realm: testkit\n    path: {file}\n");
+    }
+    fs::write(path("config.yml"), config)?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg(path("config.yml"));
+    // The registry takes settings from REGISTRY_* variables over its file.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REGISTRY_") {
+            command.env_remove(name);
+        }
+    }
+    let said = "listening on 127.0.0.1:";
+    let ready = Ready::Log(said.to_owned());
+    let daemon = Daemon::start(command, &path("log"), &ready, Duration::from_secs(20))?;
+    let log = daemon.log();
+    let port: String = (log.split(said).nth(1).unwrap_or_default().chars())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let host = format!("127.0.0.1:{port}");
+    Ok(DockerRegistry { host, daemon, _dir: dir })
+}
+
+/// The password's bcrypt hash, the one kind that the registry takes. Perl, which every Debian has,
+/// reaches libcrypt's.
+fn bcrypt(password: &str) -> anyhow::Result<String> {
+    let script = "print crypt($ARGV[0], q($2b$05$testkittestkittestkitu))";
+    let output = Command::new("perl").args(["-e", script, password]).output();
+    let Output { stdout, .. } = output.context("perl is needed to hash a password")?;
+    let hash = String::from_utf8(stdout)?;
+    ensure!(hash.starts_with("$2b$"), "perl's crypt does not know bcrypt");
+    Ok(hash)
+}
