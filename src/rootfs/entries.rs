@@ -2,11 +2,18 @@
 
 use std::io::{self, Read};
 
-use crate::layer::Entry;
+use crate::layer::{Entry, TarReader};
 
 /// The entries of a layer in their order.
 pub trait Entries {
     /// The next entry and its content (empty unless it is a regular file); nothing at the end.
     /// What is not read of the content is skipped.
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>>;
+}
+
+impl<R: Read> Entries for TarReader<R> {
+    fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>> {
+        let member = self.next().map_err(io::Error::other)?;
+        Ok(member.map(|member| (member.entry.clone(), Box::new(member) as Box<dyn Read + '_>)))
+    }
 }

@@ -1,5 +1,6 @@
 //! The files of a stage at one point: which layers make them, and how to look at them.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,15 +69,24 @@ impl<'a> Files<'a> {
     }
 
     /// Adds a layer on top. `tree` is what it holds, where that is known.
-    pub fn push(&mut self, layer: Arc<ImageLayer>, tree: Option<&Tree>) {
+    pub fn push(&mut self, layer: Arc<ImageLayer>, tree: Option<&Tree>) -> Result<()> {
         self.layers.push(layer);
         match (&mut self.seen, tree) {
             (Seen::Headers(index), Some(tree)) if !self.unpacked => {
-                tree.values().for_each(|node| index.insert(&node.entry));
+                index.next_layer();
+                for node in tree.values() {
+                    index.insert(&node.entry)?;
+                    if Index::keeps(&node.entry.path) {
+                        let mut content = Vec::new();
+                        node.content.open()?.read_to_end(&mut content)?;
+                        index.insert_content(&node.entry.path, &content);
+                    }
+                }
             }
             // A mount does not see the new layer: the next look-up mounts anew.
             (seen, _) => *seen = Seen::Nothing,
         }
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +13,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
-use crate::layer::{TarReader, decoder, threaded};
-use crate::rootfs::{Extract, Extracted, Index, Root, extract};
+use crate::layer::{Entry, Kind, TarReader, decoder, threaded};
+use crate::rootfs::{
+    Extract, Extracted, Index, Ownership, Root, View, VisiblePart, Whiteouts, extract,
+};
 
 /// Layers that are fetched or unpacked side by side.
 const AT_ONCE: usize = 4;
@@ -72,19 +75,17 @@ impl Workshop {
             (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
         if !missing.is_empty() {
             let task = self.reporter.start(&unpack_name(layers, &missing));
-            let foreign = Mutex::new(Vec::new());
+            let unpacked = Mutex::new(BTreeMap::new());
             side_by_side(&missing, |&number| {
-                let extracted = self.unpack_one(&layers[number])?;
-                if let Some(extracted) = extracted.filter(|found| !found.foreign_links.is_empty()) {
-                    let mut all = foreign.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.push((number, extracted));
+                if let Some(extracted) = self.unpack_one(&layers[number])? {
+                    let mut all = unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.insert(number, extracted);
                 }
                 Ok(())
             })?;
-            let mut foreign = foreign.into_inner().unwrap_or_else(PoisonError::into_inner);
-            foreign.sort_by_key(|(number, _)| *number);
-            for (number, extracted) in &foreign {
-                self.copy_foreign_links(layers, *number, extracted)?;
+            let unpacked = unpacked.into_inner().unwrap_or_else(PoisonError::into_inner);
+            for (number, extracted) in &unpacked {
+                self.complete(layers, *number, extracted)?;
             }
             task.done();
         }
@@ -101,7 +102,7 @@ impl Workshop {
         let root = Root::open(&self.layers_dir.join(&name))?;
         let extracted = self.with_bytes(layer, |bytes| {
             through_tar(layer, bytes, |entries| {
-                Ok(extract(entries, &root, &self.extract_policy())?)
+                Ok(extract(entries, &root, &self.extract_policy()?)?)
             })
         })?;
         local.dir = Some(name);
@@ -128,40 +129,71 @@ impl Workshop {
         })
     }
 
-    fn extract_policy(&self) -> Extract {
-        self.sandbox.extract_policy()
+    fn extract_policy(&self) -> Result<Extract> {
+        let namespaces = self.sandbox.namespaces()?;
+        let whiteouts = Whiteouts::Overlay { userxattr: namespaces.userxattr() };
+        Ok(Extract::new(whiteouts, self.ownership()))
     }
 
-    /// A hard link to a file of a lower layer: as on an overlay, the link gets a copy of its own.
-    fn copy_foreign_links(
+    /// Whether owners can be kept.
+    fn ownership(&self) -> Ownership {
+        match self.sandbox.namespaces() {
+            Ok(namespaces) if !namespaces.single_id() => Ownership::Keep,
+            _ => Ownership::Ignore,
+        }
+    }
+
+    /// Does what a layer needs from the layers below it: they must be unpacked and complete.
+    fn complete(
         &self,
         layers: &[Arc<ImageLayer>],
         number: usize,
         extracted: &Extracted,
     ) -> Result<()> {
-        let root_of = |layer: &ImageLayer| -> Result<Root> {
-            let name = layer.lock().dir.clone().context("a lower layer was not unpacked")?;
-            Ok(Root::open(&self.layers_dir.join(name))?)
-        };
-        let own = root_of(&layers[number])?;
-        for link in &extracted.foreign_links {
-            let mut found = false;
-            for lower in layers[..number].iter().rev() {
-                if own.copy_from(&root_of(lower)?, &link.target, &link.link)? {
-                    found = true;
-                    break;
-                }
-            }
-            if !found {
-                bail!(
-                    "layer {} links {} to {}, which no layer has",
-                    layers[number].descriptor.digest,
-                    link.link.display(),
-                    link.target.display()
-                );
+        if extracted.opaque_root {
+            bail!(
+                "layer {} removes everything below it with one whiteout of the root, which kiln \
+                 cannot do",
+                layers[number].descriptor.digest
+            );
+        }
+        let needs_lower = extracted.foreign_links.len() + extracted.implicit_dirs.len();
+        if needs_lower == 0 {
+            return Ok(());
+        }
+        let own = self.root_of(&layers[number])?;
+        let lowers: Vec<Root> = layers[..number]
+            .iter()
+            .rev()
+            .map(|layer| self.root_of(layer))
+            .collect::<Result<_>>()?;
+        for dir in &extracted.implicit_dirs {
+            if let Some((_, entry)) = find(&lowers, dir, |kind| *kind == Kind::Dir)? {
+                own.set_metadata(dir, &entry.meta, self.ownership())?;
             }
         }
+        for (link, target, meta) in &extracted.foreign_links {
+            // As on an overlay, a link to a file of a lower layer is a copy of its own.
+            let found = find(&lowers, target, |kind| matches!(kind, Kind::File { .. }))?;
+            let (lower, _) = found.with_context(|| {
+                format!(
+                    "layer {} links {} to {}, which no layer has",
+                    layers[number].descriptor.digest,
+                    link.display(),
+                    target.display()
+                )
+            })?;
+            let mut to = own.create_file(link, meta.mode)?;
+            io::copy(&mut lower.open_file(target)?, &mut to)
+                .with_context(|| format!("cannot unpack {}", link.display()))?;
+            own.set_metadata(link, meta, self.ownership())?;
+        }
         Ok(())
+    }
+
+    fn root_of(&self, layer: &ImageLayer) -> Result<Root> {
+        let name = layer.lock().dir.clone().context("a layer was not unpacked")?;
+        Ok(Root::open(&self.layers_dir.join(name))?)
     }
 
     /// The file system that layers make, known from their headers; nothing is unpacked.
@@ -177,40 +209,60 @@ impl Workshop {
         Ok(index)
     }
 
-    /// Unpacks the chosen paths of layers into one directory.
-    pub fn unpack_some(
+    /// Unpacks the chosen part of each layer into one directory.
+    pub fn unpack_parts(
         &self,
         layers: &[Arc<ImageLayer>],
-        wanted: impl Fn(usize, &std::path::Path) -> bool + Send + Sync + Clone + 'static,
+        index: &Index,
+        parts: Vec<VisiblePart>,
     ) -> Result<Root> {
-        let dir = self.new_scratch_dir()?;
-        let root = Root::open(&dir)?;
-        for (number, layer) in layers.iter().enumerate() {
-            let wanted = wanted.clone();
-            let policy = self.sandbox.partial_policy(Box::new(move |path| wanted(number, path)));
+        let root = Root::open(&self.new_scratch_dir()?)?;
+        for (layer, part) in layers.iter().zip(parts) {
+            let policy = Extract {
+                filter: Some(part.filter),
+                relocate: part.relocate,
+                ..Extract::new(Whiteouts::Skip, self.ownership())
+            };
             let blob = self.blobs.open(&layer.descriptor.digest)?;
             through_tar(layer, Box::new(blob), |entries| {
                 Ok(extract(entries, &root, &policy).map(drop)?)
             })?;
         }
+        index.settle_directories(&root, self.ownership())?;
         Ok(root)
     }
 }
+
+/// The topmost lower layer that has something at a path, if it is of the kind that is looked for.
+fn find<'a>(
+    lowers: &'a [Root],
+    path: &Path,
+    is_it: impl Fn(&Kind) -> bool,
+) -> Result<Option<(&'a Root, Entry)>> {
+    for lower in lowers {
+        if let Some(entry) = lower.lstat(path)? {
+            return Ok(is_it(&entry.kind).then_some((lower, entry)));
+        }
+    }
+    Ok(None)
+}
+
+/// A layer's tar, as it is decompressed on a thread of its own and hashed on this one.
+type Tar = TarReader<BufReader<HashingReader<Box<dyn Read + Send>>>>;
 
 /// Reads a layer's tar to its end, checks its diffID, and gives `work`'s answer.
 fn through_tar<T>(
     layer: &ImageLayer,
     bytes: Box<dyn Read + Send>,
-    work: impl FnOnce(&mut TarReader<&mut HashingReader<Box<dyn Read + Send>>>) -> Result<T>,
+    work: impl FnOnce(&mut Tar) -> Result<T>,
 ) -> Result<T> {
     let broken = || format!("layer {} is broken", layer.descriptor.digest);
     let tar: Box<dyn Read + Send> = Box::new(threaded(decoder(bytes).with_context(broken)?));
-    let mut hashing = HashingReader::new(tar);
-    let mut reader = TarReader::new(&mut hashing);
+    let hashing = BufReader::with_capacity(BUFFER_SIZE, HashingReader::new(tar));
+    let mut reader = TarReader::new(hashing);
     let answer = work(&mut reader).with_context(broken)?;
-    drop(reader);
-    io::copy(&mut hashing, &mut io::sink()).with_context(broken)?;
-    let (_, found, _) = hashing.finish();
+    let hashing = reader.drain().with_context(broken)?;
+    let (_, found, _) = hashing.into_inner().finish();
     if found != layer.diff_id {
         bail!(
             "layer {} unpacks to {found}, but the image's config says {}: the image is damaged",

@@ -12,8 +12,8 @@ use super::workshop::Workshop;
 use crate::event::Task;
 use crate::layer::{Entry, LayerWriter, Whiteout};
 use crate::plan::RunStep;
-use crate::rootfs::diff::{ChangeSink, SinkError, diff_upper};
-use crate::rootfs::{Process, Root, Users};
+use crate::rootfs::diff::SinkError;
+use crate::rootfs::{ChangeSink, Overlay, Process, Root, Users, diff_upper};
 use crate::sandbox::{Network, RunReport, RunRequest, RunStatus, UserSpec};
 
 /// A command that ended badly.
@@ -80,7 +80,7 @@ pub(super) fn run(
     }
     let layer = changes(shop, files, &upper, &report).context("cannot store what RUN changed")?;
     if let Some(layer) = &layer {
-        files.push(layer.clone(), None);
+        files.push(layer.clone(), None)?;
     }
     Ok(layer)
 }
@@ -104,10 +104,16 @@ fn changes(
     let root = Root::open(&shop.layers_dir.join(upper))?;
     let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
     let mut sink = Changes { writer: LayerWriter::create(&shop.blobs, &shop.layer_options)?, shop };
-    let style = shop.sandbox.namespaces()?.overlay_style();
+    let style = Overlay { userxattr: shop.sandbox.namespaces()?.userxattr() };
     let stats = diff_upper(&root, files.view()?, style, &exclude, &mut sink)?;
-    if stats.is_empty() {
+    if stats.entries + stats.whiteouts == 0 {
         return Ok(None);
+    }
+    for path in &stats.reserved {
+        shop.reporter.warning(&format!(
+            "`/{}` is not in the image: a name that begins with .wh. means a deletion there",
+            path.display()
+        ));
     }
     let layer = sink.writer.finish()?;
     Ok(Some(Arc::new(ImageLayer::built(&layer, Some(upper.to_owned())))))
@@ -119,7 +125,7 @@ struct Changes<'a> {
 }
 
 impl ChangeSink for Changes<'_> {
-    fn entry(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), SinkError> {
+    fn file(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), SinkError> {
         self.shop.cancel.check()?;
         Ok(self.writer.append(entry, content)?)
     }

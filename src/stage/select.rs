@@ -10,22 +10,16 @@ use anyhow::Result;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::layer::{Entry, Kind};
-use crate::rootfs::{Index, Root, View, ViewError, glob, resolve};
+use crate::rootfs::copy::source_paths;
+use crate::rootfs::{Index, Root, View, ViewError};
 
 impl Workshop {
     /// A directory that holds what the source patterns name, and nothing else.
     pub(super) fn select(&self, layers: &[Arc<ImageLayer>], sources: &[String]) -> Result<Arc<Root>> {
-        let index = self.index(layers)?;
-        let wanted = wanted(&index, sources)?;
-        let origins: BTreeSet<(usize, PathBuf)> = wanted
-            .into_iter()
-            .filter_map(|path| Some((index.origin(&path)?, path)))
-            .collect();
-        let origins = Arc::new(origins);
-        let root = self.unpack_some(layers, move |number, path| {
-            origins.contains(&(number, path.to_owned()))
-        })?;
-        Ok(Arc::new(root))
+        let index = Arc::new(self.index(layers)?);
+        let wanted = Arc::new(wanted(&index, sources)?);
+        let parts = index.wanted_parts(move |path| wanted.contains(path));
+        Ok(Arc::new(self.unpack_parts(layers, &index, parts)?))
     }
 }
 
@@ -33,24 +27,11 @@ impl Workshop {
 fn wanted(index: &Index, sources: &[String]) -> Result<BTreeSet<PathBuf>> {
     let recorder = Recorder { inner: index, seen: Mutex::default() };
     for source in sources {
-        for path in glob::expand(&recorder, Path::new(source))? {
-            let found = resolve(&recorder, &path, true)?;
-            if found.entry.is_some() {
-                descend(&recorder, &found.path)?;
-            }
+        for path in source_paths(&recorder, source)? {
+            descend(&recorder, &path)?;
         }
     }
-    let mut seen = recorder.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // A hard link needs the name that carries the bytes.
-    let first_names: Vec<PathBuf> =
-        seen.iter().filter_map(|path| index.first_name(path)).collect();
-    seen.extend(first_names);
-    let parents: Vec<PathBuf> = seen
-        .iter()
-        .flat_map(|path| path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>())
-        .collect();
-    seen.extend(parents);
-    Ok(seen)
+    Ok(recorder.seen.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn descend(view: &dyn View, path: &Path) -> Result<(), ViewError> {

@@ -47,7 +47,7 @@ impl Workshop {
         }
         let layer = write_tree(&self.blobs, &self.layer_options, tree)?;
         let layer = Arc::new(ImageLayer::built(&layer, None));
-        files.push(layer.clone(), Some(tree));
+        files.push(layer.clone(), Some(tree))?;
         Ok(Some(layer))
     }
 }

@@ -72,6 +72,11 @@ impl Index {
         }
     }
 
+    /// Whether the content of a file at this path is kept: look-ups of users need it.
+    pub fn keeps(path: &Path) -> bool {
+        is_account_file(path)
+    }
+
     /// Gives a file that was inserted its content, if it is one whose content is kept.
     pub fn insert_content(&mut self, path: &Path, content: &[u8]) {
         if let Some(id) = self.tree.find(path)

@@ -29,16 +29,26 @@ impl fmt::Debug for VisiblePart {
 impl Index {
     /// What of each layer, from the bottom, stays visible.
     pub fn visible_parts(self: &Arc<Self>) -> Vec<VisiblePart> {
+        self.wanted_parts(|_| true)
+    }
+
+    /// What of each layer, from the bottom, stays visible and is wanted.
+    pub fn wanted_parts(
+        self: &Arc<Self>,
+        wanted: impl Fn(&Path) -> bool + Send + Sync + Clone + 'static,
+    ) -> Vec<VisiblePart> {
         let part = |layer| {
-            let index = self.clone();
-            let filter: Filter = Box::new(move |path| index.origin(path) == Some(layer));
+            let (index, wanted) = (self.clone(), wanted.clone());
+            let filter: Filter =
+                Box::new(move |path| index.origin(path) == Some(layer) && wanted(path));
             VisiblePart { filter, relocate: BTreeMap::new() }
         };
         let mut parts: Vec<_> = (0..self.layers as usize).map(part).collect();
         for (link, node) in self.tree.walk() {
             let Some((layer, first)) = node.content.as_deref() else { continue };
             if *layer == node.origin
-                && !self.is_first_name(first, *layer)
+                && wanted(&link)
+                && !(self.is_first_name(first, *layer) && wanted(first))
                 && let Some(part) = parts.get_mut(*layer as usize)
             {
                 part.relocate.entry(first.clone()).or_insert(link);
