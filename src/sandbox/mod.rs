@@ -1,1 +1,46 @@
-//! (in work)
+//! One RUN, isolated in Linux namespaces.
+//!
+//! Four processes, each in its own file, named after what it does:
+//!
+//! ```text
+//! kiln (launch)          gives the spec, hears the report, passes the output on
+//!   └ supervisor         re-exec of kiln's program: no memory of kiln; waits for the next
+//!       └ init           pid 1 of the new pid namespace: mounts, root, reaps orphans
+//!           └ command    lowers its privileges and becomes the RUN's program
+//! ```
+//!
+//! Each dies when the one above it dies, and a pid namespace dies with its pid 1: whatever a RUN
+//! leaves running ends with it, and a kiln that is killed leaves nothing behind.
+//!
+//! A program that uses this module calls [`dispatch`] before anything else in `main` and [`enter`]
+//! before it starts a thread.
+
+mod assemble;
+mod capability;
+mod command;
+mod devices;
+mod enter;
+mod error;
+mod files;
+mod init;
+mod launch;
+mod mounts;
+mod namespaces;
+mod overlay;
+mod program;
+mod request;
+mod root;
+mod spec;
+mod stub;
+mod subid;
+mod supervisor;
+mod userns;
+mod view;
+mod work_dir;
+
+pub use enter::{Choice, Entered, Unable, enter};
+pub use error::SandboxError;
+pub use namespaces::Namespaces;
+pub use request::{Network, RunReport, RunRequest, RunStatus, UserSpec};
+pub use supervisor::dispatch;
+pub use view::ViewMount;

@@ -1,0 +1,82 @@
+//! Mounts by descriptor: made without a place (fsmount, open_tree), then attached to a place that was
+//! opened before (move_mount). No path is looked up twice.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::sys;
+
+/// A mount that is attached nowhere, or was.
+#[derive(Debug)]
+pub(super) struct Mount(OwnedFd);
+
+impl Mount {
+    /// A new file system, e.g. `tmpfs` with `("size", "64k")`.
+    pub fn new(
+        kind: &str,
+        options: &[(&str, &str)],
+        attributes: MountAttrFlags,
+    ) -> io::Result<Self> {
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", kind)?;
+        for (name, value) in options {
+            fsconfig_set_string(&context, *name, *value)?;
+        }
+        fsconfig_create(&context)?;
+        Ok(Self(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
+    }
+
+    /// The same file or directory at a second place, without what is mounted below it.
+    pub fn bind(place: BorrowedFd<'_>) -> io::Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        Ok(Self(open_tree(place, "", flags)?))
+    }
+
+    /// The same for a path of the host.
+    pub fn bind_path(path: &Path) -> io::Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        Ok(Self(open_tree(CWD, path, flags)?))
+    }
+
+    /// The same with all that is mounted below: in a user namespace a directory that has mounts on it
+    /// cannot be had without them (mount_namespaces(7), locked mounts).
+    pub fn bind_tree(path: &Path) -> io::Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE;
+        Ok(Self(open_tree(CWD, path, flags)?))
+    }
+
+    /// Makes it read-only, with all below it.
+    pub fn read_only(self) -> io::Result<Self> {
+        sys::mount::set_read_only(self.0.as_fd(), true)?;
+        Ok(self)
+    }
+
+    /// Attaches it to a place.
+    pub fn attach(self, place: BorrowedFd<'_>) -> io::Result<Self> {
+        let flags =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(&self.0, "", place, "", flags)?;
+        Ok(self)
+    }
+
+    /// Its root directory, or the file that it is.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// The same, to keep.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+}

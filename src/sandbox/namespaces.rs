@@ -1,0 +1,144 @@
+//! What kiln holds once it has mount rights of its own.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{During, SandboxError};
+use super::request::{RunReport, RunRequest};
+use super::spec::Spec;
+use super::view::ViewMount;
+use super::{files, launch, overlay::Stack, program, stub, subid, view, work_dir};
+use crate::cancel::Cancel;
+use crate::event::Stream;
+
+/// The inode of the first user namespace (kernel: PROC_USER_INIT_INO).
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// A mount namespace of kiln's own, in which it can mount and run commands. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Namespaces(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// kiln's program, to be executed again.
+    program: OwnedFd,
+    user_namespace: bool,
+    single_id: Option<String>,
+}
+
+impl Namespaces {
+    /// For a process that has entered its mount namespace. `single_id` is why only one id is mapped,
+    /// where that is so.
+    pub(super) fn new(single_id: Option<String>) -> Result<Self, SandboxError> {
+        let namespace = std::fs::metadata("/proc/self/ns/user").during("look at /proc/self/ns")?;
+        let single_id = single_id.or_else(only_one_id);
+        let program = program::open().during("open kiln's own program")?;
+        Ok(Self(Arc::new(Inner {
+            program,
+            user_namespace: namespace.ino() != INITIAL_USER_NAMESPACE,
+            single_id,
+        })))
+    }
+
+    /// Whether an overlay's own attributes are user.overlay.* and not trusted.overlay.*: what an
+    /// unpacked layer has to use for opaque directories.
+    pub fn userxattr(&self) -> bool {
+        self.0.user_namespace
+    }
+
+    /// Whether root is the only user that there is: chown to any other fails.
+    pub fn single_id(&self) -> bool {
+        self.0.single_id.is_some()
+    }
+
+    /// Why root is the only user, if so.
+    pub fn single_id_reason(&self) -> Option<&str> {
+        self.0.single_id.as_deref()
+    }
+
+    /// Checks that layers can be made in a directory.
+    pub fn check_work_dir(&self, dir: &Path) -> Result<(), SandboxError> {
+        work_dir::check(dir, self.userxattr())
+    }
+
+    /// Shows layers, lowest first and relative to `base`, put on one another at `mountpoint`, to this
+    /// process alone and read-only.
+    pub fn view(
+        &self,
+        base: &Path,
+        lowers: &[PathBuf],
+        mountpoint: &Path,
+    ) -> Result<ViewMount, SandboxError> {
+        view::mount(base, lowers, mountpoint, self.userxattr())
+    }
+
+    /// Runs a command and passes its output on as it comes. From several threads at once; each stays
+    /// until its command, and all that it has started, has ended.
+    pub fn run(
+        &self,
+        request: &RunRequest,
+        output: &(dyn Fn(Stream, &[u8]) + Sync),
+        cancel: &Cancel,
+    ) -> Result<RunReport, SandboxError> {
+        let spec = self.spec(request)?;
+        stub::ensure(&request.base).during(format!(
+            "make mount points in `{}`",
+            request.base.join(stub::NAME).display()
+        ))?;
+        launch::run(&self.0.program, &spec, output, cancel)
+    }
+
+    fn spec(&self, request: &RunRequest) -> Result<Spec, SandboxError> {
+        check(request)?;
+        let mut lowers = vec![PathBuf::from(stub::NAME)];
+        lowers.extend_from_slice(&request.lowers);
+        let stack = Stack {
+            lowers: &lowers,
+            upper: Some((&request.upper, &request.work)),
+            userxattr: self.userxattr(),
+        };
+        Ok(Spec {
+            base: request.base.clone().into(),
+            overlay: stack.options()?,
+            args: request.args.clone(),
+            env: request.env.clone(),
+            cwd: request.cwd.clone(),
+            user: request.user.clone(),
+            hostname: request.hostname.clone(),
+            etc: files::generate(request),
+            shm_size: request.shm_size,
+            network: request.network,
+            user_namespace: self.0.user_namespace,
+            single_id: self.single_id(),
+        })
+    }
+}
+
+/// Someone may have made such a user namespace before kiln (`unshare --map-root-user`).
+fn only_one_id() -> Option<String> {
+    let map = subid::identity(Path::new("/proc/self/uid_map")).ok()?;
+    let one = map.iter().map(|range| u64::from(range.count)).sum::<u64>() == 1;
+    one.then(|| "kiln was started in a user namespace with one id".to_owned())
+}
+
+/// What the kernel would misunderstand or refuse without a word on why.
+fn check(request: &RunRequest) -> Result<(), SandboxError> {
+    let problem = if !request.base.is_absolute() {
+        format!("`{}` is not an absolute path", request.base.display())
+    } else if request.args.first().is_none_or(String::is_empty) {
+        "it has no program".to_owned()
+    } else if !request.cwd.starts_with('/') {
+        format!("its working directory `{}` is not an absolute path", request.cwd)
+    } else if let Some((name, _)) =
+        request.env.iter().find(|(name, value)| name.contains(['=', '\0']) || value.contains('\0'))
+    {
+        format!("the environment variable `{}` has a `=` or a zero byte", name.escape_debug())
+    } else if request.args.iter().any(|arg| arg.contains('\0')) {
+        "an argument has a zero byte".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(SandboxError::Request(problem))
+}

@@ -1,0 +1,278 @@
+//! A small program that does what kiln does around a RUN, in this test's own binary.
+//!
+//! `enter` wants a process without threads and the children of a RUN are a re-exec of the program, so
+//! neither works below the test harness. A function in `.init_array` runs before the harness's `main`
+//! and takes over where the process was started as the driver or as one of a RUN's.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use kiln::cancel::Cancel;
+use kiln::event::Stream;
+use kiln::sandbox::{
+    Choice, Entered, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError, UserSpec,
+};
+use serde::{Deserialize, Serialize};
+
+/// argv[1] of a driver; argv[2] is a [`Script`].
+const DRIVER: &str = "sandbox-driver";
+/// The same, but the account `nobody` first gets ranges in /etc/subuid, in a mount namespace.
+const DRIVER_WITH_RANGES: &str = "sandbox-driver-with-ranges";
+/// An account without privileges.
+pub const NOBODY: u32 = 65534;
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+extern "C" fn before_main() {
+    if kiln::sandbox::dispatch().is_some() {
+        std::process::exit(0);
+    }
+    let args: Vec<String> = std::env::args().collect();
+    match args.get(1).map(String::as_str) {
+        Some(DRIVER) => drive(&args[2]),
+        Some(DRIVER_WITH_RANGES) => give_ranges(&args[2]),
+        _ => return,
+    }
+    std::process::exit(0);
+}
+
+/// Who runs the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// The machine's root.
+    Root,
+    /// `nobody` with ranges of ids.
+    Ranges,
+    /// `nobody` with its own id alone.
+    Single,
+}
+
+/// What the driver does, one after another; [`Step::Together`] from threads at once.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Script {
+    pub base: PathBuf,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Step {
+    Run(Run),
+    Together(Vec<Run>),
+    /// Lists a view of the lowers, reads `file` in it and tries to write it.
+    View {
+        lowers: Vec<String>,
+        file: String,
+    },
+    CheckWorkDir(PathBuf),
+    /// Puts an overlay on a directory, to be a bad work directory. Only as root.
+    Overlay(PathBuf),
+    /// Says this line and goes on: for who waits for it.
+    Say(String),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    pub lowers: Vec<String>,
+    pub upper: String,
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub cwd: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub network: bool,
+    /// Cancel the build at the first output.
+    pub cancel: bool,
+    /// Pass the output on to the driver's stderr at once.
+    pub live: bool,
+}
+
+/// What came of a step.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub error: Option<String>,
+    pub out: String,
+    pub err: String,
+    pub placeholders: Vec<PathBuf>,
+}
+
+/// What a driver says at its end.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Log {
+    pub userxattr: bool,
+    pub single_id: bool,
+    pub reason: Option<String>,
+    pub outcomes: Vec<Outcome>,
+}
+
+/// The command that starts a driver.
+pub fn command(world: World, script: &Script) -> Command {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests make namespaces and become other users: run them as root of a machine"
+    );
+    let mut command = Command::new("/proc/self/exe");
+    let name = if world == World::Ranges { DRIVER_WITH_RANGES } else { DRIVER };
+    command.arg(name).arg(serde_json::to_string(script).unwrap()).stdin(Stdio::null());
+    command.env("KILN_TEST_SECRET", "of the parent").current_dir("/");
+    if world == World::Single {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// Runs a driver to its end.
+pub fn run(world: World, script: &Script) -> Log {
+    let output = command(world, script).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the driver failed: {:?}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+}
+
+/// In a mount namespace of its own: /etc/subuid and /etc/subgid with a range for `nobody`.
+fn give_ranges(script: &str) {
+    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+    kiln::sys::namespace::unshare(rustix::thread::UnshareFlags::NEWNS).unwrap();
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{NOBODY}:200000:65536").unwrap();
+    for table in ["/etc/subuid", "/etc/subgid"] {
+        mount_bind(file.path(), table).unwrap();
+    }
+    drop(file);
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(DRIVER).arg(script).uid(NOBODY).gid(NOBODY);
+    panic!("{}", command.exec());
+}
+
+fn drive(script: &str) {
+    let script: Script = serde_json::from_str(script).unwrap();
+    let namespaces = match kiln::sandbox::enter(Choice::Auto).unwrap() {
+        Entered::Namespaces(namespaces) => namespaces,
+        Entered::Unable(unable) => panic!("{unable}"),
+    };
+    let mut outcomes = Vec::new();
+    for step in &script.steps {
+        match step {
+            Step::Together(runs) => std::thread::scope(|scope| {
+                let (namespaces, base) = (&namespaces, &script.base);
+                let start = |run| scope.spawn(move || execute(namespaces, base, run));
+                let threads: Vec<_> = runs.iter().map(start).collect();
+                outcomes.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+            }),
+            step => outcomes.push(perform(&namespaces, &script.base, step)),
+        }
+    }
+    let log = Log {
+        userxattr: namespaces.userxattr(),
+        single_id: namespaces.single_id(),
+        reason: namespaces.single_id_reason().map(str::to_owned),
+        outcomes,
+    };
+    println!("{}", serde_json::to_string(&log).unwrap());
+}
+
+fn perform(namespaces: &Namespaces, base: &Path, step: &Step) -> Outcome {
+    match step {
+        Step::Run(run) => execute(namespaces, base, run),
+        Step::Together(_) => unreachable!("taken apart by the caller"),
+        Step::View { lowers, file } => {
+            let mountpoint = base.join("view");
+            std::fs::create_dir_all(&mountpoint).unwrap();
+            let lowers: Vec<PathBuf> = lowers.iter().map(PathBuf::from).collect();
+            let view = match namespaces.view(base, &lowers, &mountpoint) {
+                Ok(view) => view,
+                Err(error) => return failed(&error),
+            };
+            let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+            let out = read(&view.path().join(file)).unwrap_or_default();
+            let written = std::fs::write(view.path().join("new"), "").map_err(|e| e.to_string());
+            drop(view);
+            let left = std::fs::read_dir(&mountpoint).unwrap().count();
+            Outcome { out, err: format!("{:?} {left}", written.err()), ..Outcome::default() }
+        }
+        Step::CheckWorkDir(dir) => match namespaces.check_work_dir(dir) {
+            Ok(()) => Outcome::default(),
+            Err(error) => failed(&error),
+        },
+        Step::Overlay(dir) => {
+            for name in ["l", "u", "w", "m"] {
+                std::fs::create_dir_all(dir.join(name)).unwrap();
+            }
+            let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+            let options =
+                format!("lowerdir={},upperdir={},workdir={}", path("l"), path("u"), path("w"));
+            let options = std::ffi::CString::new(options).unwrap();
+            let flags = rustix::mount::MountFlags::empty();
+            rustix::mount::mount("o", dir.join("m"), "overlay", flags, &*options).unwrap();
+            Outcome::default()
+        }
+        Step::Say(line) => {
+            eprintln!("{line}");
+            Outcome::default()
+        }
+    }
+}
+
+fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
+    let work = format!("{}.work", run.upper);
+    for name in [&run.upper, &work] {
+        std::fs::create_dir_all(base.join(name)).unwrap();
+    }
+    let request = RunRequest {
+        base: base.to_owned(),
+        lowers: run.lowers.iter().map(PathBuf::from).collect(),
+        upper: PathBuf::from(&run.upper),
+        work: work.into(),
+        args: run.args.clone(),
+        env: run.env.clone(),
+        cwd: run.cwd.clone(),
+        user: UserSpec { uid: run.uid, gid: run.gid, groups: run.groups.clone() },
+        hostname: "buildkitsandbox".to_owned(),
+        hosts: vec![("db.test".to_owned(), "10.9.8.7".to_owned())],
+        shm_size: 64 << 20,
+        network: if run.network { Network::Host } else { Network::None },
+    };
+    let cancel = Cancel::default();
+    let texts = Mutex::new((Vec::new(), Vec::new()));
+    let output = |stream: Stream, bytes: &[u8]| {
+        if run.cancel {
+            cancel.cancel();
+        }
+        if run.live {
+            std::io::stderr().write_all(bytes).unwrap();
+        }
+        let mut texts = texts.lock().unwrap();
+        match stream {
+            Stream::Out => texts.0.extend_from_slice(bytes),
+            Stream::Err => texts.1.extend_from_slice(bytes),
+        }
+    };
+    let result = namespaces.run(&request, &output, &cancel);
+    let texts = texts.into_inner().unwrap();
+    let mut outcome = match result {
+        Ok(RunReport { status, placeholders }) => match status {
+            RunStatus::Exited(code) => {
+                Outcome { code: Some(code), placeholders, ..Outcome::default() }
+            }
+            RunStatus::Signaled(signal) => {
+                Outcome { signal: Some(signal), placeholders, ..Outcome::default() }
+            }
+        },
+        Err(error) => failed(&error),
+    };
+    outcome.out = String::from_utf8_lossy(&texts.0).into_owned();
+    outcome.err = String::from_utf8_lossy(&texts.1).into_owned();
+    outcome
+}
+
+fn failed(error: &SandboxError) -> Outcome {
+    Outcome { error: Some(error.to_string()), ..Outcome::default() }
+}
