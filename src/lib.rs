@@ -25,24 +25,23 @@
 //! | [`cli`] | flags and environment → a typed request |
 
 pub mod cancel;
-pub mod digest;
-pub mod event;
-pub mod sys;
-
 pub mod cli;
 pub mod context;
+pub mod digest;
 pub mod dockerfile;
+pub mod event;
 pub mod image;
 pub mod layer;
 pub mod pipeline;
-pub mod request;
 pub mod plan;
+pub mod publish;
 pub mod registry;
 pub mod request;
 pub mod rootfs;
 pub mod sandbox;
-pub mod stage;
-pub mod publish;
 pub mod schedule;
-pub mod work_dir;
+mod settings;
+pub mod stage;
+pub mod sys;
 pub mod ui;
+pub mod work_dir;

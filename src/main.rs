@@ -3,55 +3,84 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
 
-use kiln::cancel::{Cancel, Cancelled};
-use kiln::cli::{self, Environment, Invocation, OutputChoice};
+use kiln::cancel::Cancel;
+use kiln::cli::{self, CliError, Environment, Invocation, OutputChoice};
 use kiln::event::Reporter;
-use kiln::pipeline::{self, Ground};
-use kiln::request::Request;
-use kiln::sandbox;
+use kiln::pipeline::{self, Built, Ground, was_cancelled};
+use kiln::request::{IsolationChoice, Request};
+use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
-use kiln::ui::{Console, Report};
+use kiln::ui::{self, Console, Device, Report};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
     // A child of the sandbox must not do anything else first.
     if let Some(code) = sandbox::dispatch() {
         return code;
     }
-    match cli::parse(std::env::args_os(), &Environment::read()) {
-        Ok(Invocation::Build { request, output }) => build(&request, output),
-        Ok(Invocation::Help(text) | Invocation::Version(text)) => Console::print_text(&text),
-        Err(error) => Console::print_usage_error(&error),
+    let invocation = Environment::read()
+        .map_err(|error| format!("cannot find the working directory: {error}"))
+        .map(|environment| cli::parse(std::env::args_os(), &environment));
+    match invocation {
+        Ok(Ok(Invocation::Build { request, output })) => build(&request, output),
+        Ok(Ok(Invocation::Help(text) | Invocation::Version(text))) => {
+            ui::print(&text);
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => {
+            ui::print_error(&error.render(ui::stderr_colour(ui::ColorChoice::Auto)));
+            ExitCode::from(CliError::EXIT_CODE)
+        }
+        Err(message) => {
+            ui::print_error(&ui::diagnostic::render_message(&message, None, false));
+            ExitCode::FAILURE
+        }
     }
 }
 
 fn build(request: &Request, output: OutputChoice) -> ExitCode {
-    // Namespaces can only be entered while there is one thread.
-    let sandbox = match sandbox::enter(request.isolation) {
-        Ok(sandbox) => sandbox,
-        Err(error) => return Console::fail(&error.into(), &output),
+    let choice = match request.isolation {
+        IsolationChoice::Auto => Choice::Auto,
+        IsolationChoice::Namespaces => Choice::Namespaces,
+        IsolationChoice::None => Choice::None,
     };
+    // Namespaces can only be entered while there is one thread.
+    let sandbox = sandbox::enter(choice);
+    let console = Arc::new(Console::new(output, Device::standard()));
     let cancel = Cancel::default();
-    let signal = stop_on_signals(&cancel);
-    let console = Arc::new(Console::new(&output));
-    let ground = Ground { sandbox, reporter: Reporter::new(console.clone()), cancel };
-    let result = pipeline::build(request, &ground);
-    match (result, signal.load(Ordering::Relaxed)) {
-        (Ok(built), _) => {
-            console.report(&Report::from(&built));
+    let signal = stop_on_signals(&cancel, &console);
+    let result = sandbox.map_err(anyhow::Error::new).and_then(|sandbox| {
+        let reporter = Reporter::new(console.clone());
+        pipeline::build(request, &Ground { sandbox, reporter, cancel })
+    });
+    let signal = signal.load(Ordering::Relaxed);
+    match result {
+        Ok(built) => {
+            console.report(&report(built));
             ExitCode::SUCCESS
         }
-        (Err(error), 0) => {
-            console.error(&error);
-            ExitCode::from(exit_code(&error))
-        }
-        (Err(error), signal) => {
-            if !is_cancelled(&error) {
-                console.error(&error);
+        Err(error) => {
+            if signal == 0 || !was_cancelled(&error) {
+                console.error(error.as_ref());
             }
-            console.interrupted(signal);
-            ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))
+            console.close();
+            ExitCode::from(if signal == 0 { exit_code(&error) } else { signal_code(signal) })
         }
+    }
+}
+
+fn report(built: Built) -> Report {
+    Report {
+        names: built.names,
+        digest: built.digest,
+        size: built.size,
+        layers: built.layers,
+        seconds: built.time.as_secs_f64(),
+        steps: built.steps,
+        peak_memory: None,
     }
 }
 
@@ -59,4 +88,26 @@ fn build(request: &Request, output: OutputChoice) -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     let failed = error.chain().find_map(|cause| cause.downcast_ref::<RunFailed>());
     failed.map_or(1, RunFailed::exit_code)
+}
+
+/// As shells report a process that a signal ended.
+fn signal_code(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(1)
+}
+
+/// The first signal stops the build, which then cleans up; the second ends the program at once.
+fn stop_on_signals(cancel: &Cancel, console: &Arc<Console>) -> Arc<AtomicI32> {
+    let received = Arc::new(AtomicI32::new(0));
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return received };
+    let (seen, cancel, console) = (received.clone(), cancel.clone(), console.clone());
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if seen.swap(signal, Ordering::Relaxed) != 0 {
+                console.close();
+                std::process::exit(i32::from(signal_code(signal)));
+            }
+            cancel.cancel();
+        }
+    });
+    received
 }

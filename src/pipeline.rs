@@ -19,18 +19,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::Cancel;
-use crate::context::{Context, read_dockerfile};
+use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
 use crate::dockerfile::{self, Dockerfile, Located, Span};
 use crate::event::Reporter;
 use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
 use crate::layer::{LayerOptions, Timestamp};
-use crate::plan::{Action, Graph, ImageKey, Inputs, Plan, plan};
+use crate::plan::{Action, Base, Graph, ImageKey, Inputs, Plan, plan};
 use crate::publish::{Uploads, write_digest_files};
 use crate::registry::{Client, Pusher, Reference};
 use crate::request::Request;
 use crate::sandbox::Entered;
 use crate::schedule::run_stages;
+pub use crate::schedule::was_cancelled;
+use crate::settings;
 use crate::stage::{BaseImage, Finished, ImageLayer, Place, Tools, Workshop};
 use crate::work_dir::WorkDir;
 
@@ -58,18 +60,20 @@ pub struct Built {
     pub layers: usize,
     /// How long it took.
     pub time: Duration,
+    /// How long each step of the Dockerfile took, in the order in which they ended.
+    pub steps: Vec<(String, Duration)>,
 }
 
 /// Builds and publishes an image.
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
-    let (text, path) = read_dockerfile(&request.context, &request.dockerfile)?;
-    let dockerfile = parse(&text, &path)?;
-    let context = Context::open(&request.context, &path)?;
+    let file = read_dockerfile(&request.context, request.dockerfile.path())?;
+    let dockerfile = parse(&file)?;
+    let context = Context::open(&request.context, &file.path)?;
     let destinations = destinations(request)?;
 
-    let client = Client::new(registry_options(request), ground.cancel.clone())?;
-    let inputs = inputs(request, path.display().to_string())?;
+    let client = Client::new(settings::registry_options(request), ground.cancel.clone())?;
+    let inputs = inputs(request, file.path.display().to_string())?;
     let graph = Graph::new(&dockerfile, &inputs)?;
     let pushers = pushers(request, &client, destinations)?;
     let images = thread::scope(|scope| {
@@ -85,11 +89,14 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     can_run(&plan, &ground.sandbox, &place)?;
 
     let work_dir = WorkDir::create(request, &ground.sandbox, needs_overlay(&plan))?;
-    let shop = Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
+    let shop =
+        Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), pushers.clone());
-    let outcome = run_stages(&shop, &plan, &images, Some(&uploads))
-        .and_then(|finished| finish(request, &shop, &finished, &pushers, &uploads));
+    let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
+        let format = settings::image_format(request, base_of(&plan, &images));
+        finish(request, &shop, &finished, format, &uploads)
+    });
     // Threads that still send look into the work directory: let them end before it goes.
     let image = outcome.or_else(|error| Err(why(error, uploads.wait())))?;
     let names: Vec<Reference> = pushers.into_iter().map(|(reference, _)| reference).collect();
@@ -100,14 +107,15 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         layers: image.layers.len(),
         names: image.names,
         time: start.elapsed(),
+        steps: shop.take_times(),
     })
 }
 
-fn parse(text: &[u8], path: &std::path::Path) -> Result<Dockerfile> {
-    dockerfile::parse(text).map_err(|error| {
+fn parse(file: &DockerfileText) -> Result<Dockerfile> {
+    dockerfile::parse(file.text.as_bytes()).map_err(|error| {
         Located {
-            path: path.display().to_string(),
-            text: String::from_utf8_lossy(text).into(),
+            path: file.path.display().to_string(),
+            text: file.text.as_str().into(),
             span: error.span.clone(),
             message: error.message.clone(),
             help: error.help.clone(),
@@ -223,8 +231,8 @@ fn can_run(plan: &Plan, sandbox: &Entered, place: &Place) -> Result<()> {
         path: place.path.clone(),
         text: place.text.clone(),
         span: step.span.clone(),
-        message: format!("this RUN cannot run here: {reason}"),
-        help: reason.advice(),
+        message: format!("this RUN cannot run here: {}", reason.reason),
+        help: Some(reason.advice),
         cause: None,
     }
     .into())
@@ -246,7 +254,7 @@ fn tools(
     Tools {
         client,
         layer_options: LayerOptions {
-            compression: request.layer_compression(),
+            compression: settings::compression(request),
             clamp: epoch,
             threads: request.jobs,
         },
@@ -267,11 +275,26 @@ fn rfc3339(time: Timestamp) -> String {
     jiff::Timestamp::new(time.secs, nanos).unwrap_or_default().to_string()
 }
 
+/// The image at the bottom of the target.
+fn base_of<'a>(
+    plan: &Plan,
+    images: &'a BTreeMap<ImageKey, Arc<BaseImage>>,
+) -> Option<&'a BaseImage> {
+    let mut stage = plan.stage(plan.target)?;
+    while let Base::Stage(parent) = &stage.base {
+        stage = plan.stage(*parent)?;
+    }
+    match &stage.base {
+        Base::Image(key) => images.get(key).map(AsRef::as_ref),
+        _ => None,
+    }
+}
+
 /// Says of each base layer whether its bytes will be on this machine anyway.
 fn mark_needed(request: &Request, plan: &Plan, images: &BTreeMap<ImageKey, Arc<BaseImage>>) {
     let to_files = request.oci_layout_path.is_some() || request.tar_path.is_some();
     for stage in plan.stages.iter().filter(|stage| stage.unpacked || to_files) {
-        if let crate::plan::Base::Image(key) = &stage.base {
+        if let Base::Image(key) = &stage.base {
             let layers = images.get(key).map(|image| image.layers.as_slice());
             layers.unwrap_or_default().iter().for_each(|layer| layer.need_here());
         }
@@ -282,10 +305,10 @@ fn finish(
     request: &Request,
     shop: &Workshop,
     finished: &Finished,
-    pushers: &[(Reference, Pusher)],
+    format: ImageFormat,
     uploads: &Uploads,
 ) -> Result<FinishedImage> {
-    let image = assemble_image(request, shop, finished, pushers)?;
+    let image = assemble_image(request, shop, finished, format)?;
     write_files(request, shop, finished, &image)?;
     uploads.finish(&image)?;
     Ok(image)
@@ -295,19 +318,14 @@ fn assemble_image(
     request: &Request,
     shop: &Workshop,
     finished: &Finished,
-    pushers: &[(Reference, Pusher)],
+    format: ImageFormat,
 ) -> Result<FinishedImage> {
     let mut config = finished.config.clone();
     config.created = Some(shop.created.clone());
     config.history.clone_from(&finished.history);
     config.rootfs.diff_ids = finished.layers.iter().map(|layer| layer.diff_id).collect();
     let layers: Vec<_> = finished.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    let names = if request.push {
-        pushers.iter().map(|(reference, _)| reference.familiar()).collect()
-    } else {
-        request.destinations.clone()
-    };
-    let format = request.format.unwrap_or(ImageFormat::Oci);
+    let names = destinations(request)?.iter().map(Reference::familiar).collect();
     Ok(assemble(&config, &layers, format, &request.annotations, names)?)
 }
 
@@ -342,10 +360,8 @@ fn fetch(shop: &Workshop, layer: &ImageLayer) -> Result<()> {
 
 /// Of a build's error and an upload's, the one that came first: the other was cancelled by it.
 fn why(build: anyhow::Error, uploads: Result<()>) -> anyhow::Error {
-    let cancelled =
-        |error: &anyhow::Error| error.chain().any(|cause| cause.is::<crate::cancel::Cancelled>());
     match uploads {
-        Err(error) if cancelled(&build) && !cancelled(&error) => error,
+        Err(error) if was_cancelled(&build) && !was_cancelled(&error) => error,
         _ => build,
     }
 }

@@ -72,6 +72,16 @@ pub enum DockerfileSource {
     Default,
 }
 
+impl DockerfileSource {
+    /// The file, if one was named.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Default => None,
+        }
+    }
+}
+
 /// How new layers are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CompressionChoice {

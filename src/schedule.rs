@@ -18,7 +18,14 @@ pub fn run_stages(
     images: &BTreeMap<ImageKey, Arc<BaseImage>>,
     uploads: Option<&Uploads>,
 ) -> Result<Arc<Finished>> {
-    let board = Board { plan, images, uploads, cancel: shop.cancel.clone(), state: Mutex::default(), changed: Condvar::new() };
+    let board = Board {
+        plan,
+        images,
+        uploads,
+        cancel: shop.cancel.clone(),
+        state: Mutex::default(),
+        changed: Condvar::new(),
+    };
     thread::scope(|scope| {
         for stage in &plan.stages {
             let board = &board;
@@ -61,7 +68,7 @@ impl Board<'_> {
             Err(error) => {
                 // The first failure is the reason; the rest are cancelled because of it.
                 let was_running = !self.cancel.is_cancelled();
-                if state.failure.is_none() || (was_running && !is_cancelled(&error)) {
+                if state.failure.is_none() || (was_running && !was_cancelled(&error)) {
                     state.failure = Some(error);
                 }
                 self.cancel.cancel();
@@ -76,7 +83,8 @@ impl Board<'_> {
     }
 }
 
-fn is_cancelled(error: &anyhow::Error) -> bool {
+/// Whether an error says no more than that the build was stopped.
+pub fn was_cancelled(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<Cancelled>())
 }
 
@@ -85,9 +93,7 @@ impl Surroundings for Board<'_> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self
             .changed
-            .wait_while(state, |state| {
-                !state.finished.contains_key(&id) && state.failure.is_none()
-            })
+            .wait_while(state, |state| !state.finished.contains_key(&id) && state.failure.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         state.finished.get(&id).cloned().ok_or_else(|| Cancelled.into())
     }

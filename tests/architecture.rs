@@ -9,8 +9,23 @@ const CARRIERS: &[&str] = &["sys", "digest", "cancel", "event"];
 
 /// The others, in the order in which the data travels: each uses only what stands before it.
 const ORDER: &[&str] = &[
-    "dockerfile", "layer", "rootfs", "context", "image", "registry", "request", "plan", "sandbox",
-    "stage", "publish", "schedule", "work_dir", "pipeline", "ui", "cli", "main",
+    "dockerfile",
+    "layer",
+    "rootfs",
+    "context",
+    "image",
+    "registry",
+    "request",
+    "plan",
+    "sandbox",
+    "stage",
+    "publish",
+    "schedule",
+    "work_dir",
+    "pipeline",
+    "ui",
+    "cli",
+    "main",
 ];
 
 /// More than this is two jobs in one file.

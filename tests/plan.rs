@@ -158,7 +158,10 @@ fn what_cannot_be_planned_names_its_line() {
         (case("FROM a\n").target("nope"), "target stage `nope` could not be found"),
         (case("ARG B\nFROM $B"), "Dockerfile:2: base name ($B) should not be blank"),
         (case("FROM a AS x\nCOPY --from=x / /"), "circular dependency"),
-        (case("FROM a\nCOPY --from=later / /\nFROM b AS later").target("0"), "needs to be defined before"),
+        (
+            case("FROM a\nCOPY --from=later / /\nFROM b AS later").target("0"),
+            "needs to be defined before",
+        ),
         (case("FROM a\nCOPY --from=3 / /"), "invalid stage index 3"),
         (case("FROM a\nCOPY --from=$X / /"), "variables are not expanded in --from"),
         (case("FROM a\nRUN --mount=type=cache,target=/c x"), "RUN --mount is not supported"),

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::error::ParseError;
 use super::Span;
+use super::error::ParseError;
 
 /// BuildKit reads lines through Go's bufio.Scanner, which refuses longer ones.
 const MAX_LINE: usize = 65535;
@@ -51,9 +51,7 @@ impl<'a> Lines<'a> {
         for line in (Self { text, at: 0 }) {
             if line.raw.trim_end_matches('\n').len() > MAX_LINE {
                 return Err(ParseError {
-                    message: format!(
-                        "dockerfile line greater than max allowed size of {MAX_LINE}"
-                    ),
+                    message: format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
                     span: line.span(),
                     help: Some("put the content into a file and COPY it".into()),
                 });

@@ -220,8 +220,14 @@ fn json(words: &[String]) -> String {
 }
 
 fn healthcheck(check: &Healthcheck) -> String {
-    let Healthcheck::Check { command: line, interval, timeout, start_period, start_interval, retries } =
-        check
+    let Healthcheck::Check {
+        command: line,
+        interval,
+        timeout,
+        start_period,
+        start_interval,
+        retries,
+    } = check
     else {
         return "HEALTHCHECK NONE".into();
     };

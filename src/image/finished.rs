@@ -32,6 +32,11 @@ impl FinishedImage {
         let size = self.manifest.len() as u64;
         Descriptor::new(self.manifest_media_type.clone(), self.manifest_digest, size)
     }
+
+    /// Compressed bytes of all layers, and the config.
+    pub fn size(&self) -> u64 {
+        self.config.len() as u64 + self.layers.iter().map(|layer| layer.size).sum::<u64>()
+    }
 }
 
 /// An image that cannot be written to a file or directory.

@@ -9,7 +9,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod platform;
 
-pub use assemble::{FinishedImage, assemble};
+pub use assemble::assemble;
 pub use config::{ContainerConfig, History, ImageConfig};
 pub use finished::{ExportError, FinishedImage};
 pub use manifest::{Descriptor, Document, Index, Manifest};

@@ -72,8 +72,7 @@ impl Graph {
         let source = Source::new(dockerfile, &inputs.path);
         let target = find_target(&source, inputs)?;
         let globals = global_scope(&source, inputs, target)?;
-        let mut graph =
-            Self { target, bases: BTreeMap::new(), images: BTreeMap::new(), globals };
+        let mut graph = Self { target, bases: BTreeMap::new(), images: BTreeMap::new(), globals };
         let mut pending = vec![target];
         while let Some(id) = pending.pop() {
             if graph.bases.contains_key(&id) {
@@ -184,7 +183,8 @@ pub(super) fn copy_from(
         if number < id.0 {
             return Ok(Some(CopyFrom::Stage(StageId(number))));
         }
-        let message = format!("invalid stage index {number}: stage {number} comes not before this one");
+        let message =
+            format!("invalid stage index {number}: stage {number} comes not before this one");
         return Err(source.error(&node.span, message, stage_help(&stages[..id.0])));
     }
     if is_named(&stages[id.0], name) {
@@ -231,11 +231,7 @@ fn find_target(source: &Source<'_>, inputs: &Inputs) -> Result<StageId, Located>
     })
 }
 
-fn global_scope(
-    source: &Source<'_>,
-    inputs: &Inputs,
-    target: StageId,
-) -> Result<Scope, Located> {
+fn global_scope(source: &Source<'_>, inputs: &Inputs, target: StageId) -> Result<Scope, Located> {
     let mut scope = Scope::default();
     let stage = &source.dockerfile.stages[target.0];
     let label = stage.from.name.clone().unwrap_or_else(|| "default".to_owned());

@@ -4,9 +4,7 @@ use serde_json::{Map, Value};
 
 use super::steps::Draft;
 use super::text::{command_args, quoted};
-use crate::dockerfile::{
-    CommandLine, Healthcheck, Instruction, Located, Node, Pair, expose_ports,
-};
+use crate::dockerfile::{CommandLine, Healthcheck, Instruction, Located, Node, Pair, expose_ports};
 use crate::image::config::HealthConfig;
 
 /// Applies an instruction to the config; the answer is its history text.
@@ -149,18 +147,21 @@ fn is_signal(text: &str) -> bool {
 
 fn healthcheck(draft: &mut Draft<'_>, check: &Healthcheck) -> String {
     let config = match check {
-        Healthcheck::None => {
-            HealthConfig { test: vec!["NONE".into()], ..HealthConfig::default() }
-        }
-        Healthcheck::Check { command, interval, timeout, start_period, start_interval, retries } => {
+        Healthcheck::None => HealthConfig { test: vec!["NONE".into()], ..HealthConfig::default() },
+        Healthcheck::Check {
+            command,
+            interval,
+            timeout,
+            start_period,
+            start_interval,
+            retries,
+        } => {
             let nanos = |duration: &Option<std::time::Duration>| {
                 duration.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
             };
             let test = match command {
                 CommandLine::Shell(line) => vec!["CMD-SHELL".into(), line.clone()],
-                CommandLine::Exec(args) => {
-                    [&["CMD".to_owned()][..], args.as_slice()].concat()
-                }
+                CommandLine::Exec(args) => [&["CMD".to_owned()][..], args.as_slice()].concat(),
             };
             HealthConfig {
                 test,

@@ -42,9 +42,8 @@ pub fn plan(
             target.config.config.labels.insert(name.clone(), value.clone());
         }
     }
-    let with_run = |draft: &Draft<'_>| {
-        draft.steps.iter().any(|step| matches!(step.action, Action::Run(_)))
-    };
+    let with_run =
+        |draft: &Draft<'_>| draft.steps.iter().any(|step| matches!(step.action, Action::Run(_)));
     let running = drafts.iter().filter(|(_, draft)| with_run(draft)).map(|(id, _)| *id).collect();
     let unpacked = graph.unpacked(&running);
     Ok(Plan {
@@ -67,8 +66,16 @@ fn declared(nodes: &[Node]) -> BTreeSet<String> {
 
 /// Arguments that mean something without being declared.
 const PREDEFINED: &[&str] = &[
-    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
-    "ftp_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
 ];
 
 fn is_builtin(name: &str) -> bool {
@@ -284,11 +291,9 @@ impl<'a> Draft<'a> {
         if is_add {
             unsupported::check_sources(self.source, node, &sources)?;
         }
-        let optional = |word: &Option<String>| {
-            word.as_ref().map(|word| self.word(word, node)).transpose()
-        };
-        let from = copy_from(self.source, self.inputs, self.id, node)?
-            .unwrap_or(CopyFrom::Context);
+        let optional =
+            |word: &Option<String>| word.as_ref().map(|word| self.word(word, node)).transpose();
+        let from = copy_from(self.source, self.inputs, self.id, node)?.unwrap_or(CopyFrom::Context);
         self.check_known(&from, node)?;
         let chown = optional(&transfer.chown)?;
         let chmod = optional(&transfer.chmod)?;

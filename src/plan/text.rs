@@ -6,8 +6,7 @@ use crate::dockerfile::CommandLine;
 /// A path as seen from `cwd`, with its trailing slash; `.` and `x/.` name a directory, so they
 /// get one.
 pub(super) fn absolute(cwd: &str, path: &str) -> String {
-    let joined =
-        if path.starts_with('/') { path.to_owned() } else { format!("{cwd}/{path}") };
+    let joined = if path.starts_with('/') { path.to_owned() } else { format!("{cwd}/{path}") };
     let is_dir = path == "." || path.ends_with('/') || path.ends_with("/.");
     let mut cleaned = clean(&joined);
     if is_dir && cleaned != "/" {

@@ -27,7 +27,9 @@ pub(super) fn check_sources(
         word.contains("://") || word.starts_with("git@") || word.starts_with("github.com/")
     };
     match sources.iter().find(remote) {
-        Some(word) => Err(refuse(source, node, &format!("ADD of a URL or git repository ({word})"))),
+        Some(word) => {
+            Err(refuse(source, node, &format!("ADD of a URL or git repository ({word})")))
+        }
         None => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
+use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, FinishedImage};
 use crate::registry::{Body, Pushed, Pusher, Reference};
 use crate::stage::{ImageLayer, Origin, Workshop};
@@ -81,8 +82,10 @@ impl Uploads {
         self.wait()?;
         for (reference, pusher) in &self.destinations {
             let body = Body::Bytes(&image.config);
+            let config =
+                Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
             pusher
-                .push_blob(&image.config_descriptor, body, None, &|_| {})
+                .push_blob(&config, body, None, &|_| {})
                 .with_context(|| format!("cannot push the config to {}", reference.familiar()))?;
         }
         for (reference, pusher) in &self.destinations {
@@ -125,13 +128,8 @@ fn send_layer(
     let pushed = match &layer.origin {
         Origin::Built => send_file(shop, descriptor, pusher, &progress),
         Origin::Base(from) if layer.is_needed_here() || several => {
-            // Ask and mount first: only what is left needs the bytes from here.
-            if pusher.exists_or_mounts(descriptor, from)? {
-                Ok(Pushed::Mounted)
-            } else {
-                shop.fetch(layer)?;
-                send_file(shop, descriptor, pusher, &progress)
-            }
+            let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
+            Ok(pusher.push_blob(descriptor, Body::Later(&fetch), Some(from), &progress)?)
         }
         Origin::Base(from) => {
             Ok(pusher.push_blob(descriptor, Body::Remote(from), Some(from), &progress)?)

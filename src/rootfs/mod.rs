@@ -1,10 +1,11 @@
 //! A directory that is an image's file system.
 
-pub mod glob;
-pub mod ignore;
+pub mod copy;
 pub mod diff;
 pub mod entries;
 pub mod extract;
+pub mod glob;
+pub mod ignore;
 pub mod index;
 mod place;
 pub mod root;

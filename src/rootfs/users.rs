@@ -126,6 +126,15 @@ impl Users {
         Ok((uid, gid))
     }
 
+    /// What `--chown` means where both of its parts are numbers: then no image has to be looked at.
+    pub fn numeric(spec: &str) -> Option<(u32, u32)> {
+        let parse = |text: &str| number(text).ok().flatten();
+        match spec.split_once(':') {
+            Some((user, group)) => Some((parse(user)?, parse(group)?)),
+            None => parse(spec).map(|id| (id, id)),
+        }
+    }
+
     fn user(&self, name: &str) -> Result<&User, UserError> {
         // The first one wins, as in libc.
         let found = self.users.iter().find(|user| user.name == name);

@@ -22,14 +22,26 @@ pub enum Choice {
     None,
 }
 
-/// What came of it.
-#[derive(Debug)]
+/// What came of it. Clones are the same namespaces.
+#[derive(Debug, Clone)]
 pub enum Entered {
     /// RUN works.
     Namespaces(Namespaces),
     /// RUN does not; all else does.
     Unable(Unable),
 }
+
+impl Entered {
+    /// The namespaces, or why there are none.
+    pub fn namespaces(&self) -> Result<&Namespaces, Unable> {
+        match self {
+            Self::Namespaces(namespaces) => Ok(namespaces),
+            Self::Unable(unable) => Err(unable.clone()),
+        }
+    }
+}
+
+impl std::error::Error for Unable {}
 
 /// Why a RUN is not possible, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

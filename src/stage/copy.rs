@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::files::Files;
+use super::files::{Files, MountedView};
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::plan::CopyStep;
 use crate::rootfs::copy::{CopyRequest, CopySource, Owner, Unpack, copy as copy_tree};
 use crate::rootfs::{Root, Users};
-use crate::sandbox::MountedView;
 
 /// A source that is no context: its layers, and whether they are unpacked anyway.
 pub(super) type Foreign = Option<(Vec<Arc<ImageLayer>>, bool)>;
@@ -24,16 +23,17 @@ pub(super) fn copy(
 ) -> Result<Option<Arc<ImageLayer>>> {
     let owner = match &step.chown {
         Some(spec) => chown(files, spec)?,
+        None if foreign.is_some() => Owner::Keep,
         None => Owner::Fixed(0, 0),
     };
     let chmod = step.chmod.as_deref().map(str::parse).transpose()?;
     let source = match foreign {
-        None => Source::Context(shop.context.root().clone()),
+        None => Source::Context(shop.context.root.clone()),
         Some((layers, true)) => Source::Mounted(shop.mount(&shop.unpack(&layers)?)?),
         Some((layers, false)) => Source::Partial(shop.select(&layers, &step.sources)?),
     };
     let ignore = match &source {
-        Source::Context(_) => shop.context.ignore(),
+        Source::Context(_) => shop.context.ignore.as_ref(),
         _ => None,
     };
     let request = CopyRequest {

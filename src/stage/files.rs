@@ -9,8 +9,8 @@ use anyhow::Result;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::layer::content::Tree;
-use crate::rootfs::{Index, View};
-use crate::sandbox::MountedView;
+use crate::rootfs::{Index, Root, View};
+use crate::sandbox::ViewMount;
 
 /// A stage's layers and the ways to see them.
 #[derive(Debug)]
@@ -90,11 +90,27 @@ impl<'a> Files<'a> {
     }
 }
 
+/// Layers on one another, read-only, as long as this value lives. What is open in it stays open.
+#[derive(Debug)]
+pub struct MountedView {
+    root: Arc<Root>,
+    _mount: ViewMount,
+}
+
+impl MountedView {
+    /// The files.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+}
+
 impl Workshop {
     /// A read-only view of unpacked layers, lowest first.
     pub fn mount(&self, dirs: &[String]) -> Result<MountedView> {
         let lowers: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
         let mountpoint = self.new_scratch_dir()?;
-        Ok(self.sandbox.namespaces()?.view(&self.layers_dir, &lowers, &mountpoint)?)
+        let mount = self.sandbox.namespaces()?.view(&self.layers_dir, &lowers, &mountpoint)?;
+        let root = Arc::new(Root::open(mount.path())?);
+        Ok(MountedView { root, _mount: mount })
     }
 }

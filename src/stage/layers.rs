@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
-use crate::image::{Descriptor, ImageConfig};
+use crate::image::{Descriptor, ImageConfig, ImageFormat, media_type};
 use crate::layer::Layer;
 use crate::registry::{Repository, Resolved};
 
@@ -15,6 +15,8 @@ pub struct BaseImage {
     pub name: String,
     /// Its config.
     pub config: ImageConfig,
+    /// The family of its media types.
+    pub format: ImageFormat,
     /// Its layers, lowest first. Nothing is fetched until somebody asks.
     pub layers: Vec<Arc<ImageLayer>>,
 }
@@ -22,6 +24,10 @@ pub struct BaseImage {
 impl BaseImage {
     /// The image that a registry answered with.
     pub fn new(name: String, resolved: Resolved) -> Self {
+        let format = match resolved.manifest.media_type.as_deref() {
+            Some(media_type::DOCKER_MANIFEST) => ImageFormat::Docker,
+            _ => ImageFormat::Oci,
+        };
         let layers = resolved
             .manifest
             .layers
@@ -32,7 +38,7 @@ impl BaseImage {
                 Arc::new(ImageLayer::new(descriptor, *diff_id, origin))
             })
             .collect();
-        Self { name, config: resolved.config, layers }
+        Self { name, config: resolved.config, format, layers }
     }
 }
 
@@ -80,8 +86,8 @@ impl ImageLayer {
     /// A layer that was just written to the store. `dir` holds its files if they are in overlay's
     /// form already.
     pub fn built(layer: &Layer, dir: Option<String>) -> Self {
-        let media_type = crate::image::media_type::of_layer(layer.compression);
-        let descriptor = Descriptor::new(media_type, layer.digest, layer.size);
+        let kind = media_type::of_layer(layer.compression);
+        let descriptor = Descriptor::new(kind, layer.digest, layer.size);
         let own = Self::new(descriptor, layer.diff_id, Origin::Built);
         own.lock().dir = dir;
         own

@@ -10,6 +10,7 @@ mod workdir;
 mod workshop;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -20,7 +21,7 @@ use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
 pub use files::Files;
 pub use layers::{BaseImage, ImageLayer, Origin};
 pub use run::RunFailed;
-pub use workshop::{Place, Workshop};
+pub use workshop::{Place, Tools, Workshop};
 
 /// A stage whose steps are all done.
 #[derive(Debug)]
@@ -114,6 +115,7 @@ fn carry_out(
         _ => None,
     };
     let task = shop.reporter.start(name);
+    let start = Instant::now();
     let layer = match &step.action {
         Action::Metadata => None,
         Action::Run(run) => run::run(shop, files, run, &task)?,
@@ -121,9 +123,13 @@ fn carry_out(
         Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
     };
     match &layer {
-        Some(layer) => task.done_with(format!("layer of {} bytes", layer.descriptor.size)),
+        Some(layer) => {
+            task.progress(layer.descriptor.size, Some(layer.descriptor.size));
+            task.done();
+        }
         None => task.done(),
     }
+    shop.record_time(name, start.elapsed());
     Ok(layer)
 }
 
@@ -171,7 +177,9 @@ fn describe(error: &anyhow::Error) -> String {
 
 fn help_for(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        cause.downcast_ref::<crate::rootfs::copy::CopyError>().and_then(|error| error.help())
+        cause
+            .downcast_ref::<crate::rootfs::copy::CopyError>()
+            .and_then(|error| error.help().map(str::to_owned))
     })
 }
 

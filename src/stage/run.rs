@@ -72,7 +72,8 @@ pub(super) fn run(
         shm_size: shop.shm_size,
         network: if step.offline { Network::None } else { Network::Host },
     };
-    let report = namespaces.run(&request, &|stream, bytes| task.output(stream, bytes), &shop.cancel)?;
+    let report =
+        namespaces.run(&request, &|stream, bytes| task.output(stream, bytes), &shop.cancel)?;
     shop.cancel.check()?;
     if report.status != RunStatus::Exited(0) {
         let command = step.args.join(" ");

@@ -15,7 +15,11 @@ use crate::rootfs::{Index, Root, View, ViewError};
 
 impl Workshop {
     /// A directory that holds what the source patterns name, and nothing else.
-    pub(super) fn select(&self, layers: &[Arc<ImageLayer>], sources: &[String]) -> Result<Arc<Root>> {
+    pub(super) fn select(
+        &self,
+        layers: &[Arc<ImageLayer>],
+        sources: &[String],
+    ) -> Result<Arc<Root>> {
         let index = Arc::new(self.index(layers)?);
         let wanted = Arc::new(wanted(&index, sources)?);
         let parts = index.wanted_parts(move |path| wanted.contains(path));

@@ -8,8 +8,7 @@ use anyhow::Result;
 use super::files::Files;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
-use crate::layer::content::Tree;
-use crate::layer::write_tree;
+use crate::layer::{Metadata, Tree, write_tree};
 use crate::plan::WorkdirStep;
 use crate::rootfs::Users;
 use crate::rootfs::copy::make_dirs;
@@ -25,13 +24,14 @@ pub(super) fn workdir(
     if resolve(files.view()?, path, true)?.is_dir() {
         return Ok(None);
     }
-    let owner = if step.user.is_empty() {
+    let (uid, gid) = if step.user.is_empty() {
         (0, 0)
     } else {
         let process = Users::load(files.view()?)?.process(&step.user)?;
         (process.uid, process.gid)
     };
-    let tree = make_dirs(files.view()?, path, owner, shop.now)?;
+    let new = Metadata { mode: 0o755, uid, gid, mtime: shop.now, ..Metadata::default() };
+    let tree = make_dirs(files.view()?, path, &new)?;
     shop.store_tree(files, &tree)
 }
 

@@ -1,8 +1,9 @@
 //! What all stages of a build share: the registry client, the blobs, the sandbox, directories.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -55,6 +56,7 @@ pub struct Workshop {
     /// Mount points, partial extracts, spooled archives.
     pub scratch_dir: PathBuf,
     counter: AtomicUsize,
+    times: Mutex<Vec<(String, Duration)>>,
 }
 
 /// The parts of a [`Workshop`] that a caller chooses.
@@ -109,7 +111,19 @@ impl Workshop {
             layers_dir: make("l")?,
             scratch_dir: make("scratch")?,
             counter: AtomicUsize::new(0),
+            times: Mutex::default(),
         })
+    }
+
+    /// Notes how long a step took.
+    pub fn record_time(&self, step: &str, time: Duration) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((step.to_owned(), time));
+    }
+
+    /// The steps and how long each took, in the order in which they ended.
+    pub fn take_times(&self) -> Vec<(String, Duration)> {
+        std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a new directory for an unpacked or upper layer; the answer is its name.

@@ -19,8 +19,24 @@ use super::{CommandLine, From, Instruction, OnBuild};
 
 /// All instructions, as messages name them.
 const NAMES: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
-    "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// What a statement is.
@@ -129,9 +145,7 @@ fn shell(item: &Item) -> Result<Vec<String>, Fault> {
 /// An instruction that cannot follow ONBUILD.
 pub(super) fn refuse_trigger(keyword: &str) -> Result<(), Fault> {
     match keyword {
-        "onbuild" => {
-            Err(Fault::new("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"))
-        }
+        "onbuild" => Err(Fault::new("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
         "from" | "maintainer" => {
             let name = keyword.to_uppercase();
             Err(Fault::new(format!("{name} isn't allowed as an ONBUILD trigger")))
@@ -153,9 +167,7 @@ fn onbuild(request: Request<'_>) -> Result<OnBuild, Fault> {
         text.push_str(&heredoc.opening.name);
     }
     match instruction(Request { item: inner, ..request })? {
-        Typed::Instruction(instruction) => {
-            Ok(OnBuild { text, instruction: Box::new(instruction) })
-        }
+        Typed::Instruction(instruction) => Ok(OnBuild { text, instruction: Box::new(instruction) }),
         Typed::From(_) => Err(Fault::new("FROM isn't allowed as an ONBUILD trigger")),
     }
 }

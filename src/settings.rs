@@ -1,0 +1,55 @@
+//! What a request says in the words of the modules that do it.
+
+use crate::image::ImageFormat;
+use crate::layer::{Compression, DEFAULT_GZIP_LEVEL};
+use crate::registry::Options;
+use crate::request::{CompressionChoice, Request};
+use crate::stage::BaseImage;
+
+/// zstd's own default.
+const DEFAULT_ZSTD_LEVEL: i32 = 3;
+
+/// How registries are reached.
+pub(crate) fn registry_options(request: &Request) -> Options {
+    let choice = request.registry.clone();
+    let defaults = Options::default();
+    Options {
+        insecure: choice.insecure,
+        insecure_pull: choice.insecure_pull,
+        insecure_registries: choice.insecure_registries,
+        skip_tls_verify: choice.skip_tls_verify,
+        skip_tls_registries: choice.skip_tls_registries,
+        ca_bundle: choice.ca_bundle,
+        ca_dirs: choice.ca_dirs,
+        registry_ca: choice.registry_ca,
+        client_certs: choice.client_certs,
+        mirrors: choice.mirrors,
+        registry_map: choice.registry_map,
+        no_default_fallback: choice.no_default_fallback,
+        docker_config: choice.docker_config,
+        retries: defaults.retries + choice.push_retry,
+        ..defaults
+    }
+}
+
+/// How new layers are compressed.
+pub(crate) fn compression(request: &Request) -> Compression {
+    match request.compression {
+        CompressionChoice::Gzip => {
+            let level = request.compression_level.and_then(|level| u8::try_from(level).ok());
+            Compression::Gzip { level: level.unwrap_or(DEFAULT_GZIP_LEVEL) }
+        }
+        CompressionChoice::Zstd => {
+            Compression::Zstd { level: request.compression_level.unwrap_or(DEFAULT_ZSTD_LEVEL) }
+        }
+    }
+}
+
+/// The family of media types: as asked for, or the base image's. Docker's has no word for zstd.
+pub(crate) fn image_format(request: &Request, base: Option<&BaseImage>) -> ImageFormat {
+    match (request.format, request.compression) {
+        (Some(format), _) => format,
+        (None, CompressionChoice::Zstd) => ImageFormat::Oci,
+        (None, CompressionChoice::Gzip) => base.map_or(ImageFormat::Oci, |base| base.format),
+    }
+}
