@@ -48,8 +48,9 @@ pub fn parse_onbuild(text: &str) -> Result<Node, ParseError> {
     // MAINTAINER has always been harmless there, and old images are what they are.
     match statement.item.keyword().as_str() {
         "maintainer" => {}
-        keyword => typed::refuse_trigger(keyword)
-            .map_err(|fault| tree::locate(fault, &statement.line))?,
+        keyword => {
+            typed::refuse_trigger(keyword).map_err(|fault| tree::locate(fault, &statement.line))?
+        }
     }
     match typed_statement(statement)? {
         Typed::Instruction(instruction) => Ok(node(statement, instruction)),
@@ -69,7 +70,9 @@ fn decode(text: &[u8]) -> Result<&str, ParseError> {
         ParseError {
             message: format!("the Dockerfile is not UTF-8 text (line {line})"),
             span: at..at + error.error_len().unwrap_or(1).min(text.len() - at),
-            help: Some("save it as UTF-8; a file that is compressed or binary is no Dockerfile".into()),
+            help: Some(
+                "save it as UTF-8; a file that is compressed or binary is no Dockerfile".into(),
+            ),
         }
     })
 }

@@ -11,7 +11,11 @@ const KEYS: [&str; 3] = ["escape", "syntax", "check"];
 
 /// Reads the directives of a text without its byte order mark.
 pub(super) fn read(text: &str, escape: char) -> Directives {
-    Directives { escape, syntax: detect_syntax(text), check: find(text, "check", "#").map(|(value, _)| value.to_owned()) }
+    Directives {
+        escape,
+        syntax: detect_syntax(text),
+        check: find(text, "check", "#").map(|(value, _)| value.to_owned()),
+    }
 }
 
 /// The frontend that the text asks for, with the place: `# syntax=`, `// syntax=`, or a JSON
@@ -85,7 +89,8 @@ impl EscapeReader {
             return Ok(());
         };
         let at = start + line.len() - trimmed.len() + at;
-        let error = |message: String| ParseError { message, span: at..at + value.len(), help: None };
+        let error =
+            |message: String| ParseError { message, span: at..at + value.len(), help: None };
         if self.seen.contains(&name) {
             return Err(error(format!("only one {name} parser directive can be used")));
         }

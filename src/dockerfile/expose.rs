@@ -28,8 +28,8 @@ pub fn expose_ports(words: &[String]) -> Result<Vec<String>, ExposeError> {
     // A table, because a line has room for thousands of full ranges.
     let mut exposed = vec![[false; PROTOCOLS.len()]; usize::from(u16::MAX) + 1];
     for word in words {
-        let (ports, protocol) = parse(word)
-            .map_err(|reason| ExposeError { word: word.clone(), reason })?;
+        let (ports, protocol) =
+            parse(word).map_err(|reason| ExposeError { word: word.clone(), reason })?;
         exposed[usize::from(ports.0)..=usize::from(ports.1)]
             .iter_mut()
             .for_each(|port| port[protocol] = true);

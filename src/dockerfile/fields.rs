@@ -76,7 +76,11 @@ mod tests {
             ("\"a\"b", None),
         ] {
             let found = split(text).ok();
-            assert_eq!(found, expected.map(|v| v.into_iter().map(String::from).collect()), "{text}");
+            assert_eq!(
+                found,
+                expected.map(|v| v.into_iter().map(String::from).collect()),
+                "{text}"
+            );
         }
     }
 }

@@ -91,8 +91,7 @@ mod tests {
             ("", None),
         ] {
             let found = opening(word).expect("a word");
-            let found =
-                found.as_ref().map(|o| (o.name.as_str(), o.expand, o.chomp, o.descriptor));
+            let found = found.as_ref().map(|o| (o.name.as_str(), o.expand, o.chomp, o.descriptor));
             assert_eq!(found, expected, "{word:?}");
         }
         assert!(opening("<<'EOF").is_err());

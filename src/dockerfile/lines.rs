@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::error::ParseError;
 use super::Span;
+use super::error::ParseError;
 
 /// BuildKit reads lines through Go's bufio.Scanner, which refuses longer ones.
 const MAX_LINE: usize = 65535;
@@ -51,9 +51,7 @@ impl<'a> Lines<'a> {
         for line in (Self { text, at: 0 }) {
             if line.raw.trim_end_matches('\n').len() > MAX_LINE {
                 return Err(ParseError {
-                    message: format!(
-                        "dockerfile line greater than max allowed size of {MAX_LINE}"
-                    ),
+                    message: format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
                     span: line.span(),
                     help: Some("put the content into a file and COPY it".into()),
                 });
@@ -163,6 +161,13 @@ pub(super) fn continued(line: &str, escape: char) -> (&str, bool) {
         Some(before) if !before.ends_with(escape) => (before, true),
         _ => (line, false),
     }
+}
+
+/// What must be added to a line so that it is not continued. An escape can be the last character
+/// only if something stood behind it that is no blank to [`continued`], but one to those who trim
+/// arguments. A vertical tab is such a thing.
+pub(super) fn seal(line: &str, escape: char) -> &'static str {
+    if continued(line, escape).1 { "\u{b}" } else { "" }
 }
 
 /// What a line means where an instruction may start.

@@ -146,8 +146,7 @@ fn item(part: Part<'_>, escape: char, nested: bool) -> Result<Item, Fault> {
     let rest = rest.unwrap_or_else(|| name.from(name.text.len()));
     let (flags, args) = words::leading_flags(rest);
     let args = args.trim();
-    let mut item =
-        Item { name: name.word(), flags, args: Vec::new(), json: false, inner: None };
+    let mut item = Item { name: name.word(), flags, args: Vec::new(), json: false, inner: None };
     match item.keyword().as_str() {
         "from" | "expose" => item.args = words::plain(args),
         "add" | "copy" | "volume" => {

@@ -81,8 +81,7 @@ pub(super) fn replace_first(
     fuel: &mut Fuel,
 ) -> Result<String, Reason> {
     let text: Vec<char> = value.chars().collect();
-    let search =
-        Search { pattern: &parse(pattern)?, text: &text, anchored: false, longest: true };
+    let search = Search { pattern: &parse(pattern)?, text: &text, anchored: false, longest: true };
     let Some((start, end)) = search.find(0, fuel)? else { return Ok(value.to_owned()) };
     let mut out: String = text[..start].iter().collect();
     out.push_str(replacement);
@@ -98,8 +97,7 @@ pub(super) fn replace_all(
     fuel: &mut Fuel,
 ) -> Result<String, Reason> {
     let text: Vec<char> = value.chars().collect();
-    let search =
-        Search { pattern: &parse(pattern)?, text: &text, anchored: false, longest: true };
+    let search = Search { pattern: &parse(pattern)?, text: &text, anchored: false, longest: true };
     let mut out = String::new();
     let (mut copied, mut from) = (0, 0);
     while from <= text.len() {

@@ -239,8 +239,7 @@ impl<'a> Scanner<'a> {
     fn stripped(&mut self, value: &str, modifier: char, word: &str) -> Result<String, Reason> {
         let longest = word.strip_prefix(modifier);
         let pattern = longest.unwrap_or(word);
-        let strip =
-            if modifier == '#' { pattern::strip_prefix } else { pattern::strip_suffix };
+        let strip = if modifier == '#' { pattern::strip_prefix } else { pattern::strip_suffix };
         strip(value, pattern, longest.is_some(), &mut self.fuel)
     }
 
@@ -265,7 +264,9 @@ impl<'a> Scanner<'a> {
     fn nested(&mut self, stop: Stop, raw_escapes: bool) -> Result<String, Reason> {
         let part = self.part(stop, raw_escapes).map_err(|reason| match reason {
             // Whatever is open within, the brace is open too.
-            Reason::OpenQuote(_) | Reason::NoReplacement if self.at_end() && stop != Stop::At('/') => {
+            Reason::OpenQuote(_) | Reason::NoReplacement
+                if self.at_end() && stop != Stop::At('/') =>
+            {
                 Reason::OpenBrace
             }
             reason => reason,

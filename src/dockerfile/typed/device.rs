@@ -28,8 +28,8 @@ pub(in super::super) fn parse(value: &str) -> Result<Device, String> {
         match (key.as_str(), value) {
             ("required", None) => device.required = true,
             ("required", Some(text)) => {
-                device.required = boolean(text)
-                    .ok_or_else(|| format!("invalid value for required: {text}"))?;
+                device.required =
+                    boolean(text).ok_or_else(|| format!("invalid value for required: {text}"))?;
             }
             ("name", Some(name)) if device.name.is_empty() => device.name = name.to_owned(),
             ("name", Some(_)) => {

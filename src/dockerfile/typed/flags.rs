@@ -68,8 +68,7 @@ impl<'a> Flags<'a> {
                     return Err(fault(format!("missing a value on flag: {flag}")));
                 }
                 (Kind::Bool, Some(value)) if boolean(value).is_none() => {
-                    let message =
-                        format!("expecting boolean value for flag {flag}, not: {value}");
+                    let message = format!("expecting boolean value for flag {flag}, not: {value}");
                     return Err(fault(message));
                 }
                 (_, Some(value)) => value,

@@ -13,14 +13,31 @@ mod transfer;
 use flags::Flags;
 
 use super::error::Fault;
+use super::lines;
 use super::suggest::did_you_mean;
 use super::tree::{Item, RawHeredoc, Word};
 use super::{CommandLine, From, Instruction, OnBuild};
 
 /// All instructions, as messages name them.
 const NAMES: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
-    "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// What a statement is.
@@ -129,9 +146,7 @@ fn shell(item: &Item) -> Result<Vec<String>, Fault> {
 /// An instruction that cannot follow ONBUILD.
 pub(super) fn refuse_trigger(keyword: &str) -> Result<(), Fault> {
     match keyword {
-        "onbuild" => {
-            Err(Fault::new("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"))
-        }
+        "onbuild" => Err(Fault::new("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
         "from" | "maintainer" => {
             let name = keyword.to_uppercase();
             Err(Fault::new(format!("{name} isn't allowed as an ONBUILD trigger")))
@@ -146,16 +161,16 @@ fn onbuild(request: Request<'_>) -> Result<OnBuild, Fault> {
         return Err(Fault::new("ONBUILD requires at least one argument"));
     };
     refuse_trigger(&inner.keyword()).map_err(|fault| fault.at(&inner.name.at))?;
-    let mut text = request.line[inner.name.at.start..].to_owned();
+    let mut text = request.line[inner.name.at.start..].trim_end().to_owned();
+    // The text is read again with the default escape.
+    text.push_str(lines::seal(&text, '\\'));
     for heredoc in request.heredocs {
         text.push('\n');
         text.push_str(&heredoc.content);
         text.push_str(&heredoc.opening.name);
     }
     match instruction(Request { item: inner, ..request })? {
-        Typed::Instruction(instruction) => {
-            Ok(OnBuild { text, instruction: Box::new(instruction) })
-        }
+        Typed::Instruction(instruction) => Ok(OnBuild { text, instruction: Box::new(instruction) }),
         Typed::From(_) => Err(Fault::new("FROM isn't allowed as an ONBUILD trigger")),
     }
 }

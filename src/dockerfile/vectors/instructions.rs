@@ -209,7 +209,8 @@ fn flags() {
         let outcome = Flags::parse(&specs, &words).map_err(|fault| fault.message);
         let Some(found) = judge(row, outcome) else { continue };
         for (name, expected) in row["values"].as_object().expect("an object") {
-            let default = &defined.iter().find(|flag| flag["name"] == *name).expect("a flag")["default"];
+            let default =
+                &defined.iter().find(|flag| flag["name"] == *name).expect("a flag")["default"];
             let value = match found.text_or_empty(name) {
                 Some(_) if default.is_boolean() => Value::from(found.bool(name)),
                 Some(value) => Value::from(value),
