@@ -163,6 +163,13 @@ pub(super) fn continued(line: &str, escape: char) -> (&str, bool) {
     }
 }
 
+/// What must be added to a line so that it is not continued. An escape can be the last character
+/// only if something stood behind it that is no blank to [`continued`], but one to those who trim
+/// arguments. A vertical tab is such a thing.
+pub(super) fn seal(line: &str, escape: char) -> &'static str {
+    if continued(line, escape).1 { "\u{b}" } else { "" }
+}
+
 /// What a line means where an instruction may start.
 pub(super) enum Start<'a> {
     Nothing,

@@ -47,10 +47,9 @@ impl Printer {
     fn instruction(&mut self, instruction: &Instruction) {
         let name = instruction.name();
         match instruction {
-            Instruction::Arg(args) => self.simple(name, &join(args.iter().map(arg))),
+            Instruction::Arg(args) => self.quoted(name, join(args.iter().map(arg))),
             Instruction::Env(pairs) | Instruction::Label(pairs) => {
-                let text = self.pairs(pairs);
-                self.simple(name, &text);
+                self.quoted(name, self.pairs(pairs));
             }
             Instruction::Run(run) => self.run(run),
             Instruction::Cmd(line) | Instruction::Entrypoint(line) => {
@@ -86,6 +85,15 @@ impl Printer {
         self.line(&with_flags(name, &[], args));
     }
 
+    /// Arguments in which quotes and escapes count. An escaped blank at the end would be lost, an
+    /// escape behind it is lost instead.
+    fn quoted(&mut self, name: &str, mut args: String) {
+        if args.ends_with(char::is_whitespace) {
+            args.push(self.escape);
+        }
+        self.simple(name, &args);
+    }
+
     /// Writes a logical line, continued where it is too long.
     fn line(&mut self, line: &str) {
         let mut rest = line;
@@ -98,11 +106,7 @@ impl Printer {
             rest = more;
         }
         self.out.push_str(rest);
-        if lines::continued(rest, self.escape).1 {
-            // Something stood behind the escape that was no blank to the one who joins lines, but
-            // one to those who trim arguments, such as this vertical tab.
-            self.out.push('\u{b}');
-        }
+        self.out.push_str(lines::seal(rest, self.escape));
         self.out.push('\n');
     }
 
@@ -123,7 +127,11 @@ impl Printer {
         let found = words::quoted(Part { text: &text, start: 0 }, self.escape);
         let same = found.iter().map(|word| word.text.as_str()).eq(words.iter().map(String::as_str));
         match pairs {
-            [pair] if !same || pair.key.contains('=') => format!("{} {}", pair.key, pair.value),
+            [pair] if !same || pair.key.contains('=') => {
+                // An escape takes one blank for its own.
+                let gap = if pair.key.ends_with(self.escape) { "  " } else { " " };
+                format!("{}{gap}{}", pair.key, pair.value)
+            }
             _ => text,
         }
     }
@@ -185,16 +193,18 @@ fn with_flags(name: &str, flags: &[String], args: &str) -> String {
     line
 }
 
-/// A flag's word; its escape is always a backslash.
+/// A flag's word, in quotes if there is a blank, because a blank at the end of a line is lost even
+/// if it is escaped. The escape is always a backslash here.
 fn flag(name: &str, value: &str) -> String {
-    let mut word = format!("--{name}=");
+    let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
+    let mut word = format!("--{name}={quote}");
     for c in value.chars() {
-        if c.is_whitespace() || matches!(c, '\'' | '"' | '\\') {
+        if matches!(c, '\'' | '"' | '\\') {
             word.push('\\');
         }
         word.push(c);
     }
-    word
+    word + quote
 }
 
 fn join(words: impl Iterator<Item = String>) -> String {

@@ -2,6 +2,8 @@
 //!
 //! - [`registry`]: an OCI registry on loopback that can be told to misbehave.
 //! - [`tar`]: tar archives byte by byte, also hostile ones.
+//! - [`tree`]: trees of files on disk.
+//! - [`image`]: images read back: merged tree, configuration, differences.
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
 //! - [`client`]: a small HTTP client.
 //!
@@ -10,8 +12,10 @@
 
 pub mod client;
 pub mod digest;
+pub mod image;
 pub mod process;
 pub mod registry;
 pub mod tar;
+pub mod tree;
 
 pub use registry::{Action, Fault, Quirk, Registry, Request};

@@ -61,7 +61,7 @@ fn wording() {
 #[test]
 fn replacements_follow_gos_rules() {
     for (input, value, expected) in [
-        ("${A//b/[$$0]}", "abcb", "a[]c[]"),
+        ("${A//b/[$$0]}", "abcb", "a[0]c[0]"),
         ("${A//b/$R}", "abcb", "a<b>c<b>"),
         ("${A//$E/-}", "ab", "-a-b-"),
         ("${A//\\*/-}", "a*b*", "a-b-"),

@@ -13,6 +13,7 @@ mod transfer;
 use flags::Flags;
 
 use super::error::Fault;
+use super::lines;
 use super::suggest::did_you_mean;
 use super::tree::{Item, RawHeredoc, Word};
 use super::{CommandLine, From, Instruction, OnBuild};
@@ -160,7 +161,9 @@ fn onbuild(request: Request<'_>) -> Result<OnBuild, Fault> {
         return Err(Fault::new("ONBUILD requires at least one argument"));
     };
     refuse_trigger(&inner.keyword()).map_err(|fault| fault.at(&inner.name.at))?;
-    let mut text = request.line[inner.name.at.start..].to_owned();
+    let mut text = request.line[inner.name.at.start..].trim_end().to_owned();
+    // The text is read again with the default escape.
+    text.push_str(lines::seal(&text, '\\'));
     for heredoc in request.heredocs {
         text.push('\n');
         text.push_str(&heredoc.content);

@@ -284,6 +284,11 @@ impl Registry {
         self.servers.clear();
     }
 
+    /// The directory with all content, in files named after its hexadecimal digest.
+    pub(crate) fn content_dir(&self) -> PathBuf {
+        self.store().content_dir()
+    }
+
     fn store(&self) -> &Store {
         &self.shared.api.store
     }

@@ -82,9 +82,14 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), uploads, next: AtomicU64::new(1) })
     }
 
+    /// The directory with all content.
+    pub fn content_dir(&self) -> PathBuf {
+        self.dir.join("blobs/sha256")
+    }
+
     /// Where the content of that digest lies or would lie.
     pub fn content(&self, digest: &str) -> PathBuf {
-        self.dir.join("blobs/sha256").join(hex(digest))
+        self.content_dir().join(hex(digest))
     }
 
     fn in_repo(&self, repo: &str, kind: &str) -> PathBuf {
