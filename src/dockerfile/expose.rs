@@ -15,11 +15,11 @@ pub struct ExposeError {
     pub reason: String,
 }
 
-/// The protocols in the order in which they sort.
-const PROTOCOLS: [&str; 3] = ["sctp", "tcp", "udp"];
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
-/// The ports that words such as `80`, `8000-8010/udp` or `127.0.0.1:80:8080/tcp` name: sorted by
-/// number, then protocol, each once, as `port/protocol`. The words are expanded already.
+/// The ports that words such as `80`, `8000-8010/udp` or `127.0.0.1:80:8080/tcp` name, each once,
+/// as `port/protocol`. They are sorted as texts, `443/tcp` before `80/tcp`: that is the order of
+/// the keys in an image's config. The words are expanded already.
 ///
 /// # Errors
 ///
@@ -40,6 +40,7 @@ pub fn expose_ports(words: &[String]) -> Result<Vec<String>, ExposeError> {
             ports.push(format!("{port}/{name}"));
         }
     }
+    ports.sort_unstable();
     Ok(ports)
 }
 
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn ports_are_sorted_and_stand_once() {
         let found = ports(&["443", "80/UDP", "80", "80/", "80-81/tcp"]).expect("ports");
-        assert_eq!(found, ["80/tcp", "80/udp", "81/tcp", "443/tcp"]);
+        assert_eq!(found, ["443/tcp", "80/tcp", "80/udp", "81/tcp"]);
     }
 
     #[test]

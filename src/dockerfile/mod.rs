@@ -11,10 +11,11 @@
 //! | [`tree`] | the whole text → [`tree::Statement`]s; knows the names of the instructions only |
 //! | `typed` | one statement → [`Instruction`] |
 //! | `assemble` | statements → [`Dockerfile`], and the warnings that need the whole file |
-//! | [`mod@print`] | [`Dockerfile`] → text |
+//! | [`print()`] | [`Dockerfile`] → text |
+//! | [`fields`] | the comma-separated values of `RUN --mount` and `--device` |
 //! | [`checks`] | what `# check=` says about warnings |
 //! | [`expand`] | `$NAME` and quotes, once the values are known |
-//! | [`mod@expose_ports`] | the arguments of EXPOSE, once expanded |
+//! | [`expose_ports`] | the arguments of EXPOSE, once expanded |
 
 pub mod checks;
 pub mod directives;
@@ -47,3 +48,4 @@ pub use expose::{ExposeError, expose_ports};
 pub use instruction::*;
 pub use located::{Located, line_of};
 pub use print::print;
+pub use typed::device::{Device, DeviceError};

@@ -258,7 +258,7 @@ fn healthcheck(check: &Healthcheck) -> String {
 fn duration(value: Duration) -> String {
     let nanoseconds = value.as_nanos();
     for (scale, unit) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")] {
-        if nanoseconds % scale == 0 {
+        if nanoseconds.is_multiple_of(scale) {
             return format!("{}{unit}", nanoseconds / scale);
         }
     }

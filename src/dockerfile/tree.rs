@@ -149,28 +149,18 @@ fn item(part: Part<'_>, escape: char, nested: bool) -> Result<Item, Fault> {
     let mut item = Item { name: name.word(), flags, args: Vec::new(), json: false, inner: None };
     match item.keyword().as_str() {
         "from" | "expose" => item.args = words::plain(args),
-        "add" | "copy" | "volume" => {
-            if !item.take_json(args)? {
-                item.args = words::plain(args);
-            }
-        }
-        "run" | "cmd" | "entrypoint" | "shell" => {
-            if !item.take_json(args)? {
-                item.take_text(args);
-            }
-        }
+        "add" | "copy" | "volume" => item.take_json_or(args, words::plain)?,
+        "run" | "cmd" | "entrypoint" | "shell" => item.take_json_or(args, whole)?,
         "healthcheck" => {
             let (kind, command) = first_word(args);
-            item.take_text(kind);
-            if !item.take_json(command)? {
-                item.take_text(command);
-            }
+            item.args = whole(kind);
+            item.take_json_or(command, whole)?;
         }
         "arg" => item.args = words::quoted(args, escape),
         "env" | "label" => item.args = pairs(args, escape, &item.name.text)?,
-        "maintainer" | "stopsignal" | "user" | "workdir" => item.take_text(args),
+        "maintainer" | "stopsignal" | "user" | "workdir" => item.args = whole(args),
         // A chain is refused later; following it here would let a file choose the stack's depth.
-        "onbuild" if nested => item.take_text(args),
+        "onbuild" if nested => item.args = whole(args),
         "onbuild" if !args.text.is_empty() => {
             item.inner = Some(Box::new(self::item(args, escape, true)?));
         }
@@ -181,15 +171,14 @@ fn item(part: Part<'_>, escape: char, nested: bool) -> Result<Item, Fault> {
 }
 
 impl Item {
-    fn take_text(&mut self, part: Part<'_>) {
-        if !part.text.is_empty() {
-            self.args.push(part.word());
-        }
-    }
-
-    fn take_json(&mut self, part: Part<'_>) -> Result<bool, Fault> {
+    /// Adds the strings of a JSON array, or else what `cut` makes of the text.
+    fn take_json_or(
+        &mut self,
+        part: Part<'_>,
+        cut: fn(Part<'_>) -> Vec<Word>,
+    ) -> Result<(), Fault> {
         match words::json_array(part.text) {
-            Json::No => return Ok(false),
+            Json::No => self.args.extend(cut(part)),
             Json::NotStrings => {
                 let message =
                     "when using JSON array syntax, arrays must be comprised of strings only";
@@ -200,8 +189,13 @@ impl Item {
                 self.args.extend(texts.into_iter().map(|text| Word { text, at: part.range() }));
             }
         }
-        Ok(true)
+        Ok(())
     }
+}
+
+/// The text as one word, if there is any.
+fn whole(part: Part<'_>) -> Vec<Word> {
+    if part.text.is_empty() { Vec::new() } else { vec![part.word()] }
 }
 
 /// HEALTHCHECK's first word ends at any white space.

@@ -87,14 +87,12 @@ impl<'a> Linter<'a> {
                 let message = "Maintainer instruction is deprecated in favor of using label";
                 self.warn(statement, "MaintainerDeprecated", message.into(), span);
             }
-            Instruction::Env(_) | Instruction::Label(_) => {
-                if statement.item.args.get(2).is_some_and(|separator| separator.text.is_empty()) {
-                    let message = format!(
-                        "\"{name} key=value\" should be used instead of legacy \"{name} key \
-                         value\" format"
-                    );
-                    self.warn(statement, "LegacyKeyValueFormat", message, span);
-                }
+            Instruction::Env(_) | Instruction::Label(_) if is_old_form(statement) => {
+                let message = format!(
+                    "\"{name} key=value\" should be used instead of legacy \"{name} key value\" \
+                     format"
+                );
+                self.warn(statement, "LegacyKeyValueFormat", message, span);
             }
             Instruction::Shell(_) => self.has_shell = true,
             Instruction::Cmd(command) | Instruction::Entrypoint(command) => {
@@ -147,6 +145,11 @@ impl<'a> Linter<'a> {
             }
         }
     }
+}
+
+/// `ENV key value`: the separator of the first pair is empty.
+fn is_old_form(statement: &Statement) -> bool {
+    statement.item.args.get(2).is_some_and(|separator| separator.text.is_empty())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

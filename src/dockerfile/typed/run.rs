@@ -1,7 +1,8 @@
 //! RUN.
 
+use super::device::Device;
 use super::flags::{Kind, Spec};
-use super::{Fault, Flags, Request, command, device};
+use super::{Fault, Flags, Request, command};
 use crate::dockerfile::heredoc::chomp;
 use crate::dockerfile::tree::RawHeredoc;
 use crate::dockerfile::{Heredoc, Run};
@@ -17,7 +18,7 @@ pub(super) fn run(request: Request<'_>) -> Result<Run, Fault> {
     let item = request.item;
     let flags = Flags::parse(&FLAGS, &item.flags)?;
     for (value, word) in flags.list("device") {
-        device::parse(value).map_err(|message| Fault::new(message).at(&word.at))?;
+        Device::parse(value).map_err(|error| Fault::new(error.to_string()).at(&word.at))?;
     }
     Ok(Run {
         command: command(&item.args, item.json),

@@ -1,8 +1,8 @@
 use super::*;
 use crate::dockerfile::tree::{self, Item, RawHeredoc, Statement, Word};
 use crate::dockerfile::typed::flags::{Flags, Kind};
-use crate::dockerfile::typed::{self, Request, Typed, device};
-use crate::dockerfile::{CommandLine, Healthcheck, Instruction, parse};
+use crate::dockerfile::typed::{self, Request, Typed};
+use crate::dockerfile::{CommandLine, Device, Healthcheck, Instruction, parse};
 
 /// As upstream: the first instruction alone, so no FROM is needed.
 fn first(dockerfile: &str) -> Result<(Instruction, Statement), String> {
@@ -166,7 +166,9 @@ fn doc_comments() {
 fn devices() {
     let file = file("instructions.json");
     for row in rows(&file, "device") {
-        if let Some(device) = judge(row, device::parse(text(row, "input"))) {
+        if let Some(device) =
+            judge(row, Device::parse(text(row, "input")).map_err(|error| error.to_string()))
+        {
             assert_eq!(device.name, text(&row["expected"], "name"), "{row}");
             assert_eq!(device.required, row["expected"]["required"], "{row}");
         }
