@@ -5,9 +5,13 @@ pub mod entries;
 pub mod extract;
 pub mod index;
 mod place;
+#[cfg(test)]
+mod properties;
 pub mod root;
 mod settle;
 mod stat;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod view;
 mod xattr;
