@@ -153,7 +153,7 @@ fn without_content(snapshot: &Snapshot) -> Snapshot {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::default())]
 
     #[test]
     fn an_index_shows_what_unpacking_makes(layers in layers()) {
