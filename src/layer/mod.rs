@@ -1,7 +1,31 @@
 //! Layers: tar in and out, compression, whiteouts, and the store of finished blobs.
+//!
+//! Out: [`LayerWriter`] takes entries, and in one pass makes the tar ([`TarWriter`]), its digest,
+//! the compressed blob ([`Compressor`]), its digest, and the file in the [`BlobStore`].
+//! In: [`decompress::decoder`] finds out how a stream is compressed, [`TarReader`] takes it apart.
 
+mod blocks;
+pub mod compress;
+pub mod content;
+pub mod decompress;
 pub mod entry;
+mod hash_thread;
+mod read_ahead;
+pub mod store;
+pub mod tar_error;
+mod tar_header;
+pub mod tar_read;
+pub mod tar_write;
 pub mod whiteout;
+pub mod writer;
 
+pub use compress::{Compression, Compressor, DEFAULT_GZIP_LEVEL};
+pub use content::{Content, FileSlice, Node, Source, Tree};
+pub use decompress::{Format, Limit, decoder, decoder_limited, sniff, threaded};
 pub use entry::{Entry, Kind, Metadata, Timestamp};
+pub use store::{BlobStore, BlobWriter, StoreError};
+pub use tar_error::TarError;
+pub use tar_read::{TarEntry, TarReader, looks_like_tar};
+pub use tar_write::TarWriter;
 pub use whiteout::Whiteout;
+pub use writer::{Layer, LayerError, LayerOptions, LayerWriter, write_tree};
