@@ -8,9 +8,13 @@ pub mod glob;
 pub mod ignore;
 pub mod index;
 mod place;
+#[cfg(test)]
+mod properties;
 pub mod root;
 mod settle;
 mod stat;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod view;
 mod xattr;

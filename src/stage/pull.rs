@@ -136,7 +136,7 @@ impl Workshop {
     }
 
     /// Whether owners can be kept.
-    fn ownership(&self) -> Ownership {
+    pub(super) fn ownership(&self) -> Ownership {
         match self.sandbox.namespaces() {
             Ok(namespaces) if !namespaces.single_id() => Ownership::Keep,
             _ => Ownership::Ignore,
@@ -213,7 +213,6 @@ impl Workshop {
     pub fn unpack_parts(
         &self,
         layers: &[Arc<ImageLayer>],
-        index: &Index,
         parts: Vec<VisiblePart>,
     ) -> Result<Root> {
         let root = Root::open(&self.new_scratch_dir()?)?;
@@ -228,7 +227,6 @@ impl Workshop {
                 Ok(extract(entries, &root, &policy).map(drop)?)
             })?;
         }
-        index.settle_directories(&root, self.ownership())?;
         Ok(root)
     }
 }

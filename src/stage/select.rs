@@ -22,8 +22,13 @@ impl Workshop {
     ) -> Result<Arc<Root>> {
         let index = Arc::new(self.index(layers)?);
         let wanted = Arc::new(wanted(&index, sources)?);
-        let parts = index.wanted_parts(move |path| wanted.contains(path));
-        Ok(Arc::new(self.unpack_parts(layers, &index, parts)?))
+        let filter = {
+            let wanted = wanted.clone();
+            move |path: &Path| wanted.contains(path)
+        };
+        let root = self.unpack_parts(layers, index.wanted_parts(filter))?;
+        index.settle_directories(&root, self.ownership(), |path| wanted.contains(path))?;
+        Ok(Arc::new(root))
     }
 }
 

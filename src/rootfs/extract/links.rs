@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, linkat, statat};
 use rustix::io::Errno;
 
 use super::{ExtractError, Unpacker, Whiteouts, system};
-use crate::layer::Metadata;
+use crate::layer::{Entry, Metadata};
 use crate::rootfs::place::split;
 use crate::rootfs::stat;
 
@@ -18,10 +18,11 @@ impl Unpacker<'_> {
         &mut self,
         path: &Path,
         target: &Path,
-        meta: &Metadata,
+        entry: &Entry,
     ) -> Result<(), ExtractError> {
+        let meta = &entry.meta;
         let moved = self.passed_over.get(target).cloned();
-        if !self.wants(path) {
+        if !self.wants(path, &entry.kind) {
             if path != target {
                 let content = moved.unwrap_or_else(|| Some(target.to_owned()));
                 self.passed_over.insert(path.to_owned(), content);

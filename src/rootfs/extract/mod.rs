@@ -26,8 +26,8 @@ use super::root::Root;
 use super::settle::{Ownership, SettleError};
 use crate::layer::{Entry, Kind, Metadata};
 
-/// Which entries of a layer are wanted, by the path at which they land.
-pub type Filter = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+/// Which entries of a layer are wanted, by the path at which they land and by what they are.
+pub type Filter = Box<dyn Fn(&Path, &Kind) -> bool + Send + Sync>;
 
 /// How a layer is unpacked.
 pub struct Extract {
@@ -204,7 +204,7 @@ pub fn extract(
         match places.step(&entry)? {
             Step::Root => unpacker.directory(Path::new(""), &entry.meta)?,
             Step::Put(path) => unpacker.put(&path, &entry, &mut *content)?,
-            Step::Link { path, target } => unpacker.link(&path, &target, &entry.meta)?,
+            Step::Link { path, target } => unpacker.link(&path, &target, &entry)?,
             Step::Remove(path) => unpacker.remove(&path)?,
             Step::Opaque(dir) => unpacker.opaque(&dir)?,
             Step::Nothing => {}
@@ -265,7 +265,7 @@ impl<'a> Unpacker<'a> {
     ) -> Result<(), ExtractError> {
         let mut path = path;
         let moved;
-        if !self.wants(path) {
+        if !self.wants(path, &entry.kind) {
             if entry.kind == Kind::Dir {
                 return Ok(());
             }
@@ -288,8 +288,8 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn wants(&self, path: &Path) -> bool {
-        self.policy.filter.as_ref().is_none_or(|filter| filter(path))
+    fn wants(&self, path: &Path, kind: &Kind) -> bool {
+        self.policy.filter.as_ref().is_none_or(|filter| filter(path, kind))
     }
 
     fn touch(&mut self, path: &Path) {

@@ -5,8 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::Index;
-use super::tree::NodeKind;
+use super::tree::{Node, NodeKind};
+use crate::layer::Kind;
 use crate::rootfs::extract::Filter;
 use crate::rootfs::root::{Root, RootError};
 use crate::rootfs::settle::Ownership;
@@ -40,7 +43,7 @@ impl Index {
         let part = |layer| {
             let (index, wanted) = (self.clone(), wanted.clone());
             let filter: Filter =
-                Box::new(move |path| index.origin(path) == Some(layer) && wanted(path));
+                Box::new(move |path, kind| index.shows(path, kind, layer) && wanted(path));
             VisiblePart { filter, relocate: BTreeMap::new() }
         };
         let mut parts: Vec<_> = (0..self.layers as usize).map(part).collect();
@@ -57,23 +60,36 @@ impl Index {
         parts
     }
 
-    /// Gives the directories of an unpacked image the owner, mode, attributes and time that they have
-    /// here. Directories that are not there are passed over.
-    pub fn settle_directories(&self, root: &Root, ownership: Ownership) -> Result<(), RootError> {
-        let dirs: Vec<(PathBuf, _)> = self
-            .tree
-            .walk()
-            .filter(|(_, node)| matches!(node.kind, NodeKind::Dir(_)))
-            .map(|(path, node)| (path, &node.meta))
-            .collect();
-        // The deepest first: a mode may take away the right to go further down.
-        for (path, meta) in dirs.into_iter().rev() {
-            match root.set_metadata(&path, &meta.expand(), ownership) {
-                Err(error) if error.is_not_found() => {}
-                result => result?,
+    /// Gives the wanted directories of an image that was unpacked in parts the owner, mode,
+    /// attributes and time that they have here, and makes those that no part needed.
+    pub fn settle_directories(
+        &self,
+        root: &Root,
+        ownership: Ownership,
+        wanted: impl Fn(&Path) -> bool,
+    ) -> Result<(), RootError> {
+        let is_dir =
+            |(path, node): &(PathBuf, &Node)| matches!(node.kind, NodeKind::Dir(_)) && wanted(path);
+        let dirs: Vec<_> = self.tree.walk().filter(is_dir).collect();
+        for (path, _) in &dirs {
+            if let Err(Errno::NOENT) = root.open_dir(path) {
+                root.create_dir(path, 0o700)?;
             }
         }
+        // The deepest first: a mode may take away the right to go further down.
+        for (path, node) in dirs.into_iter().rev() {
+            root.set_metadata(&path, &node.meta.expand(), ownership)?;
+        }
         Ok(())
+    }
+
+    /// Whether what is visible at a path comes from this layer, and is of that kind as far as it
+    /// matters: a layer may have a file and, later, a directory of the same name.
+    fn shows(&self, path: &Path, kind: &Kind, layer: usize) -> bool {
+        self.tree.find(path).is_some_and(|id| {
+            self.tree.node(id).origin as usize == layer
+                && self.tree.is_dir(id) == (*kind == Kind::Dir)
+        })
     }
 
     /// Whether the content of hard links is visible under its first name.
