@@ -1,1 +1,49 @@
-//! (in work)
+//! kiln's own registry client: the OCI distribution protocol and Docker's version 2.
+//!
+//! [`Client`] resolves references to images, reads their blobs and, through a [`Pusher`], writes
+//! new ones. Its calls block; asynchrony ends here. From the outside in:
+//!
+//! | module | job |
+//! |---|---|
+//! | `reference` | names of images |
+//! | `mirror` | where an image is looked for |
+//! | `pull`, `blob` | manifests and configs; streams of bytes |
+//! | `push` | uploads, mounts, manifests |
+//! | `retry` | what is tried again, and when |
+//! | `transport` | one request: scheme, credentials, redirects, errors |
+//! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
+//! | `tls` | who is trusted |
+//! | `engine` | the runtime inside |
+//!
+//! What every part keeps to: credentials go to the registry that they are for and to its token
+//! server, nowhere else; bytes are what their digest says; texts of registries are cut and stripped
+//! before they are shown; each wait ends when the build is cancelled.
+
+mod auth;
+mod blob;
+mod challenge;
+mod client;
+mod engine;
+mod error;
+mod mirror;
+mod options;
+mod pull;
+mod push;
+mod reference;
+mod retry;
+mod tls;
+mod token;
+mod transport;
+
+pub use blob::BlobReader;
+pub use client::Client;
+pub use error::{RegistryError, Unauthorized};
+pub use options::Options;
+pub use pull::Resolved;
+pub use push::{Body, Pushed, Pusher};
+pub use reference::{HUB, Reference, ReferenceError, Repository};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod testserver;

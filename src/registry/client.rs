@@ -1,0 +1,126 @@
+//! The client: what the rest of kiln sees of registries. Every call blocks.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::blob::{self, BlobReader};
+use super::engine::Engine;
+use super::error::RegistryError;
+use super::mirror::Mirrors;
+use super::options::Options;
+use super::pull::{self, Resolved};
+use super::push::Pusher;
+use super::reference::{Reference, Repository};
+use super::retry::Policy;
+use super::transport::Transport;
+use crate::cancel::Cancel;
+use crate::image::{Descriptor, Platform};
+
+/// Talks to registries. Clones share connections and tokens; calls block and may come from many
+/// threads, but not from inside of an asynchronous runtime.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    transport: Arc<Transport>,
+    policy: Policy,
+    mirrors: Mirrors,
+    cancel: Cancel,
+    /// Mirrors that answered, and what stands behind them if a blob is not there.
+    behind: Mutex<HashMap<Repository, Repository>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("mirrors", &self.0.mirrors).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Reads the certificates and credentials that the options name, and starts the client's
+    /// threads. Connects to nothing.
+    ///
+    /// # Errors
+    /// A file that exists and cannot be used, a certificate that was named for a host and does not
+    /// exist, or a mirror that is none.
+    pub fn new(options: Options, cancel: Cancel) -> Result<Self, RegistryError> {
+        let mirrors = Mirrors::new(&options)?;
+        Ok(Self(Arc::new(Inner {
+            transport: Arc::new(Transport::new(&options, mirrors.schemes(), &cancel)?),
+            engine: Engine::new(&cancel)?,
+            policy: Policy::new(&options),
+            mirrors,
+            cancel,
+            behind: Mutex::default(),
+        })))
+    }
+
+    /// Finds an image for a platform: its manifest and config, checked. Mirrors are asked first.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Unauthorized`], [`RegistryError::Platform`],
+    /// and all that connections and documents can be.
+    pub fn resolve(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Resolved, RegistryError> {
+        let places = self.0.mirrors.places(reference);
+        let question = pull::Question { reference, platform };
+        let work = question.ask(&self.0.transport, &places, self.0.policy);
+        let resolved = self.0.engine.block_on(work)?;
+        if let Some(origin) = places.last().filter(|last| **last != resolved.repository) {
+            let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            behind.insert(resolved.repository.clone(), origin.clone());
+        }
+        Ok(resolved)
+    }
+
+    /// Starts to read a blob. Where a mirror that [`Client::resolve`] found does not have it, the
+    /// registry behind is asked; where neither has a foreign layer, its `urls`.
+    ///
+    /// # Errors
+    /// What goes wrong until the first byte; later errors come from the reader.
+    pub fn open_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<BlobReader, RegistryError> {
+        let opened = blob::open(self, repository, descriptor);
+        let behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = behind.get(repository).cloned();
+        drop(behind);
+        match (opened, origin) {
+            (Err(error), Some(origin)) if !error.is_cancelled() => {
+                blob::open(self, &origin, descriptor).map_err(|source| RegistryError::Mirrors {
+                    mirrors: error.to_string(),
+                    source: Box::new(source),
+                })
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    /// Pushes to a reference's repository.
+    pub fn pusher(&self, reference: &Reference) -> Pusher {
+        Pusher::new(self.clone(), reference.clone())
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn transport(&self) -> &Arc<Transport> {
+        &self.0.transport
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.0.policy
+    }
+
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.0.cancel
+    }
+}

@@ -1,0 +1,105 @@
+//! The asynchronous inside: a runtime that belongs to one client, and waits that lose to a
+//! cancellation.
+
+use std::fmt;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::error::RegistryError;
+use crate::cancel::{Cancel, Cancelled};
+
+/// Requests wait more than they compute; TLS is what these threads do.
+const THREADS: usize = 2;
+
+/// Runs futures for blocking callers.
+pub(super) struct Engine {
+    /// Taken when dropped.
+    runtime: Option<Runtime>,
+    stop: Stop,
+}
+
+/// Tells when the build was cancelled.
+#[derive(Debug, Clone)]
+pub(super) struct Stop(watch::Receiver<bool>);
+
+impl Engine {
+    pub(super) fn new(cancel: &Cancel) -> Result<Self, RegistryError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("registry")
+            .enable_all()
+            .build()
+            .map_err(|error| RegistryError::Start(error.to_string()))?;
+        let (sender, receiver) = watch::channel(false);
+        cancel.on_cancel(move || {
+            sender.send_replace(true);
+        });
+        Ok(Self { runtime: Some(runtime), stop: Stop(receiver) })
+    }
+
+    /// Runs a future to its end, or to the cancellation, in the caller's thread.
+    pub(super) fn block_on<T>(
+        &self,
+        future: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(self.stop.or(future)),
+            None => Err(Cancelled.into()),
+        }
+    }
+
+    /// Runs a future beside the caller. It ends with the cancellation, too.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
+    ) -> Result<JoinHandle<Result<T, RegistryError>>, RegistryError> {
+        let stop = self.stop.clone();
+        match &self.runtime {
+            Some(runtime) => Ok(runtime.spawn(async move { stop.or(future).await })),
+            None => Err(Cancelled.into()),
+        }
+    }
+
+    /// For tasks that do something else when cancelled.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+}
+
+impl Stop {
+    /// The future's result, or `Cancelled`, whichever comes first.
+    pub(super) async fn or<T>(
+        &self,
+        future: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let mut receiver = self.0.clone();
+        let cancelled = async move {
+            if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
+                // The flag is gone, so nobody can set it any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancelled => Err(Cancelled.into()),
+            result = future => result,
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its blocking threads, which may sit in a read.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

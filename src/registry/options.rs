@@ -1,0 +1,69 @@
+//! How to reach registries.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach registries. Hosts are `host[:port]` as in references; for Docker Hub each of its
+/// names will do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Plain HTTP may be used for pushes, to any registry.
+    pub insecure: bool,
+    /// Plain HTTP may be used for pulls, from any registry.
+    pub insecure_pull: bool,
+    /// Registries that may be reached with plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// Certificates are not verified, for any registry.
+    pub skip_tls_verify: bool,
+    /// Registries whose certificates are not verified.
+    pub skip_tls_registries: Vec<String>,
+    /// PEM file with the roots to trust instead of the system's (SSL_CERT_FILE). One that does not
+    /// exist is mentioned in TLS errors and otherwise ignored, as by most tools.
+    pub ca_bundle: Option<PathBuf>,
+    /// Directories with PEM files of further roots (SSL_CERT_DIR).
+    pub ca_dirs: Vec<PathBuf>,
+    /// Host and PEM file with further roots for it.
+    pub registry_ca: Vec<(String, PathBuf)>,
+    /// Host, PEM certificate chain and PEM key to show it.
+    pub client_certs: Vec<(String, PathBuf, PathBuf)>,
+    /// Mirrors of Docker Hub, in order: `[http[s]://]host[:port][/prefix]`.
+    pub mirrors: Vec<String>,
+    /// Registry, and what to ask before it, in the form of `mirrors`.
+    pub registry_map: Vec<(String, Vec<String>)>,
+    /// A registry that has mirrors is not asked itself.
+    pub no_default_fallback: bool,
+    /// Docker's config.json. One that does not exist holds no credentials.
+    pub docker_config: Option<PathBuf>,
+    /// How often an operation that failed for a passing reason is tried again.
+    pub retries: u32,
+    /// First pause before a retry; it doubles each time.
+    pub retry_delay: Duration,
+    /// How long one operation may pause in all.
+    pub retry_budget: Duration,
+    /// What kiln calls itself.
+    pub user_agent: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            insecure: false,
+            insecure_pull: false,
+            insecure_registries: Vec::new(),
+            skip_tls_verify: false,
+            skip_tls_registries: Vec::new(),
+            ca_bundle: None,
+            ca_dirs: Vec::new(),
+            registry_ca: Vec::new(),
+            client_certs: Vec::new(),
+            mirrors: Vec::new(),
+            registry_map: Vec::new(),
+            no_default_fallback: false,
+            docker_config: None,
+            retries: 5,
+            retry_delay: Duration::from_millis(500),
+            retry_budget: Duration::from_secs(180),
+            user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! From a reference to an image: manifest, platform, config.
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+
+use super::error::RegistryError;
+use super::reference::{Reference, Repository};
+use super::retry::Policy;
+use super::transport::{Place, Request, Target, Transport, read_body};
+use crate::digest::Digest;
+use crate::image::manifest::ManifestError;
+use crate::image::{Descriptor, Document, ImageConfig, Index, Manifest, Platform, media_type};
+
+/// Largest manifest or index: twice what registries take (distribution's limit is 4 MiB).
+pub(super) const MANIFEST_MAX: usize = 8 << 20;
+/// Largest config.
+const CONFIG_MAX: usize = 8 << 20;
+/// An index may name another, but no image needs more.
+const NESTED_MAX: usize = 4;
+/// Every document that kiln can use, in both spellings.
+pub(super) const ACCEPTED: [&str; 4] = [
+    media_type::OCI_INDEX,
+    media_type::DOCKER_INDEX,
+    media_type::OCI_MANIFEST,
+    media_type::DOCKER_MANIFEST,
+];
+/// The header by which registries name a manifest.
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// An image that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// What was asked for.
+    pub reference: Reference,
+    /// Where it was found: the registry or a mirror, with its prefix. Blobs are read from here.
+    pub repository: Repository,
+    /// Digest of the platform's manifest.
+    pub digest: Digest,
+    /// Digest of what the tag names: the same, or that of an index.
+    pub top_digest: Digest,
+    /// The platform's manifest.
+    pub manifest: Manifest,
+    /// The image's config.
+    pub config: ImageConfig,
+    /// The config's bytes, as `manifest.config` digests them.
+    pub config_bytes: Vec<u8>,
+}
+
+/// What is looked for.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) reference: &'a Reference,
+    pub(super) platform: &'a Platform,
+}
+
+/// One answer of a manifest URL.
+struct Fetched {
+    bytes: Vec<u8>,
+    digest: Digest,
+    content_type: Option<String>,
+}
+
+impl Question<'_> {
+    /// Asks one place after the other.
+    pub(super) async fn ask(
+        &self,
+        transport: &Transport,
+        places: &[Repository],
+        policy: Policy,
+    ) -> Result<Resolved, RegistryError> {
+        let mut mirrors = Vec::new();
+        for (index, repository) in places.iter().enumerate() {
+            let is_last = index + 1 == places.len();
+            let policy = if is_last { policy } else { policy.impatient() };
+            match (Asking { question: self, transport, repository, policy }).run().await {
+                Err(error) if !is_last && !error.is_cancelled() => mirrors.push(error.to_string()),
+                Err(source) if !mirrors.is_empty() => {
+                    let mirrors = mirrors.join("; ");
+                    return Err(RegistryError::Mirrors { mirrors, source: Box::new(source) });
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(self.bad_config("there is no place to look for it")) // `places` is never empty
+    }
+
+    fn bad_config(&self, reason: &str) -> RegistryError {
+        let reference = self.reference.familiar();
+        RegistryError::ImageConfig { reference, reason: reason.to_owned() }
+    }
+
+    /// The manifest of an index that fits best.
+    fn choose<'i>(&self, index: &'i Index) -> Result<&'i Descriptor, RegistryError> {
+        let images: Vec<_> = index.manifests.iter().filter(|d| !is_attestation(d)).collect();
+        let fits = |wanted: &Platform| {
+            let platform =
+                |d: &&&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
+            images.iter().find(platform).copied()
+        };
+        if let Some(found) = compatible(self.platform).iter().find_map(fits) {
+            return Ok(found);
+        }
+        // Some tools write an index around one image and name no platform.
+        if let [only] = images[..]
+            && only.platform.is_none()
+        {
+            return Ok(only);
+        }
+        let names: Vec<_> =
+            images.iter().filter_map(|d| d.platform.as_ref()).map(Platform::to_string).collect();
+        Err(RegistryError::Platform {
+            reference: self.reference.familiar(),
+            wanted: self.platform.to_string(),
+            available: if names.is_empty() { "none at all".into() } else { names.join(", ") },
+        })
+    }
+}
+
+/// The question at one place.
+struct Asking<'a> {
+    question: &'a Question<'a>,
+    transport: &'a Transport,
+    repository: &'a Repository,
+    policy: Policy,
+}
+
+impl Asking<'_> {
+    async fn run(&self) -> Result<Resolved, RegistryError> {
+        let reference = self.question.reference;
+        let top = self.manifest(&reference.version(), reference.digest).await?;
+        let top_digest = top.digest;
+        let (manifest, digest) = self.platform_manifest(top).await?;
+        let config_bytes = self.config_bytes(&manifest.config).await?;
+        let config = self.config(&manifest, &config_bytes)?;
+        Ok(Resolved {
+            reference: reference.clone(),
+            repository: self.repository.clone(),
+            digest,
+            top_digest,
+            manifest,
+            config,
+            config_bytes,
+        })
+    }
+
+    async fn platform_manifest(
+        &self,
+        mut fetched: Fetched,
+    ) -> Result<(Manifest, Digest), RegistryError> {
+        for _ in 0..NESTED_MAX {
+            match self.parse(&fetched)? {
+                Document::Manifest(manifest) => return Ok((manifest, fetched.digest)),
+                Document::Index(index) => {
+                    let wanted = self.question.choose(&index)?.digest;
+                    fetched = self.manifest(&wanted.to_string(), Some(wanted)).await?;
+                }
+            }
+        }
+        Err(self.unusable(ManifestError::NotAnImage("an index in an index in an index".into())))
+    }
+
+    fn parse(&self, fetched: &Fetched) -> Result<Document, RegistryError> {
+        Document::parse(&fetched.bytes, fetched.content_type.as_deref())
+            .map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: ManifestError) -> RegistryError {
+        RegistryError::Manifest { reference: self.question.reference.familiar(), source }
+    }
+
+    async fn manifest(
+        &self,
+        version: &str,
+        expected: Option<Digest>,
+    ) -> Result<Fetched, RegistryError> {
+        let name = image_name(self.repository, version);
+        let request = manifest_request(Method::GET, &Place::pull(self.repository), version)
+            .what(format!("the image `{name}`"));
+        let host = self.repository.host();
+        self.policy
+            .run(async || {
+                let response = self.transport.expect(&request, &[200]).await?;
+                let announced = content_digest(response.headers());
+                let content_type = text(response.headers(), CONTENT_TYPE.as_str());
+                let bytes = read_body(response, host, MANIFEST_MAX, &request.action).await?;
+                let digest = Digest::of(&bytes);
+                // By digest the reference decides; by tag the header is all there is to check.
+                match expected.or(announced) {
+                    Some(expected) if expected != digest => Err(RegistryError::Digest {
+                        what: format!("the manifest of `{name}`"),
+                        host: host.to_owned(),
+                        expected,
+                        found: digest,
+                    }),
+                    _ => Ok(Fetched { bytes, digest, content_type }),
+                }
+            })
+            .await
+    }
+
+    async fn config_bytes(&self, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let what = format!("the config {} of `{}`", descriptor.digest, self.repository);
+        let host = self.repository.host().to_owned();
+        let target = Target::Path(format!("blobs/{}", descriptor.digest));
+        let place = Place::pull(self.repository);
+        let action = format!("read {what}");
+        let request = Request::new(Method::GET, &place, target, action).what(what.clone());
+        let fetch = async || {
+            let response = self.transport.expect(&request, &[200]).await?;
+            read_body(response, &host, CONFIG_MAX, &request.action).await
+        };
+        let bytes = self.policy.run(fetch).await?;
+        let (expected, found) = (descriptor.size, bytes.len() as u64);
+        if expected != found {
+            return Err(RegistryError::Size { what, host, expected, found });
+        }
+        let (expected, found) = (descriptor.digest, Digest::of(&bytes));
+        if expected != found {
+            return Err(RegistryError::Digest { what, host, expected, found });
+        }
+        Ok(bytes)
+    }
+
+    fn config(&self, manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig, RegistryError> {
+        let config: ImageConfig = serde_json::from_slice(bytes)
+            .map_err(|error| self.question.bad_config(&error.to_string()))?;
+        let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+        if layers != diff_ids {
+            let other = &manifest.config.media_type;
+            let reason = format!(
+                "it names {diff_ids} layers and the manifest {layers} (config type `{other}`)"
+            );
+            return Err(self.question.bad_config(&reason));
+        }
+        Ok(config)
+    }
+}
+
+/// A request for a manifest, whatever its type.
+pub(super) fn manifest_request(method: Method, place: &Place, version: &str) -> Request {
+    let repository = Repository { registry: place.registry.clone(), name: place.name.clone() };
+    let action = format!("read the manifest of `{}`", image_name(&repository, version));
+    Request::new(method, place, Target::Path(format!("manifests/{version}")), action)
+        .header(ACCEPT, ACCEPTED.join(", "))
+}
+
+/// `repository:tag` or `repository@digest`.
+pub(super) fn image_name(repository: &Repository, version: &str) -> String {
+    let separator = if version.contains(':') { '@' } else { ':' };
+    format!("{repository}{separator}{version}")
+}
+
+/// The digest that a registry announces; one of another algorithm says nothing.
+pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    text(headers, CONTENT_DIGEST)?.parse().ok()
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// BuildKit's attestations are manifests for no platform.
+fn is_attestation(descriptor: &Descriptor) -> bool {
+    let unknown = |p: &Platform| p.os == "unknown" && p.architecture == "unknown";
+    descriptor.platform.as_ref().is_some_and(unknown)
+        || descriptor.annotations.contains_key("vnd.docker.reference.type")
+}
+
+/// The platforms whose images run on another, best first (containerd's platforms.Only).
+fn compatible(wanted: &Platform) -> Vec<Platform> {
+    let level = |prefix: &str| -> Option<u8> {
+        wanted.variant.as_deref()?.strip_prefix(prefix)?.parse().ok()
+    };
+    let with = |variant: String| Platform { variant: Some(variant), ..wanted.clone() };
+    let mut platforms = vec![wanted.clone()];
+    match wanted.architecture.as_str() {
+        "arm" => {
+            let newest = level("v").unwrap_or(7).min(8);
+            platforms.extend((5..newest).rev().map(|version| with(format!("v{version}"))));
+        }
+        "amd64" => {
+            let newest = level("v").unwrap_or(1).min(4);
+            platforms.extend((1..newest).rev().map(|version| with(format!("v{version}"))));
+        }
+        _ => {}
+    }
+    platforms
+}

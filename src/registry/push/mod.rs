@@ -1,0 +1,238 @@
+//! Pushing: blobs, then the manifest that names them.
+
+mod session;
+mod upload;
+
+use std::path::Path;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
+
+use self::session::Session;
+use self::upload::Failed;
+use super::client::Client;
+use super::error::RegistryError;
+use super::pull::{MANIFEST_MAX, content_digest, image_name, manifest_request};
+use super::reference::{Reference, Repository, is_tag};
+use super::transport::{Place, Request, Target, is_one_of, read_body};
+use crate::digest::Digest;
+use crate::image::Descriptor;
+
+/// Where a blob's bytes are.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// In a file, which holds nothing else.
+    File(&'a Path),
+    /// In a repository of any registry; they are passed on without touching the disk.
+    Remote(&'a Repository),
+    /// In memory.
+    Bytes(&'a [u8]),
+}
+
+/// How a blob came to be in the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Exists,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// Its bytes were sent.
+    Uploaded,
+}
+
+/// Pushes to one repository. Clones share everything; calls block and may come from many threads.
+#[derive(Debug, Clone)]
+pub struct Pusher {
+    client: Client,
+    reference: Reference,
+    repository: Repository,
+    place: Place,
+}
+
+impl Pusher {
+    pub(super) fn new(client: Client, reference: Reference) -> Self {
+        let repository = reference.repository();
+        let place = Place::push(&repository);
+        Self { client, reference, repository, place }
+    }
+
+    /// Asks for the permission to push, by starting an upload and cancelling it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unauthorized`] and [`RegistryError::NotFound`] are the registry's no.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        let session = self.session();
+        self.client.engine().block_on(async {
+            let upload = self.client.policy().run(async || session.begin().await).await?;
+            // The answer is given; an upload that stays open is the registry's to clean up.
+            let _ = session.cancel(upload).await;
+            Ok(())
+        })
+    }
+
+    /// Whether the repository has a blob.
+    ///
+    /// # Errors
+    /// Anything but a yes or no.
+    pub fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let session = self.session();
+        let ask = async || session.has_blob(digest).await;
+        self.client.engine().block_on(self.client.policy().run(ask))
+    }
+
+    /// Puts a blob into the repository: not at all where it is there, by a mount where `mount_from`
+    /// is a repository of the same registry, else by an upload. `progress` is told how many bytes
+    /// of the blob were handed over so far; the number starts again when an upload does.
+    ///
+    /// # Errors
+    /// Those of the destination, of the source, and a source that is not what the descriptor says.
+    pub fn push_blob(
+        &self,
+        descriptor: &Descriptor,
+        body: Body<'_>,
+        mount_from: Option<&Repository>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Pushed, RegistryError> {
+        let upload = upload::Upload {
+            client: &self.client,
+            session: self.session(),
+            descriptor,
+            body,
+            mount_from: mount_from.filter(|from| from.registry == self.repository.registry),
+            progress,
+        };
+        let mut attempts = self.client.policy().start();
+        let mut renewed = false;
+        loop {
+            let pause = match upload.attempt() {
+                Ok(pushed) => return Ok(pushed),
+                // The token ran out while the request was on its way. A new one was not tried yet.
+                Err(Failed::Unauthorized(_)) if !renewed => {
+                    renewed = true;
+                    continue;
+                }
+                Err(Failed::Session(error)) => attempts.pause_anyway(error)?,
+                Err(Failed::Unauthorized(error) | Failed::Other(error)) => {
+                    attempts.pause_after(error)?
+                }
+            };
+            self.client.cancel().sleep(pause)?;
+        }
+    }
+
+    /// Writes a manifest, by the tag of the reference or by another tag or digest. Returns its
+    /// digest. Writing what a tag names already succeeds even where the registry forbids to change
+    /// the tag.
+    ///
+    /// # Errors
+    /// [`RegistryError::ImmutableTag`] among others.
+    pub fn put_manifest(
+        &self,
+        reference_or_digest: Option<&str>,
+        bytes: &[u8],
+        media_type: &str,
+    ) -> Result<Digest, RegistryError> {
+        let version = self.version(reference_or_digest)?;
+        let name = image_name(&self.repository, &version);
+        let target = Target::Path(format!("manifests/{version}"));
+        let action = format!("push the manifest `{name}`");
+        let mut request = Request::new(Method::PUT, &self.place, target, action)
+            .header(CONTENT_TYPE, media_type)
+            .what(session::repository_name(&self.place));
+        request.body = bytes.to_vec();
+        let digest = Digest::of(bytes);
+        let put = async || self.put(&request, digest, &version).await;
+        self.client.engine().block_on(self.client.policy().run(put))
+    }
+
+    /// What the reference's tag (or digest) names now; `None` if nothing.
+    ///
+    /// # Errors
+    /// Anything but an answer.
+    pub fn head_manifest(&self) -> Result<Option<Digest>, RegistryError> {
+        let version = self.reference.version();
+        let ask = async || self.head(&version).await;
+        self.client.engine().block_on(self.client.policy().run(ask))
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session { transport: self.client.transport(), place: &self.place }
+    }
+
+    /// The path element of a manifest, checked: it becomes a part of a URL.
+    fn version(&self, given: Option<&str>) -> Result<String, RegistryError> {
+        let Some(given) = given else {
+            return Ok(self.reference.tag.clone().unwrap_or_else(|| self.reference.version()));
+        };
+        if is_tag(given) || given.parse::<Digest>().is_ok() {
+            return Ok(given.to_owned());
+        }
+        Err(RegistryError::Option {
+            what: "tag or digest",
+            value: given.to_owned(),
+            reason: "up to 128 letters, digits, . _ and - are a tag".into(),
+        })
+    }
+
+    async fn put(
+        &self,
+        request: &Request,
+        digest: Digest,
+        version: &str,
+    ) -> Result<Digest, RegistryError> {
+        let response = self.client.transport().send(request, None).await?;
+        if is_one_of(response.status(), &[200, 201, 202, 204]) {
+            return match content_digest(response.headers()) {
+                Some(found) if found != digest => Err(RegistryError::Digest {
+                    what: format!("the manifest `{}`", image_name(&self.repository, version)),
+                    host: self.place.host().to_owned(),
+                    expected: digest,
+                    found,
+                }),
+                _ => Ok(digest),
+            };
+        }
+        let status = response.status();
+        let error = self.client.transport().failure(request, response).await;
+        if !is_about_tag(status, &error) {
+            return Err(error);
+        }
+        match self.head(version).await {
+            Ok(Some(found)) if found == digest => Ok(digest),
+            Ok(Some(_)) => Err(RegistryError::ImmutableTag {
+                reference: image_name(&self.repository, version),
+                said: error.said().to_owned(),
+            }),
+            _ => Err(error),
+        }
+    }
+
+    async fn head(&self, version: &str) -> Result<Option<Digest>, RegistryError> {
+        let transport = self.client.transport();
+        let head = manifest_request(Method::HEAD, &self.place, version);
+        let response = transport.send(&head, None).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::OK => {}
+            _ => return Err(transport.failure(&head, response).await),
+        }
+        if let Some(digest) = content_digest(response.headers()) {
+            return Ok(Some(digest));
+        }
+        // The header is optional for registries.
+        let get = manifest_request(Method::GET, &self.place, version);
+        let response = transport.expect(&get, &[200]).await?;
+        let bytes = read_body(response, self.place.host(), MANIFEST_MAX, &get.action).await?;
+        Ok(Some(Digest::of(&bytes)))
+    }
+}
+
+/// Whether a refusal may mean that the tag exists and must not change. ECR answers 400
+/// `ImageTagAlreadyExistsException` or TAG_INVALID, Artifact Registry 400 or 409, Harbor 412, GitLab
+/// 403 with a sentence.
+fn is_about_tag(status: StatusCode, error: &RegistryError) -> bool {
+    let said = error.said().to_ascii_lowercase();
+    let words = ["immutable", "already exists", "alreadyexists", "tag_invalid", "overwrite"];
+    matches!(status.as_u16(), 409 | 412)
+        || status.is_client_error() && words.iter().any(|word| said.contains(word))
+}

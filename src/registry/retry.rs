@@ -1,0 +1,146 @@
+//! Trying again what failed for a passing reason.
+
+use std::time::Duration;
+
+use super::error::{RegistryError, Retry};
+use super::options::Options;
+
+/// Longest pause of our own choice.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How often, and how long to pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    retries: u32,
+    delay: Duration,
+    budget: Duration,
+}
+
+/// The state of one operation.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    policy: Policy,
+    failed: u32,
+    paused: Duration,
+}
+
+impl Policy {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { retries: options.retries, delay: options.retry_delay, budget: options.retry_budget }
+    }
+
+    /// For a place that another one stands behind: one more try, no long pauses.
+    pub(super) fn impatient(self) -> Self {
+        Self {
+            retries: self.retries.min(1),
+            budget: self.budget.min(Duration::from_secs(5)),
+            ..self
+        }
+    }
+
+    pub(super) fn start(self) -> Attempts {
+        Attempts { policy: self, failed: 0, paused: Duration::ZERO }
+    }
+
+    /// Runs an operation until it succeeds, fails for good, or patience ends.
+    pub(super) async fn run<T>(
+        self,
+        mut operation: impl AsyncFnMut() -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let mut attempts = self.start();
+        loop {
+            match operation().await {
+                Ok(value) => return Ok(value),
+                Err(error) => tokio::time::sleep(attempts.pause_after(error)?).await,
+            }
+        }
+    }
+}
+
+impl Attempts {
+    /// The pause before the next attempt; the error itself if there is none.
+    pub(super) fn pause_after(&mut self, error: RegistryError) -> Result<Duration, RegistryError> {
+        let retry = error.retry();
+        self.pause(error, retry)
+    }
+
+    /// The same, for an error that is known to pass whatever its kind.
+    pub(super) fn pause_anyway(&mut self, error: RegistryError) -> Result<Duration, RegistryError> {
+        self.pause(error, Retry::Backoff)
+    }
+
+    fn pause(&mut self, error: RegistryError, retry: Retry) -> Result<Duration, RegistryError> {
+        let pause = match retry {
+            Retry::Never => return Err(error),
+            Retry::Backoff => self.backoff(),
+            // Never sooner than asked, and not all clients at the same moment.
+            Retry::After(wait) => wait.saturating_add(self.policy.delay.mul_f64(fastrand::f64())),
+        };
+        self.failed += 1;
+        self.paused = self.paused.saturating_add(pause);
+        let patient = self.failed <= self.policy.retries && self.paused <= self.policy.budget;
+        if patient { Ok(pause) } else { Err(error) }
+    }
+
+    /// Forgets the failures so far, after progress.
+    pub(super) fn reset(&mut self) {
+        self.failed = 0;
+        self.paused = Duration::ZERO;
+    }
+
+    fn backoff(&self) -> Duration {
+        let doubled = self.policy.delay.saturating_mul(1 << self.failed.min(16));
+        doubled.min(PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16, wait: Option<u64>) -> RegistryError {
+        RegistryError::Status {
+            host: "r.io".into(),
+            action: "test".into(),
+            status,
+            retry_after: wait.map(Duration::from_secs),
+            said: String::new(),
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy::new(&Options::default())
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let mut attempts = policy().start();
+        for step in 0..5 {
+            let full = Duration::from_millis(500 << step);
+            let pause = attempts.pause_after(status(503, None)).expect("patient");
+            assert!(pause >= full / 2 && pause <= full, "{step}: {pause:?}");
+        }
+        assert!(attempts.pause_after(status(503, None)).is_err());
+        attempts.reset();
+        assert!(attempts.pause_after(status(503, None)).is_ok());
+    }
+
+    #[test]
+    fn the_registrys_pause_is_kept_up_to_the_budget() {
+        let mut attempts = policy().start();
+        let pause = attempts.pause_after(status(503, Some(100))).expect("within the budget");
+        assert!(pause >= Duration::from_secs(100));
+        assert!(attempts.pause_after(status(503, Some(100))).is_err());
+        assert!(policy().start().pause_after(status(429, Some(u64::MAX))).is_err());
+    }
+
+    #[test]
+    fn only_passing_failures_are_tried_again() {
+        for code in [408, 500, 502, 503, 504] {
+            assert!(policy().start().pause_after(status(code, None)).is_ok(), "{code}");
+        }
+        for code in [400, 405, 409, 413, 501] {
+            assert!(policy().start().pause_after(status(code, None)).is_err(), "{code}");
+        }
+    }
+}

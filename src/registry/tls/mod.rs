@@ -1,0 +1,116 @@
+//! TLS settings, for all registries and for single ones.
+//!
+//! Made here and not by the HTTP library, which refuses to start where no CA bundle is installed,
+//! even for plain HTTP. Roots are those of the configured file, else of the system's bundle, plus
+//! the configured directories; where there are none at all, Mozilla's, compiled in.
+
+mod roots;
+mod validity;
+mod verifier;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use self::roots::Roots;
+use super::error::RegistryError;
+use super::options::Options;
+use super::reference::canonical_registry;
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What is trusted, and what is shown, to whom.
+pub(super) struct Tls {
+    provider: Arc<CryptoProvider>,
+    roots: Roots,
+    extra: HashMap<String, Vec<CertificateDer<'static>>>,
+    identities: HashMap<String, Identity>,
+    unverified: HashSet<String>,
+    unverified_all: bool,
+}
+
+impl Tls {
+    /// Reads all files that the options name.
+    pub(super) fn new(options: &Options) -> Result<Self, RegistryError> {
+        let mut extra: HashMap<_, Vec<_>> = HashMap::new();
+        for (host, path) in &options.registry_ca {
+            let certificates = roots::read_file(path, &format!("as a CA of `{host}`"))?;
+            extra.entry(canonical_registry(host)).or_default().extend(certificates);
+        }
+        let mut identities = HashMap::new();
+        for (host, certificate, key) in &options.client_certs {
+            let identity = read_identity(host, certificate, key)?;
+            identities.insert(canonical_registry(host), identity);
+        }
+        Ok(Self {
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            roots: Roots::load(options.ca_bundle.as_deref(), &options.ca_dirs)?,
+            extra,
+            identities,
+            unverified: options.skip_tls_registries.iter().map(|h| canonical_registry(h)).collect(),
+            unverified_all: options.skip_tls_verify,
+        })
+    }
+
+    /// Whether a registry needs settings of its own.
+    pub(super) fn is_special(&self, registry: &str) -> bool {
+        self.extra.contains_key(registry)
+            || self.identities.contains_key(registry)
+            || self.unverified.contains(registry)
+    }
+
+    /// What to say after a certificate was refused; a part of a sentence.
+    pub(super) fn note(&self) -> &str {
+        &self.roots.note
+    }
+
+    /// The settings for one registry.
+    pub(super) fn config(&self, registry: &str) -> Result<ClientConfig, RegistryError> {
+        let failed = |reason: String| RegistryError::Option {
+            what: "registry with usable TLS settings",
+            value: registry.to_owned(),
+            reason,
+        };
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(registry).map_err(failed)?);
+        match self.identities.get(registry) {
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(|error| failed(format!("the client certificate: {error}"))),
+            None => Ok(builder.with_no_client_auth()),
+        }
+    }
+
+    fn verifier(
+        &self,
+        registry: &str,
+    ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
+        if self.unverified_all || self.unverified.contains(registry) {
+            return Ok(Arc::new(verifier::Unverified::new(&self.provider)));
+        }
+        let extra = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
+        let (store, listed) = self.roots.with(extra);
+        Ok(Arc::new(verifier::Verifier::new(&self.provider, store, listed)?))
+    }
+}
+
+fn read_identity(host: &str, certificate: &Path, key: &Path) -> Result<Identity, RegistryError> {
+    let chain = roots::read_file(certificate, &format!("as a client certificate for `{host}`"))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| RegistryError::Certificate {
+        path: key.to_owned(),
+        purpose: format!("as the key of a client certificate for `{host}`"),
+        reason: error.to_string(),
+    })?;
+    Ok((chain, key))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Against a TLS server in this process. The certificates are self-signed with `CA:TRUE` for
+//! localhost and 127.0.0.1, as `openssl req -x509` makes them; `expired.pem` ended in 2021.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+use super::*;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/registry/testdata").join(name)
+}
+
+/// Shakes hands with a server that shows `certificate`, called by `name`.
+fn handshake(config: ClientConfig, certificate: &str, name: &str) -> Result<(), String> {
+    let chain = CertificateDer::pem_file_iter(fixture(certificate))
+        .expect("fixture")
+        .collect::<Result<Vec<_>, _>>()
+        .expect("certificates");
+    let key = PrivateKeyDer::from_pem_file(fixture("key.pem")).expect("fixture");
+    let server = ServerConfig::builder_with_provider(config.crypto_provider().clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("server config");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.local_addr().expect("bound");
+    let thread = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().expect("a client");
+        let connection = ServerConnection::new(Arc::new(server)).expect("server");
+        let mut stream = rustls::StreamOwned::new(connection, socket);
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).is_ok() {
+            stream.write_all(&byte).ok();
+        }
+    });
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("client");
+    let socket = TcpStream::connect(address).expect("loopback");
+    let mut stream = rustls::StreamOwned::new(connection, socket);
+    let mut byte = [7];
+    let outcome = stream.write_all(&byte).and_then(|()| stream.read_exact(&mut byte));
+    drop(stream);
+    thread.join().expect("no panic");
+    outcome.map_err(|error| error.to_string())
+}
+
+fn options(ca: &str) -> Options {
+    Options { registry_ca: vec![("r.io:5000".into(), fixture(ca))], ..Options::default() }
+}
+
+#[test]
+fn a_listed_certificate_is_accepted_for_its_names_and_time() {
+    for (registry, certificate, name, expected) in [
+        ("r.io:5000", "listed.pem", "localhost", Ok(())),
+        ("r.io:5000", "listed.pem", "127.0.0.1", Ok(())),
+        ("r.io:5000", "listed.pem", "other.example", Err("not valid for name")),
+        ("r.io:5000", "expired.pem", "localhost", Err("invalid peer certificate")),
+        ("other.io", "listed.pem", "localhost", Err("invalid peer certificate")),
+    ] {
+        let tls = Tls::new(&options("listed.pem")).expect("settings");
+        let outcome = handshake(tls.config(registry).expect("config"), certificate, name);
+        match (&outcome, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+            _ => panic!("{registry} {certificate} {name}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_listed_certificate_that_has_expired_is_refused() {
+    let tls = Tls::new(&options("expired.pem")).expect("settings");
+    let config = tls.config("r.io:5000").expect("config");
+    let error = handshake(config, "expired.pem", "localhost").expect_err("expired");
+    assert!(error.contains("expired"), "{error}");
+}
+
+#[test]
+fn verification_can_be_switched_off_for_one_registry() {
+    let options = Options { skip_tls_registries: vec!["R.io:5000".into()], ..Options::default() };
+    let tls = Tls::new(&options).expect("settings");
+    assert!(tls.is_special("r.io:5000") && !tls.is_special("other.io"));
+    for (registry, works) in [("r.io:5000", true), ("other.io", false)] {
+        let config = tls.config(registry).expect("config");
+        assert_eq!(handshake(config, "expired.pem", "other.example").is_ok(), works, "{registry}");
+    }
+}
+
+#[test]
+fn bundles_replace_and_directories_add() {
+    let dir = tempfile::tempdir().expect("temp");
+    std::fs::copy(fixture("listed.pem"), dir.path().join("a.crt")).expect("copy");
+    std::fs::write(dir.path().join("README"), "no certificate").expect("write");
+    for options in [
+        Options { ca_bundle: Some(fixture("listed.pem")), ..Options::default() },
+        Options { ca_dirs: vec![dir.path().into(), "/nowhere".into()], ..Options::default() },
+    ] {
+        let tls = Tls::new(&options).expect("settings");
+        let config = tls.config("any.io").expect("config");
+        handshake(config, "listed.pem", "localhost").expect("trusted");
+    }
+}
+
+#[test]
+fn files_that_are_no_certificates_are_named() {
+    let missing = Options { ca_bundle: Some("/nowhere/ca.pem".into()), ..Options::default() };
+    let tls = Tls::new(&missing).expect("a bundle that is not there stops nothing");
+    assert!(tls.note().contains("/nowhere/ca.pem"));
+    let key = Options { ca_bundle: Some(fixture("key.pem")), ..Options::default() };
+    let error = Tls::new(&key).err().expect("a key is no certificate").to_string();
+    assert!(error.contains("key.pem") && error.contains("no PEM certificate"), "{error}");
+    let gone = options("gone.pem");
+    let error = Tls::new(&gone).err().expect("named for a host, so needed").to_string();
+    assert!(error.contains("gone.pem") && error.contains("`r.io:5000`"), "{error}");
+    let cert = ("r.io".to_owned(), fixture("listed.pem"), fixture("listed.pem"));
+    let swapped = Options { client_certs: vec![cert], ..Options::default() };
+    let error = Tls::new(&swapped).err().expect("no key").to_string();
+    assert!(error.contains("as the key of a client certificate for `r.io`"), "{error}");
+}

@@ -1,0 +1,340 @@
+//! From a challenge to an `Authorization` header: basic credentials, or a bearer token.
+//!
+//! Source: distribution's token.md (GET with basic credentials) and oauth.md (POST with a refresh
+//! token). Tokens live minutes (GitLab: 5), so every request asks here and gets a fresh one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::auth::{Credentials, Found, Keychain};
+use super::challenge::{self, Bearer, Challenge};
+use super::error::RegistryError;
+use super::options::Options;
+use super::transport::{Asked, Exchange, Place, Pool, check_hop, failure, host_of, read_body};
+use crate::cancel::Cancel;
+
+/// Largest answer of a token server.
+const TOKEN_MAX: usize = 1 << 20;
+/// What token.md says where a token server says nothing.
+const DEFAULT_LIFE: u64 = 60;
+/// A token is renewed this long before its end (or a quarter of its life, if that is shorter).
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Knows how each registry wants to be asked, and holds the tokens.
+pub(super) struct Authorizer {
+    keychain: Arc<Keychain>,
+    cancel: Cancel,
+    /// By registry and repository.
+    found: Mutex<HashMap<(String, String), Found>>,
+    /// By registry.
+    challenges: Mutex<HashMap<String, Challenge>>,
+    /// Scopes that a registry asked for beyond those that kiln would, by registry and repository:
+    /// proxies in front of a registry rewrite its names.
+    extra: Mutex<HashMap<(String, String), Vec<String>>>,
+    /// By registry and scopes.
+    tokens: Mutex<HashMap<(String, Vec<String>), Slot>>,
+}
+
+/// Locked while a token is fetched, so that many threads fetch it once.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+struct Token {
+    header: HeaderValue,
+    renew_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Authorizer {
+    pub(super) fn new(options: &Options, cancel: &Cancel) -> Result<Self, RegistryError> {
+        Ok(Self {
+            keychain: Arc::new(Keychain::load(options.docker_config.as_deref())?),
+            cancel: cancel.clone(),
+            found: Mutex::default(),
+            challenges: Mutex::default(),
+            extra: Mutex::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    /// The credentials for a place, or why there are none.
+    pub(super) async fn credentials(&self, place: &Place) -> Found {
+        let key = (place.registry.clone(), place.name.clone());
+        if let Some(found) = lock(&self.found).get(&key) {
+            return found.clone();
+        }
+        let (keychain, cancel, (registry, name)) =
+            (self.keychain.clone(), self.cancel.clone(), key.clone());
+        let search = tokio::task::spawn_blocking(move || keychain.find(&registry, &name, &cancel));
+        let found = search.await.unwrap_or_else(|error| Found {
+            credentials: None,
+            source: format!("the search for credentials ended early: {error}"),
+        });
+        lock(&self.found).insert(key, found.clone());
+        found
+    }
+
+    /// The header for a request; `None` where the registry has not asked for any, or there is
+    /// nothing to show.
+    pub(super) async fn header(
+        &self,
+        pool: &Pool,
+        place: &Place,
+        base: &Url,
+        scopes: &[String],
+    ) -> Result<Option<HeaderValue>, RegistryError> {
+        let challenge = lock(&self.challenges).get(&place.registry).cloned();
+        let Some(challenge) = challenge else { return Ok(None) };
+        let found = self.credentials(place).await;
+        match (challenge, &found.credentials) {
+            (_, Some(Credentials::Registry(token))) => Ok(bearer_header(token)),
+            (Challenge::Basic, Some(Credentials::Basic { user, password })) => {
+                Ok(Some(basic_header(user, password)))
+            }
+            (Challenge::Basic, _) => Ok(None),
+            (Challenge::Bearer(bearer), _) => {
+                let scopes = self.all_scopes(place, scopes);
+                let slot = self.slot(place, &scopes);
+                let mut token = slot.lock().await;
+                match &*token {
+                    Some(token) if Instant::now() < token.renew_at => {
+                        Ok(Some(token.header.clone()))
+                    }
+                    _ => {
+                        let fetch = Fetch { pool, place, base, bearer: &bearer, found: &found };
+                        let fetched = fetch.run(&scopes).await?;
+                        Ok(Some(token.insert(fetched).header.clone()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in a 401: the challenge counts from now on, and the token that was used no more.
+    pub(super) async fn learn(
+        &self,
+        place: &Place,
+        scopes: &[String],
+        used: Option<&HeaderValue>,
+        headers: &HeaderMap,
+    ) {
+        let slot = self.slot(place, &self.all_scopes(place, scopes));
+        let mut token = slot.lock().await;
+        if token.as_ref().map(|token| &token.header) == used {
+            *token = None;
+        }
+        drop(token);
+        let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|text| text.to_str().ok());
+        let Some(challenge) = challenge::pick(texts) else { return };
+        if let Challenge::Bearer(Bearer { scope: Some(wanted), .. }) = &challenge {
+            let unknown =
+                wanted.split(' ').filter(|scope| !scope.is_empty() && !covers(scopes, scope));
+            let unknown: Vec<String> = unknown.map(str::to_owned).collect();
+            if !unknown.is_empty() {
+                let key = (place.registry.clone(), place.name.clone());
+                lock(&self.extra).insert(key, unknown);
+            }
+        }
+        lock(&self.challenges).insert(place.registry.clone(), challenge);
+    }
+
+    fn all_scopes(&self, place: &Place, scopes: &[String]) -> Vec<String> {
+        let key = (place.registry.clone(), place.name.clone());
+        let extra = lock(&self.extra).get(&key).cloned().unwrap_or_default();
+        scopes.iter().cloned().chain(extra).collect()
+    }
+
+    fn slot(&self, place: &Place, scopes: &[String]) -> Slot {
+        let key = (place.registry.clone(), scopes.to_vec());
+        lock(&self.tokens).entry(key).or_default().clone()
+    }
+}
+
+/// One visit to a token server.
+struct Fetch<'a> {
+    pool: &'a Pool,
+    place: &'a Place,
+    base: &'a Url,
+    bearer: &'a Bearer,
+    found: &'a Found,
+}
+
+impl Fetch<'_> {
+    async fn run(&self, scopes: &[String]) -> Result<Token, RegistryError> {
+        let start = Instant::now();
+        let realm = self.realm()?;
+        let host = host_of(&realm);
+        let action = format!("get a token for {}", scopes.join(" "));
+        let response = match &self.found.credentials {
+            Some(Credentials::Identity(refresh)) => self.post(realm, scopes, refresh).await?,
+            Some(Credentials::Basic { user, password }) => {
+                let header = basic_header(user, password);
+                self.get(realm, scopes, Some((user, header))).await?
+            }
+            _ => self.get(realm, scopes, None).await?,
+        };
+        if response.status() != StatusCode::OK {
+            return Err(self.refused(&host, &action, response).await);
+        }
+        let body = read_body(response, &host, TOKEN_MAX, &action).await?;
+        let unusable = |reason: &str| RegistryError::Protocol {
+            host: host.clone(),
+            action: action.clone(),
+            reason: reason.to_owned(),
+        };
+        // serde's words would quote the token.
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|_| unusable("it is not the JSON of a token"))?;
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let token = filled(answer.token).or(filled(answer.access_token));
+        let token = token.ok_or_else(|| unusable("it holds no token"))?;
+        let header = bearer_header(&token).ok_or_else(|| unusable("its token is no header"))?;
+        let life = answer.expires_in.filter(|life| *life > 0).unwrap_or(DEFAULT_LIFE);
+        // A life of years would overflow the clock on some machines.
+        let life = Duration::from_secs(life.min(24 * 3600));
+        Ok(Token { header, renew_at: start + life - MARGIN.min(life / 4) })
+    }
+
+    /// The token server's URL, checked: the registry chooses where the credentials go, so never by
+    /// plain HTTP unless the registry itself is spoken to so.
+    fn realm(&self) -> Result<Url, RegistryError> {
+        let unusable = |reason: String| RegistryError::Protocol {
+            host: self.place.host().to_owned(),
+            action: "log in".into(),
+            reason,
+        };
+        let realm = Url::parse(&self.bearer.realm).map_err(|_| {
+            unusable(format!("its token server is no URL: `{}`", self.bearer.realm))
+        })?;
+        check_hop(self.place.host(), &realm, self.base.scheme() == "http")
+            .map_err(|reason| unusable(format!("its token server cannot be used: {reason}")))?;
+        Ok(realm)
+    }
+
+    async fn get(
+        &self,
+        mut url: Url,
+        scopes: &[String],
+        credentials: Option<(&str, HeaderValue)>,
+    ) -> Result<Response, RegistryError> {
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &self.bearer.service {
+                query.append_pair("service", service);
+            }
+            for scope in scopes {
+                query.append_pair("scope", scope);
+            }
+            if let Some((user, _)) = &credentials {
+                query.append_pair("account", user);
+            }
+        }
+        let header = credentials.map(|(_, header)| header);
+        self.exchange(Method::GET, url, header.as_ref(), &[], Vec::new()).await
+    }
+
+    async fn post(
+        &self,
+        url: Url,
+        scopes: &[String],
+        refresh: &str,
+    ) -> Result<Response, RegistryError> {
+        let mut form = url.clone();
+        form.set_query(None);
+        form.query_pairs_mut()
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("service", self.bearer.service.as_deref().unwrap_or_default())
+            .append_pair("client_id", "kiln")
+            .append_pair("scope", &scopes.join(" "))
+            .append_pair("refresh_token", refresh);
+        let body = form.query().unwrap_or_default().as_bytes().to_vec();
+        let headers = [(CONTENT_TYPE, "application/x-www-form-urlencoded".to_owned())];
+        self.exchange(Method::POST, url, None, &headers, body).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: Url,
+        authorization: Option<&HeaderValue>,
+        headers: &[(reqwest::header::HeaderName, String)],
+        body: Vec<u8>,
+    ) -> Result<Response, RegistryError> {
+        let registry = &self.place.registry;
+        let exchange = Exchange { registry, method, url, headers, authorization, body };
+        self.pool.exchange(exchange, None).await
+    }
+
+    async fn refused(&self, host: &str, action: &str, response: Response) -> RegistryError {
+        // GitLab's answers 404 now and then and 200 a moment later
+        // (GoogleContainerTools/kaniko#584, containers/podman#16065).
+        if response.status() == StatusCode::NOT_FOUND {
+            return RegistryError::TokenServer { host: host.to_owned(), action: action.to_owned() };
+        }
+        let asked = Asked { host, action, what: "the token server", found: self.found };
+        failure(&asked, response).await
+    }
+}
+
+/// Whether scopes include another: the same resource with at least its actions.
+fn covers(scopes: &[String], wanted: &str) -> bool {
+    let Some((resource, actions)) = wanted.rsplit_once(':') else { return false };
+    scopes.iter().filter_map(|scope| scope.rsplit_once(':')).any(|(own, own_actions)| {
+        own == resource && actions.split(',').all(|a| own_actions.split(',').any(|own| own == a))
+    })
+}
+
+fn basic_header(user: &str, password: &str) -> HeaderValue {
+    let encoded = STANDARD.encode(format!("{user}:{password}"));
+    // Base64 is always a valid header; an empty one would be refused by the registry.
+    sensitive(HeaderValue::from_str(&format!("Basic {encoded}")).ok())
+        .unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+fn bearer_header(token: &str) -> Option<HeaderValue> {
+    sensitive(HeaderValue::from_str(&format!("Bearer {token}")).ok())
+}
+
+fn sensitive(header: Option<HeaderValue>) -> Option<HeaderValue> {
+    header.map(|mut header| {
+        header.set_sensitive(true);
+        header
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_covers_fewer_actions_on_the_same_resource() {
+        let scopes = ["repository:a:pull,push".to_owned(), "repository:b:pull".to_owned()];
+        for (wanted, expected) in [
+            ("repository:a:pull", true),
+            ("repository:a:push,pull", true),
+            ("repository:a:delete", false),
+            ("repository:b:push", false),
+            ("repository:c:pull", false),
+            ("registry:catalog:*", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(covers(&scopes, wanted), expected, "{wanted}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! From a status to an error that says what to do.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
+
+use super::answer::{retry_after, words};
+use crate::registry::auth::{Credentials, Found};
+use crate::registry::error::{RegistryError, Unauthorized};
+use crate::registry::reference::{HUB, api_host};
+
+/// What was asked, for the sentence.
+#[derive(Debug)]
+pub(in crate::registry) struct Asked<'a> {
+    pub(in crate::registry) host: &'a str,
+    pub(in crate::registry) action: &'a str,
+    pub(in crate::registry) what: &'a str,
+    pub(in crate::registry) found: &'a Found,
+}
+
+/// The error that a response with an unexpected status stands for.
+pub(in crate::registry) async fn failure(asked: &Asked<'_>, response: Response) -> RegistryError {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let said = without_secrets(words(response).await, asked.found);
+    sort(asked, status, &headers, said)
+}
+
+fn sort(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap, said: String) -> RegistryError {
+    let host = asked.host.to_owned();
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            RegistryError::Unauthorized(Box::new(Unauthorized {
+                host,
+                status: status.as_u16(),
+                action: asked.action.to_owned(),
+                credentials: asked.found.source.clone(),
+                anonymous: asked.found.credentials.is_none(),
+                said,
+            }))
+        }
+        StatusCode::NOT_FOUND => RegistryError::NotFound {
+            what: asked.what.to_owned(),
+            hint: not_found_hint(asked.found),
+            said,
+        },
+        StatusCode::TOO_MANY_REQUESTS => RegistryError::TooManyRequests {
+            hint: if host == api_host(HUB) {
+                ". Docker Hub counts pulls by account or, without one, by address: use credentials \
+                 or a mirror"
+            } else {
+                ""
+            },
+            host,
+            retry_after: retry_after(headers),
+            said,
+        },
+        StatusCode::PAYLOAD_TOO_LARGE if said.is_empty() => RegistryError::Status {
+            host,
+            action: asked.action.to_owned(),
+            status: status.as_u16(),
+            retry_after: None,
+            // nginx's client_max_body_size is what people meet; its page has no usable words.
+            said: "nothing; a proxy before the registry may limit the size of uploads".into(),
+        },
+        _ => RegistryError::Status {
+            host,
+            action: asked.action.to_owned(),
+            status: status.as_u16(),
+            retry_after: retry_after(headers),
+            said,
+        },
+    }
+}
+
+/// A server that quotes what it was shown would put it into a log.
+fn without_secrets(said: String, found: &Found) -> String {
+    let secret = match &found.credentials {
+        Some(Credentials::Basic { password, .. }) => password,
+        Some(Credentials::Identity(token) | Credentials::Registry(token)) => token,
+        None => return said,
+    };
+    if !secret.is_empty() && said.contains(secret.as_str()) {
+        return "something that quotes the password".into();
+    }
+    said
+}
+
+/// Private repositories look like missing ones to those who may not read them.
+fn not_found_hint(found: &Found) -> String {
+    match found.credentials {
+        None => format!(
+            ", or needs credentials and kiln has none: {}. Check the name, or log in",
+            found.source
+        ),
+        Some(_) => {
+            format!(", or is not for these credentials: kiln used {}. Check the name", found.source)
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Questions and answers: scheme, credentials, redirects. Everything that talks to a registry goes
+//! through [`Transport::send`].
+
+mod answer;
+mod body;
+mod failure;
+mod guard;
+mod pool;
+mod request;
+mod scheme;
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use reqwest::header::{HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+pub(super) use self::answer::{clean, is_one_of, read_body};
+pub(super) use self::body::{BodyWriter, pipe};
+pub(super) use self::failure::{Asked, failure};
+pub(super) use self::guard::check as check_hop;
+pub(super) use self::pool::{
+    Exchange, Pool, SILENCE, Stream, connection_error, host_of, timed_out,
+};
+pub(super) use self::request::{Access, Place, Request, Target};
+pub(super) use self::scheme::Scheme;
+use self::scheme::{Schemes, Verdict};
+use super::error::RegistryError;
+use super::options::Options;
+use super::token::Authorizer;
+use crate::cancel::Cancel;
+
+/// More hops than any registry needs.
+const REDIRECTS_MAX: usize = 8;
+/// As much of the first answer as is looked at.
+const PROBE_MAX: usize = 64 << 10;
+
+/// The way to all registries.
+pub(super) struct Transport {
+    pool: Pool,
+    schemes: Schemes,
+    authorizer: Authorizer,
+}
+
+impl Transport {
+    /// `given` are the schemes of mirrors that the user spelled out.
+    pub(super) fn new(
+        options: &Options,
+        given: HashMap<String, Scheme>,
+        cancel: &Cancel,
+    ) -> Result<Self, RegistryError> {
+        Ok(Self {
+            pool: Pool::new(options)?,
+            schemes: Schemes::new(options, given),
+            authorizer: Authorizer::new(options, cancel)?,
+        })
+    }
+
+    /// Sends a request and returns a response with one of the expected statuses.
+    pub(super) async fn expect(
+        &self,
+        request: &Request,
+        expected: &[u16],
+    ) -> Result<Response, RegistryError> {
+        let response = self.send(request, None).await?;
+        if is_one_of(response.status(), expected) {
+            return Ok(response);
+        }
+        Err(self.failure(request, response).await)
+    }
+
+    /// The error that a response stands for.
+    pub(super) async fn failure(&self, request: &Request, response: Response) -> RegistryError {
+        let asked = Asked {
+            host: &host_of(response.url()),
+            action: &request.action,
+            what: &request.what,
+            found: &self.authorizer.credentials(&request.place).await,
+        };
+        failure(&asked, response).await
+    }
+
+    /// Sends a request with the credentials that the registry wants, and returns whatever it
+    /// answers. A 401 is answered once, with a new token; for a stream only prepared for, as its
+    /// body is spent.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        stream: Option<Stream>,
+    ) -> Result<Response, RegistryError> {
+        let base = self.base(&request.place).await?;
+        let url = self.url(&base, request)?;
+        let scopes = request.scopes();
+        let ours = guard::same_origin(&base, &url);
+        let used = match ours {
+            true => self.authorizer.header(&self.pool, &request.place, &base, &scopes).await?,
+            false => None,
+        };
+        let streaming = stream.is_some();
+        let response = self.follow(request, &base, url.clone(), used.as_ref(), stream).await?;
+        let refused = response.status() == StatusCode::UNAUTHORIZED
+            && guard::same_origin(&base, response.url());
+        if !refused || !ours {
+            return Ok(response);
+        }
+        self.authorizer.learn(&request.place, &scopes, used.as_ref(), response.headers()).await;
+        if streaming {
+            return Ok(response);
+        }
+        let renewed = self.authorizer.header(&self.pool, &request.place, &base, &scopes).await?;
+        if renewed.is_none() || renewed == used {
+            return Ok(response);
+        }
+        self.follow(request, &base, url, renewed.as_ref(), None).await
+    }
+
+    /// A URL outside of the registry's protocol, such as a foreign layer's: never with credentials.
+    pub(super) async fn send_bare(
+        &self,
+        request: &Request,
+        url: Url,
+    ) -> Result<Response, RegistryError> {
+        let base = self.base(&request.place).await?;
+        self.check(request, &url)?;
+        self.follow(request, &base, url, None, None).await
+    }
+
+    /// Where an upload goes on: the Location of a response, which may be relative.
+    pub(super) fn location(
+        &self,
+        request: &Request,
+        response: &Response,
+    ) -> Result<Url, RegistryError> {
+        let unusable = |reason: &str| protocol_error(request, host_of(response.url()), reason);
+        let text =
+            response.headers().get(LOCATION).ok_or_else(|| unusable("it has no Location"))?;
+        let text = text.to_str().map_err(|_| unusable("its Location is not text"))?;
+        let mut url = response.url().join(text).map_err(|_| unusable("its Location is no URL"))?;
+        // Behind a proxy that ends TLS, a registry that was not told so names itself by http. Going
+        // down to plain HTTP would be wrong, and is not what anyone means.
+        let from = response.url();
+        if from.scheme() == "https" && url.scheme() == "http" && url.host_str() == from.host_str() {
+            let port = url.port().filter(|port| *port != 80).or(from.port());
+            let changed = url.set_scheme("https").and_then(|()| url.set_port(port));
+            changed.map_err(|()| unusable("its Location is no URL"))?;
+        }
+        self.check(request, &url)?;
+        Ok(url)
+    }
+
+    fn check(&self, request: &Request, url: &Url) -> Result<(), RegistryError> {
+        let may_be_plain = self.schemes.may_be_plain(&request.place)
+            || self.known(&request.place.registry) == Some(Scheme::Http);
+        guard::check(request.place.host(), url, may_be_plain)
+            .map_err(|reason| protocol_error(request, request.place.host().to_owned(), &reason))
+    }
+
+    fn url(&self, base: &Url, request: &Request) -> Result<Url, RegistryError> {
+        match &request.target {
+            Target::Url(url) => Ok(url.clone()),
+            Target::Path(path) => {
+                let url = base.join(&format!("/v2/{}/{path}", request.place.name));
+                url.map_err(|error| protocol_error(request, host_of(base), &error.to_string()))
+            }
+        }
+    }
+
+    /// Sends, and follows redirects of GET and HEAD. Credentials go to the registry only.
+    async fn follow(
+        &self,
+        request: &Request,
+        base: &Url,
+        mut url: Url,
+        authorization: Option<&HeaderValue>,
+        mut stream: Option<Stream>,
+    ) -> Result<Response, RegistryError> {
+        for _ in 0..REDIRECTS_MAX {
+            let authorization = authorization.filter(|_| guard::same_origin(base, &url));
+            let response = self.once(request, &url, authorization, stream.take()).await?;
+            let follows = request.method == Method::GET || request.method == Method::HEAD;
+            let Some(location) = answer::redirect(&response).filter(|_| follows) else {
+                return Ok(response);
+            };
+            let host = host_of(&url);
+            url = url.join(location).map_err(|_| {
+                protocol_error(request, host, "it leads to something that is no URL")
+            })?;
+            self.check(request, &url)?;
+        }
+        Err(protocol_error(request, host_of(&url), "it is redirected in circles"))
+    }
+
+    async fn once(
+        &self,
+        request: &Request,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+        stream: Option<Stream>,
+    ) -> Result<Response, RegistryError> {
+        let exchange = Exchange {
+            registry: &request.place.registry,
+            method: request.method.clone(),
+            url: url.clone(),
+            headers: &request.headers,
+            authorization,
+            body: request.body.clone(),
+        };
+        self.pool.exchange(exchange, stream).await
+    }
+
+    /// `scheme://host/` of a registry.
+    async fn base(&self, place: &Place) -> Result<Url, RegistryError> {
+        let scheme = match self.known(&place.registry) {
+            Some(scheme) => scheme,
+            None if !self.schemes.may_be_plain(place) => Scheme::Https,
+            None => self.probe(place).await?,
+        };
+        base_url(place, scheme)
+    }
+
+    fn known(&self, registry: &str) -> Option<Scheme> {
+        let known = self.schemes.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(registry).copied()
+    }
+
+    /// Asks a registry that may speak plain HTTP which scheme it speaks, and remembers the answer.
+    async fn probe(&self, place: &Place) -> Result<Scheme, RegistryError> {
+        let mut first_error = None;
+        for scheme in scheme::order(&place.registry) {
+            let url = base_url(place, scheme)?;
+            let request = Request::new(Method::GET, place, Target::Url(url.clone()), "connect");
+            let (verdict, error) = match self.once(&request, &probe_url(&url), None, None).await {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    let body = read_body(response, place.host(), PROBE_MAX, "connect").await;
+                    (scheme::judge_response(scheme, status, &body.unwrap_or_default()), None)
+                }
+                Err(error) => (scheme::judge_error(scheme, &error), Some(error)),
+            };
+            match (verdict, error) {
+                (Verdict::Speaks, _) => {
+                    let mut known =
+                        self.schemes.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.insert(place.registry.clone(), scheme);
+                    return Ok(scheme);
+                }
+                (Verdict::Failed, Some(error)) => return Err(first_error.unwrap_or(error)),
+                (_, error) => first_error = first_error.or(error),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| RegistryError::Protocol {
+            host: place.host().to_owned(),
+            action: "connect".into(),
+            reason: "it speaks neither HTTP nor TLS".into(),
+        }))
+    }
+}
+
+fn probe_url(base: &Url) -> Url {
+    base.join("/v2/").unwrap_or_else(|_| base.clone())
+}
+
+fn base_url(place: &Place, scheme: Scheme) -> Result<Url, RegistryError> {
+    let text = format!("{}://{}/", scheme.as_str(), place.host());
+    Url::parse(&text).map_err(|error| RegistryError::Option {
+        what: "registry host",
+        value: place.registry.clone(),
+        reason: error.to_string(),
+    })
+}
+
+fn protocol_error(request: &Request, host: String, reason: &str) -> RegistryError {
+    RegistryError::Protocol { host, action: request.action.clone(), reason: reason.to_owned() }
+}

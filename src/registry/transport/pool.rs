@@ -1,0 +1,295 @@
+//! HTTP connections: one pool for ordinary registries, one for each with TLS settings of its own.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Client, Method, Response, Url};
+
+use crate::registry::error::RegistryError;
+use crate::registry::options::Options;
+use crate::registry::reference::canonical_registry;
+use crate::registry::tls::Tls;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(30);
+/// How long a registry may say nothing while kiln waits for an answer or its next bytes.
+pub(in crate::registry) const SILENCE: Duration = Duration::from_secs(60);
+/// When an unused connection is asked whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// When sent bytes that nobody confirms end a connection (TCP_USER_TIMEOUT).
+const UNCONFIRMED: Duration = Duration::from_secs(90);
+/// Shorter than the idle timeouts of the usual proxies (nginx and AWS: 60-75 s), so that a
+/// connection is not used at the moment when they close it.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// One HTTP request, without any policy. Not `Debug`: a body may hold a refresh token.
+pub(in crate::registry) struct Exchange<'a> {
+    /// Whose TLS settings count.
+    pub(in crate::registry) registry: &'a str,
+    pub(in crate::registry) method: Method,
+    pub(in crate::registry) url: Url,
+    pub(in crate::registry) headers: &'a [(HeaderName, String)],
+    pub(in crate::registry) authorization: Option<&'a HeaderValue>,
+    pub(in crate::registry) body: Vec<u8>,
+}
+
+/// A body that can be sent only once.
+#[derive(Debug)]
+pub(in crate::registry) struct Stream {
+    pub(in crate::registry) body: Body,
+    /// Bytes.
+    pub(in crate::registry) length: u64,
+}
+
+/// Makes HTTP clients by registry, and keeps them.
+pub(in crate::registry) struct Pool {
+    tls: Tls,
+    user_agent: String,
+    ordinary: Client,
+    /// Made on first use; loopback hosts are here too, as they bypass proxies.
+    special: Mutex<HashMap<String, Client>>,
+}
+
+impl Pool {
+    pub(in crate::registry) fn new(options: &Options) -> Result<Self, RegistryError> {
+        let tls = Tls::new(options)?;
+        let ordinary = build(&tls, "", &options.user_agent)?;
+        let user_agent = options.user_agent.clone();
+        Ok(Self { tls, user_agent, ordinary, special: Mutex::default() })
+    }
+
+    /// The client for a URL that a registry named: the host's own settings where it has some,
+    /// else the registry's, so that a token server may use the registry's CA.
+    fn client_for(&self, url: &Url, registry: &str) -> Result<Client, RegistryError> {
+        let host = canonical_registry(&host_of(url));
+        let own = self.tls.is_special(&host) || is_loopback(&host);
+        self.client(if own { &host } else { registry })
+    }
+
+    fn client(&self, registry: &str) -> Result<Client, RegistryError> {
+        if !self.tls.is_special(registry) && !is_loopback(registry) {
+            return Ok(self.ordinary.clone());
+        }
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = special.get(registry) {
+            return Ok(client.clone());
+        }
+        let client = build(&self.tls, registry, &self.user_agent)?;
+        special.insert(registry.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// Sends a request and returns whatever comes back. A stream takes the place of the body.
+    pub(in crate::registry) async fn exchange(
+        &self,
+        exchange: Exchange<'_>,
+        stream: Option<Stream>,
+    ) -> Result<Response, RegistryError> {
+        let Exchange { registry, method, url, headers, authorization, body } = exchange;
+        let host = host_of(&url);
+        let has_body = method == Method::POST || method == Method::PUT;
+        let mut builder = self.client_for(&url, registry)?.request(method, url);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        let sent = match stream {
+            // The writer of the stream has an eye on the time.
+            Some(Stream { body, length }) => {
+                builder.header(CONTENT_LENGTH, length).body(body).send().await
+            }
+            None => {
+                if !body.is_empty() {
+                    builder = builder.body(body);
+                } else if has_body {
+                    // Some proxies answer 411 to a POST that says nothing about its body.
+                    builder = builder.header(CONTENT_LENGTH, 0);
+                }
+                let sent = tokio::time::timeout(SILENCE, builder.send()).await;
+                sent.map_err(|_| timed_out(&host))?
+            }
+        };
+        sent.map_err(|error| connection_error(&host, self.tls.note(), error))
+    }
+}
+
+fn build(tls: &Tls, registry: &str, user_agent: &str) -> Result<Client, RegistryError> {
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls.config(registry)?)
+        // Uploads over HTTP/2 share one TCP window and were measured many times slower
+        // (GoogleContainerTools/kaniko#2751, golang/go#47840).
+        .http1_only()
+        // Followed by hand: each host has its own credentials and TLS settings.
+        .redirect(Policy::none())
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_user_timeout(UNCONFIRMED)
+        .pool_idle_timeout(IDLE);
+    if is_loopback(registry) {
+        builder = builder.no_proxy(); // as Go's ProxyFromEnvironment
+    }
+    builder.build().map_err(|error| RegistryError::Start(error.to_string()))
+}
+
+/// `host[:port]` of a URL, the port only where it is not the scheme's.
+pub(in crate::registry) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether `host[:port]` is this machine by its spelling.
+pub(in crate::registry) fn is_loopback(host: &str) -> bool {
+    let name = without_port(host);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The name or address of `host[:port]`.
+pub(super) fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(colon) if !host.ends_with(']') => &host[..colon],
+        _ => host,
+    }
+}
+
+/// Silence where there should be an answer.
+pub(in crate::registry) fn timed_out(host: &str) -> RegistryError {
+    RegistryError::Connection {
+        host: host.to_owned(),
+        cause: format!("no byte came for {} s", SILENCE.as_secs()),
+        hint: "",
+    }
+}
+
+/// Sorts what the HTTP library reports by what the user can do about it. `note` is about
+/// certificates. URLs stay out of the texts: those of object stores are credentials.
+pub(in crate::registry) fn connection_error(
+    host: &str,
+    note: &str,
+    error: reqwest::Error,
+) -> RegistryError {
+    let error = error.without_url();
+    let host = host.to_owned();
+    if let Some(tls) = find::<rustls::Error>(&error) {
+        return tls_error(host, note, tls);
+    }
+    let cause = chain(&error);
+    let lower = cause.to_ascii_lowercase();
+    if lower.contains("dns error") {
+        let unknown = ["no records found", "nxdomain"].iter().any(|part| lower.contains(part));
+        return RegistryError::Dns { host, cause: last(&error), unknown };
+    }
+    match find::<io::Error>(&error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            RegistryError::Refused { host, cause: last(&error) }
+        }
+        _ if error.is_timeout() => RegistryError::Connection {
+            host,
+            cause: format!("it could not be made within {} s", CONNECT.as_secs()),
+            hint: ". Check that this machine may reach it, or needs a proxy (HTTPS_PROXY)",
+        },
+        _ => RegistryError::Connection { host, cause, hint: "" },
+    }
+}
+
+fn tls_error(host: String, note: &str, error: &rustls::Error) -> RegistryError {
+    use rustls::CertificateError as Bad;
+    let plain = matches!(error, rustls::Error::InvalidMessage(_));
+    let (cause, hint) = match error {
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => (
+            "its certificate is signed by a CA that is not trusted here".to_owned(),
+            format!("Give kiln the CA's certificate for this registry{note}"),
+        ),
+        rustls::Error::InvalidMessage(_) => (
+            "it does not speak TLS".to_owned(),
+            "If it is meant to speak plain HTTP, mark it as insecure".to_owned(),
+        ),
+        other => (
+            other.to_string(),
+            format!("Check the registry's certificate and this machine's clock{note}"),
+        ),
+    };
+    RegistryError::Tls { host, cause, hint, plain }
+}
+
+/// The first error of a type in a chain, also inside of `io::Error`, whose `source` skips it.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &part;
+        }
+        next = error.source();
+    }
+    super::clean(&text)
+}
+
+fn last(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    super::clean(&last.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_spellings() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("a.localhost:5000", true),
+            ("127.0.0.1:5000", true),
+            ("127.8.9.1", true),
+            ("[::1]:5000", true),
+            ("[::1]", true),
+            ("localhost.example.com", false),
+            ("10.0.0.1", false),
+            ("r.io:127", false),
+        ] {
+            assert_eq!(is_loopback(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_taken_from_urls_as_references_spell_them() {
+        for (url, host) in [
+            ("https://r.io/v2/", "r.io"),
+            ("https://r.io:443/v2/", "r.io"),
+            ("http://r.io:5000/", "r.io:5000"),
+            ("http://[::1]:5000/", "[::1]:5000"),
+        ] {
+            assert_eq!(host_of(&Url::parse(url).expect("a url")), host);
+        }
+    }
+}
