@@ -50,7 +50,7 @@ fn a_blob_is_sent_in_one_piece_to_the_place_that_the_registry_names() {
     let digest = format!("digest=sha256%3A{}", Digest::of(BLOB).hex());
     for (location, target) in [
         (Location::Absolute, format!("/up/1?{digest}")),
-        (Location::Relative, format!("/v2/up/1?{digest}")),
+        (Location::Relative, format!("/v2/app/up/1?{digest}")),
         (Location::Query, format!("/up/1?_state=a%2Fb%3D&{digest}")),
     ] {
         let server = upload_server(location);
