@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_no_mirror_is_named() {
-        for text in ["", "ftp://m.io", "https://", "m.io/Prefix", "m.io//x", "a b"] {
+        for text in ["", "ftp://m.io", "https://", "m.io/Prefix", "m.io/x//y", "a b"] {
             let options = Options { mirrors: vec![text.into()], ..Options::default() };
             let error = Mirrors::new(&options).expect_err(text).to_string();
             assert!(error.contains("registry mirror") && error.contains(text), "{error}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::Credentials;
+use super::{Credentials, HelperAnswer};
 use crate::cancel::Cancel;
 
 /// Helpers of clouds ask a metadata service first, which can take a while to time out.
@@ -33,11 +33,7 @@ struct Answer {
 
 /// Asks a helper for a server's credentials. The reason of a failure holds none of its output but
 /// the message that it printed for users.
-pub(super) fn get(
-    program: &str,
-    server: &str,
-    cancel: &Cancel,
-) -> Result<Option<Credentials>, String> {
+pub(super) fn get(program: &str, server: &str, cancel: &Cancel) -> HelperAnswer {
     if program.contains('/') {
         return Err("its name has a slash".into());
     }
@@ -85,7 +81,7 @@ fn wait(child: &mut Child, cancel: &Cancel) -> Result<bool, String> {
     }
 }
 
-fn parse(output: &[u8]) -> Result<Option<Credentials>, String> {
+fn parse(output: &[u8]) -> HelperAnswer {
     let answer: Answer = serde_json::from_slice(output)
         .map_err(|_| "its answer is not the JSON of the helper protocol".to_owned())?;
     Ok(match (answer.username, answer.secret) {
@@ -95,7 +91,7 @@ fn parse(output: &[u8]) -> Result<Option<Credentials>, String> {
     })
 }
 
-fn refused(output: &[u8]) -> Result<Option<Credentials>, String> {
+fn refused(output: &[u8]) -> HelperAnswer {
     let message = super::super::transport::clean(&String::from_utf8_lossy(output));
     if message.to_ascii_lowercase().contains(NONE) { Ok(None) } else { Err(message) }
 }

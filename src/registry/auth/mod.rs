@@ -50,13 +50,16 @@ pub(super) struct Found {
     pub(super) source: String,
 }
 
+/// Credentials, none, or why the program failed.
+type HelperAnswer = Result<Option<Credentials>, String>;
+
 /// All credentials of one config.json.
 #[derive(Debug)]
 pub(super) struct Keychain {
     path: Option<PathBuf>,
     config: Option<Config>,
     /// Answers of helpers by program and server: one call can take seconds.
-    helped: Mutex<HashMap<(String, String), Result<Option<Credentials>, String>>>,
+    helped: Mutex<HashMap<(String, String), HelperAnswer>>,
 }
 
 impl Keychain {

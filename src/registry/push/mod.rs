@@ -249,6 +249,3 @@ fn is_about_tag(status: StatusCode, error: &RegistryError) -> bool {
     matches!(status.as_u16(), 409 | 412)
         || status.is_client_error() && words.iter().any(|word| said.contains(word))
 }
-
-#[cfg(test)]
-mod tests;

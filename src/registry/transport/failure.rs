@@ -8,6 +8,9 @@ use crate::registry::auth::{Credentials, Found};
 use crate::registry::error::{RegistryError, Unauthorized};
 use crate::registry::reference::{HUB, api_host};
 
+/// A shorter password is in every sentence by chance.
+const SECRET_MIN: usize = 4;
+
 /// What was asked, for the sentence.
 #[derive(Debug)]
 pub(in crate::registry) struct Asked<'a> {
@@ -79,7 +82,7 @@ fn without_secrets(said: String, found: &Found) -> String {
         Some(Credentials::Identity(token) | Credentials::Registry(token)) => token,
         None => return said,
     };
-    if !secret.is_empty() && said.contains(secret.as_str()) {
+    if secret.len() >= SECRET_MIN && said.contains(secret.as_str()) {
         return "something that quotes the password".into();
     }
     said

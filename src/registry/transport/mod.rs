@@ -225,7 +225,7 @@ impl Transport {
 
     /// Asks a registry that may speak plain HTTP which scheme it speaks, and remembers the answer.
     async fn probe(&self, place: &Place) -> Result<Scheme, RegistryError> {
-        let mut first_error = None;
+        let mut errors = Vec::new();
         for scheme in scheme::order(&place.registry) {
             let url = base_url(place, scheme)?;
             let request = Request::new(Method::GET, place, Target::Url(url.clone()), "connect");
@@ -244,11 +244,11 @@ impl Transport {
                     known.insert(place.registry.clone(), scheme);
                     return Ok(scheme);
                 }
-                (Verdict::Failed, Some(error)) => return Err(first_error.unwrap_or(error)),
-                (_, error) => first_error = first_error.or(error),
+                (Verdict::Failed, Some(error)) => return Err(error),
+                (_, error) => errors.extend(error),
             }
         }
-        Err(first_error.unwrap_or_else(|| RegistryError::Protocol {
+        Err(scheme::telling(errors).unwrap_or_else(|| RegistryError::Protocol {
             host: place.host().to_owned(),
             action: "connect".into(),
             reason: "it speaks neither HTTP nor TLS".into(),

@@ -28,8 +28,7 @@ const UNCONFIRMED: Duration = Duration::from_secs(90);
 /// connection is not used at the moment when they close it.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// One HTTP request, without any policy.
-#[derive(Debug)]
+/// One HTTP request, without any policy. Not `Debug`: a body may hold a refresh token.
 pub(in crate::registry) struct Exchange<'a> {
     /// Whose TLS settings count.
     pub(in crate::registry) registry: &'a str,

@@ -107,6 +107,15 @@ pub(super) fn judge_response(scheme: Scheme, status: u16, body: &[u8]) -> Verdic
     }
 }
 
+/// The error to show when neither scheme worked: a server that speaks TLS and has a bad certificate
+/// was found; else the first one.
+pub(super) fn telling(errors: Vec<RegistryError>) -> Option<RegistryError> {
+    let speaks_tls =
+        |error: &RegistryError| matches!(error, RegistryError::Tls { plain: false, .. });
+    let index = errors.iter().position(speaks_tls).unwrap_or(0);
+    errors.into_iter().nth(index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

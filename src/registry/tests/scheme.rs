@@ -1,0 +1,111 @@
+//! Plain HTTP, TLS, and hosts that do not answer.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::*;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/registry/testdata").join(name)
+}
+
+/// A TLS server that answers each request with 404, on a port of its own.
+fn tls_server() -> u16 {
+    let chain = vec![CertificateDer::from_pem_file(fixture("listed.pem")).expect("fixture")];
+    let key = PrivateKeyDer::from_pem_file(fixture("key.pem")).expect("fixture");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("server config");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(config.clone()).expect("server");
+            let mut stream = BufReader::new(rustls::StreamOwned::new(connection, socket));
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
+                line.clear();
+            }
+            let reply = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.get_mut().write_all(reply);
+        }
+    });
+    port
+}
+
+fn resolve(options: Options, host: &str) -> RegistryError {
+    let reference: Reference = format!("{host}/app:1").parse().expect("a reference");
+    client(options).resolve(&reference, &amd64()).expect_err("no image anywhere here")
+}
+
+#[test]
+fn a_loopback_port_that_speaks_tls_is_spoken_to_by_tls() {
+    let host = format!("localhost:{}", tls_server());
+    let trusting =
+        Options { registry_ca: vec![(host.clone(), fixture("listed.pem"))], ..options() };
+    assert!(resolve(trusting, &host).is_not_found());
+    let error = resolve(options(), &host);
+    assert!(matches!(error, RegistryError::Tls { plain: false, .. }), "{error:?}");
+    assert!(error.to_string().contains(&host), "{error}");
+}
+
+#[test]
+fn an_insecure_registry_may_be_plain_and_others_may_not() {
+    let server = Server::start(|_| Reply::new(404, ""));
+    // A name that is not loopback by its spelling, with a mirror's scheme for its address.
+    let mirrored = |scheme: &str| Options {
+        registry_map: vec![("r.io".into(), vec![format!("{scheme}://{}", server.host())])],
+        no_default_fallback: true,
+        retries: 0,
+        ..options()
+    };
+    assert!(resolve(mirrored("http"), "r.io").is_not_found());
+    let error = resolve(mirrored("https"), "r.io");
+    assert!(
+        matches!(error, RegistryError::Tls { plain: true, .. } | RegistryError::Connection { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let host = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let error = resolve(options(), &host);
+    assert!(matches!(error, RegistryError::Refused { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(&host) && text.contains("Check the host and port"), "{text}");
+}
+
+#[test]
+fn a_name_without_an_address_is_named() {
+    // RFC 6761: `.invalid` never exists, whatever the resolver; with none there is another error.
+    let error = resolve(Options { retries: 0, ..options() }, "registry.invalid");
+    assert!(matches!(error, RegistryError::Dns { .. }), "{error:?}");
+    assert!(error.to_string().contains("`registry.invalid` cannot be found"), "{error}");
+}
+
+#[test]
+fn garbage_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let host = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(b"\x15\x03\x01\x00\x02\x02\x0a");
+        }
+    });
+    let error = resolve(Options { retries: 1, ..options() }, &host);
+    assert!(error.to_string().contains(&host), "{error}");
+}
