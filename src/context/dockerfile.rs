@@ -67,8 +67,6 @@ fn on_this_machine(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
 fn text_of(path: PathBuf, text: Vec<u8>) -> Result<DockerfileText, ContextError> {
     match String::from_utf8(text) {
         Ok(text) => Ok(DockerfileText { path, text }),
-        Err(error) => {
-            Err(ContextError::NotText { path, offset: error.utf8_error().valid_up_to() })
-        }
+        Err(error) => Err(ContextError::NotText { path, offset: error.utf8_error().valid_up_to() }),
     }
 }

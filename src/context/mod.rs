@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 pub use self::dockerfile::{DockerfileText, read_dockerfile};
 pub use self::error::ContextError;
-pub use crate::rootfs::ignore;
 use crate::rootfs::Root;
+pub use crate::rootfs::ignore;
 use crate::rootfs::ignore::Ignore;
 
 /// A directory of files to copy from.

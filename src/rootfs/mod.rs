@@ -1,5 +1,6 @@
 //! A directory that is an image's file system.
 
+pub mod copy;
 pub mod glob;
 pub mod ignore;
 pub mod view;

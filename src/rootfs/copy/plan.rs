@@ -25,8 +25,16 @@ impl<'a> Plan<'a> {
     }
 
     /// Follows a path of the image, in its state as planned.
-    pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, ViewError> {
-        resolve(self, path, true)
+    pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, CopyError> {
+        resolve(self, path, true).map_err(|error| in_the_way(error, Path::new(""), path))
+    }
+
+    /// Follows a path as if `root`, which must not lead through links, were the image's root.
+    pub(super) fn resolve_below(&self, root: &Path, path: &Path) -> Result<PathBuf, CopyError> {
+        match resolve(&Below { plan: self, root }, path, true) {
+            Ok(resolved) => Ok(root.join(resolved.path)),
+            Err(error) => Err(in_the_way(error, root, path)),
+        }
     }
 
     /// Sees to it that a directory and its parents are in the tree: as they are in the image, or
@@ -72,19 +80,25 @@ impl<'a> Plan<'a> {
 
     /// Plans another name of a planned file; false if there is no such file.
     pub(super) fn put_link(&mut self, path: &Path, file: &Path) -> Result<bool, CopyError> {
-        let holder = match self.tree.get(file).map(|node| &node.entry.kind) {
-            Some(Kind::HardLink(holder)) => holder.clone(),
-            Some(Kind::File { .. }) => file.to_owned(),
-            _ => return Ok(false),
+        let Some(node) = self.tree.get(file) else { return Ok(false) };
+        let meta = node.entry.meta.clone();
+        let holder = match &node.entry.kind {
+            Kind::Dir => return Ok(false),
+            Kind::File { .. } => file.to_owned(),
+            Kind::HardLink(holder) => holder.clone(),
+            // Nobody can tell a second one from another name of the first.
+            other => {
+                let other = other.clone();
+                return self.put(path, meta, other, Content::None).map(|()| true);
+            }
         };
         if holder == path {
             return Ok(true);
         }
+        // It would replace the directory that the file is in.
         if holder.starts_with(path) {
             return Ok(false);
         }
-        let Some(node) = self.tree.get(&holder) else { return Ok(false) };
-        let meta = node.entry.meta.clone();
         self.put(path, meta, Kind::HardLink(holder.clone()), Content::None)?;
         self.names.entry(holder).or_default().insert(path.to_owned());
         Ok(true)
@@ -184,5 +198,35 @@ impl View for Plan<'_> {
         let read = node.content.open().and_then(|file| file.take(limit).read_to_end(&mut content));
         read.map_err(|source| ViewError::Io { path: path.to_owned(), source })?;
         Ok(Some(content))
+    }
+}
+
+/// A directory of the planned image as a root of its own.
+struct Below<'b, 'a> {
+    plan: &'b Plan<'a>,
+    root: &'b Path,
+}
+
+impl View for Below<'_, '_> {
+    fn lstat(&self, path: &Path) -> Result<Option<Entry>, ViewError> {
+        self.plan.lstat(&self.root.join(path))
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<OsString>, ViewError> {
+        self.plan.list(&self.root.join(path))
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        self.plan.read(&self.root.join(path), limit)
+    }
+}
+
+fn in_the_way(error: ViewError, root: &Path, path: &Path) -> CopyError {
+    match error {
+        ViewError::NotADirectory(parent) => CopyError::ParentIsNoDirectory {
+            path: root.join(path.strip_prefix("/").unwrap_or(path)),
+            parent: root.join(parent),
+        },
+        error => error.into(),
     }
 }

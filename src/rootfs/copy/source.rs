@@ -1,6 +1,6 @@
 //! Finds what the source arguments of COPY and ADD name.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,10 @@ impl Sources<'_> {
     /// What a source argument names. A path that names nothing is an error, a pattern is not.
     pub(super) fn find(&self, written: &str) -> Result<Vec<Match>, CopyError> {
         let components = components(written);
-        let is_pattern = |component: &&str| glob::has_meta(component.as_bytes());
-        let literal = components.iter().position(|c| is_pattern(&c)).unwrap_or(components.len());
+        let literal = components
+            .iter()
+            .position(|component| glob::has_meta(component.as_bytes()))
+            .unwrap_or(components.len());
         let (start, patterns) = components.split_at(literal);
         let start: PathBuf = start.iter().collect();
         if patterns.is_empty() {
@@ -72,8 +74,10 @@ impl Sources<'_> {
     /// What a path leads to, if it is there and shown.
     fn at(&self, path: &Path) -> Result<Option<Match>, CopyError> {
         let name = path.file_name().unwrap_or_default().to_owned();
-        let Resolved { path, entry: Some(entry) } = resolve(self, path, true)? else {
-            return Ok(None);
+        let (path, entry) = match resolve(self, path, true) {
+            Ok(Resolved { path, entry: Some(entry) }) => (path, entry),
+            Ok(_) | Err(ViewError::NotADirectory(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         Ok(self.is_shown(&path, &entry)?.then_some(Match { path, name, entry }))
     }
@@ -222,6 +226,11 @@ fn components(written: &str) -> Vec<&str> {
     components
 }
 
+/// A source argument in its shortest spelling, without a leading slash.
+pub(super) fn clean(written: &str) -> String {
+    components(written).join("/")
+}
+
 fn leaves_context(written: &str) -> bool {
     let mut depth = 0_usize;
     written.split('/').filter(|component| !matches!(*component, "" | ".")).any(|component| {
@@ -271,7 +280,7 @@ mod tests {
             (".", "", false),
             ("/", "", false),
         ] {
-            assert_eq!(components(written).join("/"), path, "{written}");
+            assert_eq!(clean(written), path, "{written}");
             assert_eq!(leaves_context(written), leaves, "{written}");
         }
     }

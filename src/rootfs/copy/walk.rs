@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::CopyError;
+use super::job::{Copy, directory_onto, keep_xattrs};
 use super::plan::Plan;
 use super::source::SourceFile;
-use super::{Copy, CopyError};
 use crate::layer::content::Content;
 use crate::layer::{Kind, Metadata};
 use crate::rootfs::ignore::{Ignore, Trail};
@@ -64,6 +65,8 @@ enum Verdict {
 /// A walk through one source directory.
 pub(super) struct Walk<'c, 'p, 'a> {
     copy: &'c Copy<'a>,
+    /// Patterns for paths below the source directory.
+    exclude: Option<&'c Ignore>,
     plan: &'p mut Plan<'a>,
     /// Where a file with several names was put first, by device and inode.
     first_names: HashMap<(u64, u64), PathBuf>,
@@ -73,14 +76,17 @@ pub(super) struct Walk<'c, 'p, 'a> {
 }
 
 impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
-    pub(super) fn new(copy: &'c Copy<'a>, plan: &'p mut Plan<'a>) -> Self {
-        Self { copy, plan, first_names: HashMap::new(), waiting: Vec::new() }
+    pub(super) fn new(
+        copy: &'c Copy<'a>,
+        plan: &'p mut Plan<'a>,
+        exclude: Option<&'c Ignore>,
+    ) -> Self {
+        Self { copy, exclude, plan, first_names: HashMap::new(), waiting: Vec::new() }
     }
 
     /// Copies what is inside an open directory.
     pub(super) fn contents(&mut self, dir: &OwnedFd, place: &Place) -> Result<(), CopyError> {
-        let mut names =
-            read_dir(dir).map_err(|errno| CopyError::read(&place.source, errno))?;
+        let mut names = read_dir(dir).map_err(|errno| CopyError::read(&place.source, errno))?;
         names.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         for (name, file_type) in names {
             let child = place.child(&name);
@@ -105,7 +111,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             })
         };
         let ignored = of(self.copy.ignore(), &place.ignored, &child.source)?;
-        let excluded = of(self.copy.exclude(), &place.excluded, &child.inner)?;
+        let excluded = of(self.exclude, &place.excluded, &child.inner)?;
         Ok(match (ignored, excluded) {
             (Verdict::Hidden, _) | (_, Verdict::Hidden) => Verdict::Hidden,
             (Verdict::Perhaps, _) | (_, Verdict::Perhaps) => Verdict::Perhaps,
@@ -158,7 +164,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         if !matches!(kind, Kind::File { .. }) {
             return self.plan.put(&child.target, meta, kind, Content::None);
         }
-        let identity = (stat.st_dev as u64, stat.st_ino as u64);
+        let identity = (stat.st_dev, stat.st_ino);
         if stat.st_nlink > 1
             && let Some(first) = self.first_names.get(&identity)
             && self.plan.put_link(&child.target, first)?
@@ -190,7 +196,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             list.map(|list| list.enter(trail, path)).unwrap_or_default()
         };
         child.ignored = enter(self.copy.ignore(), &place.ignored, &child.source);
-        child.excluded = enter(self.copy.exclude(), &place.excluded, &child.inner);
+        child.excluded = enter(self.exclude, &place.excluded, &child.inner);
         if verdict == Verdict::Perhaps {
             let depth = self.waiting.len();
             self.waiting.push((child.target.clone(), meta));
@@ -220,12 +226,8 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
     ) -> Result<bool, CopyError> {
         let there = if parent_is_new { None } else { self.plan.lstat(target)? };
         match &there {
-            Some(there) if there.kind == Kind::Dir => {
-                let mut xattrs = there.meta.xattrs.clone();
-                xattrs.append(&mut meta.xattrs);
-                meta.xattrs = xattrs;
-            }
-            Some(there) => return Err(super::directory_onto(there)),
+            Some(there) if there.kind == Kind::Dir => keep_xattrs(&mut meta, there),
+            Some(there) => return Err(directory_onto(there)),
             None => {}
         }
         self.plan.put(target, meta, Kind::Dir, Content::None)?;

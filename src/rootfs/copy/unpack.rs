@@ -1,0 +1,188 @@
+//! ADD of a local archive: its members become the layer's objects, in the destination as their root.
+//!
+//! As in Docker, whose ADD unpacks in a chroot of the destination: what leads through links, in the
+//! archive or in the image, stays below the destination, absolute links included. Contents are not
+//! copied where they stand uncompressed in the archive.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::job::{Copy, keep_xattrs};
+use super::plan::Plan;
+use super::source::Match;
+use super::{CopyError, Owner};
+use crate::layer::content::{Content, FileSlice};
+use crate::layer::tar_read::looks_like_tar;
+use crate::layer::{Entry, Format, Kind, Metadata, TarError, TarReader, decoder, sniff};
+use crate::rootfs::view::View;
+use crate::rootfs::xattr;
+
+/// A tar header's length, more than what tells how a file is compressed.
+const START: usize = 512;
+
+/// Unpacks a file if it is an archive; false if it is none.
+pub(super) fn unpack<'a>(
+    copy: &Copy<'a>,
+    plan: &mut Plan<'a>,
+    found: &Match,
+) -> Result<bool, CopyError> {
+    let fail = |error| CopyError::read(&found.path, error);
+    let file = copy.root().open_file(&found.path)?;
+    let format = sniff(&start(&file).map_err(fail)?);
+    (&file).rewind().map_err(fail)?;
+    // What only starts as if it were compressed is an ordinary file, as in Docker.
+    let is_tar = decoder(&file).and_then(start).is_ok_and(|start| looks_like_tar(&start));
+    if !is_tar {
+        return Ok(false);
+    }
+    (&file).rewind().map_err(fail)?;
+    let dest = copy.make_dir(plan, copy.request.dest)?;
+    let file = Arc::new(file);
+    let original = (format == Format::Plain).then(|| file.clone());
+    let spool = Spool { dir: copy.request.spool, file: None };
+    let mut archive = Archive { copy, plan, dest, path: &found.path, original, spool };
+    archive.members(decoder(BufReader::new(&*file)).map_err(fail)?)?;
+    Ok(true)
+}
+
+fn start(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::with_capacity(START);
+    file.take(START as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+struct Archive<'c, 'p, 'a> {
+    copy: &'c Copy<'a>,
+    plan: &'p mut Plan<'a>,
+    /// In the image, without links.
+    dest: PathBuf,
+    /// Of the archive, for messages.
+    path: &'c Path,
+    /// The archive itself, if it is not compressed.
+    original: Option<Arc<File>>,
+    spool: Spool<'c>,
+}
+
+impl Archive<'_, '_, '_> {
+    fn members(&mut self, data: impl Read) -> Result<(), CopyError> {
+        let mut reader = TarReader::new(BufReader::new(data));
+        let path = self.path;
+        let tar = |source: TarError| CopyError::Tar { path: path.to_owned(), source };
+        while let Some(mut member) = reader.next().map_err(tar)? {
+            let entry = member.entry.clone();
+            let content = match (&entry.kind, member.position, &self.original) {
+                (Kind::File { size: 0 }, ..) => Content::None,
+                (Kind::File { size }, Some(offset), Some(file)) => {
+                    let slice = FileSlice { file: file.clone(), offset, len: *size };
+                    Content::Source(Box::new(slice))
+                }
+                (Kind::File { size }, ..) => {
+                    Content::Source(Box::new(self.spool.store(&mut member, *size, self.path)?))
+                }
+                _ => Content::None,
+            };
+            self.member(entry, content)?;
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, entry: Entry, content: Content) -> Result<(), CopyError> {
+        let Entry { path, meta, kind } = entry;
+        let Some(at) = self.place(&path)? else {
+            // The destination itself, which keeps its metadata.
+            return Ok(());
+        };
+        let mut meta = self.metadata(meta);
+        let implied = Metadata { uid: 0, gid: 0, ..self.copy.made() };
+        self.plan.ensure_dir(at.parent().unwrap_or(Path::new("")), &implied)?;
+        if let Kind::HardLink(target) = &kind {
+            return self.link(&path, &at, target);
+        }
+        if kind == Kind::Dir
+            && let Some(there) = self.plan.lstat(&at)?
+            && there.kind == Kind::Dir
+        {
+            keep_xattrs(&mut meta, &there);
+        }
+        self.plan.put(&at, meta, kind, content)
+    }
+
+    fn link(&mut self, member: &Path, at: &Path, target: &Path) -> Result<(), CopyError> {
+        let file = self.place(target)?;
+        if let Some(file) = file
+            && self.plan.put_link(at, &file)?
+        {
+            return Ok(());
+        }
+        Err(CopyError::Archive {
+            path: self.path.to_owned(),
+            why: format!(
+                "its member {} is a hard link to {}, which is no file of the archive",
+                member.display(),
+                target.display()
+            ),
+        })
+    }
+
+    /// Where a member goes, its parents' links followed below the destination; nothing for the
+    /// destination itself.
+    fn place(&self, member: &Path) -> Result<Option<PathBuf>, CopyError> {
+        let (Some(parent), Some(name)) = (member.parent(), member.file_name()) else {
+            return Ok(None);
+        };
+        Ok(Some(self.plan.resolve_below(&self.dest, parent)?.join(name)))
+    }
+
+    fn metadata(&self, mut meta: Metadata) -> Metadata {
+        if let Owner::Fixed(uid, gid) = self.copy.request.owner {
+            (meta.uid, meta.gid) = (uid, gid);
+        }
+        meta.xattrs.retain(|name, _| xattr::carried(name));
+        meta
+    }
+}
+
+/// A nameless temporary file for contents that are compressed in the archive.
+struct Spool<'s> {
+    dir: &'s Path,
+    file: Option<Arc<File>>,
+}
+
+impl Spool<'_> {
+    /// Stores one member's content.
+    fn store(
+        &mut self,
+        content: &mut impl Read,
+        size: u64,
+        archive: &Path,
+    ) -> Result<FileSlice, CopyError> {
+        let fail = |source| CopyError::Spool { path: self.dir.to_owned(), source };
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => Arc::new(tempfile::tempfile_in(self.dir).map_err(fail)?),
+        };
+        self.file = Some(file.clone());
+        let offset = (&*file).seek(SeekFrom::End(0)).map_err(fail)?;
+        let mut buffer = vec![0; 128 << 10];
+        let mut left = size;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let block = &mut buffer[..wanted];
+            content.read_exact(block).map_err(|source| CopyError::Tar {
+                path: archive.to_owned(),
+                source: TarError::Read(source),
+            })?;
+            left -= wanted as u64;
+            // Holes, so that a sparse member does not fill the disk.
+            if block.iter().all(|byte| *byte == 0) {
+                (&*file).seek(SeekFrom::Current(wanted as i64)).map_err(fail)?;
+            } else {
+                (&*file).write_all(block).map_err(fail)?;
+            }
+        }
+        file.set_len(offset + size).map_err(fail)?;
+        Ok(FileSlice { file, offset, len: size })
+    }
+}
