@@ -55,11 +55,11 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
 
 impl Records {
     fn add(&mut self, key: &[u8], value: &[u8], member: &[u8]) -> Result<(), TarError> {
-        if let Some(name) = key.strip_prefix(XATTR_PREFIX.as_bytes()) {
-            if name.is_empty() || name.len() > MAX_XATTR_NAME || value.len() > MAX_XATTR_VALUE {
-                let reason = "an extended attribute has no name, or is larger than Linux allows";
-                return Err(TarError::limit(&text(member.to_vec()), reason));
-            }
+        if key.strip_prefix(XATTR_PREFIX.as_bytes()).is_some_and(|name| {
+            name.is_empty() || name.len() > MAX_XATTR_NAME || value.len() > MAX_XATTR_VALUE
+        }) {
+            let reason = "an extended attribute has no name, or is larger than Linux allows";
+            return Err(TarError::limit(&text(member.to_vec()), reason));
         }
         if matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes") {
             return self.add_sparse(key, value, member);

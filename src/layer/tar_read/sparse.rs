@@ -81,7 +81,7 @@ impl Sparse {
     /// Offsets and lengths in turn. `None` where the pieces overlap, leave the file, or do not have
     /// as many bytes as the archive.
     fn new(numbers: &[u64], size: u64, stored: u64) -> Option<Self> {
-        if numbers.len() % 2 != 0 || numbers.len() / 2 > MAX_PIECES {
+        if !numbers.len().is_multiple_of(2) || numbers.len() / 2 > MAX_PIECES {
             return None;
         }
         let mut pieces = Vec::with_capacity(numbers.len() / 2);
