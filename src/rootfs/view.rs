@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use crate::layer::{Entry, Kind};
@@ -39,6 +40,13 @@ pub trait View: Send + Sync {
     /// The content of a small file such as `etc/passwd`; nothing if it is no regular file. Longer
     /// files are cut off at `limit` bytes.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError>;
+
+    /// Whether there is a regular file with exactly this content. False where the view does not
+    /// have the content to compare.
+    fn has_content(&self, path: &Path, content: &mut dyn Read) -> Result<bool, ViewError> {
+        let _ = (path, content);
+        Ok(false)
+    }
 }
 
 /// Where a path leads.

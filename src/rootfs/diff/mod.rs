@@ -1,0 +1,119 @@
+//! What a command changed: an overlay's upper directory, read as a layer.
+//!
+//! overlayfs has already written down every change, so nothing below is walked; the merged view of
+//! the layers below is only asked about the paths that are here. The order is that of a layer: by
+//! name, a directory before what is in it.
+
+mod object;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::root::Root;
+use super::view::{View, ViewError};
+use super::xattr::Overlay;
+use crate::layer::{Entry, Whiteout};
+
+/// Where the changes go.
+pub trait ChangeSink {
+    /// An object that is new or changed. The content of a regular file has exactly the size that its
+    /// entry says; that of anything else is empty.
+    fn file(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), SinkError>;
+
+    /// Something that is gone.
+    fn whiteout(&mut self, whiteout: &Whiteout) -> Result<(), SinkError>;
+}
+
+/// Why a change was not taken.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What was found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct DiffStats {
+    /// Objects that were handed on.
+    pub entries: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// Whiteouts that were handed on.
+    pub whiteouts: u64,
+    /// Objects that are as they are below.
+    pub unchanged: u64,
+    /// Sockets, which a layer cannot carry.
+    pub sockets: u64,
+    /// Objects whose names begin with `.wh.`, which in a layer would say that something is gone.
+    pub reserved: Vec<PathBuf>,
+}
+
+/// An upper directory that could not be read as a layer. Paths are in the image.
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    /// The system refused.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    System {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The view of what is below.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The overlay was not mounted as it has to be.
+    #[error(
+        "`{}` has the attribute `{name}`: the overlay was mounted with redirect_dir or metacopy, \
+         whose upper directory is not a layer by itself", path.display()
+    )]
+    NotALayer {
+        /// What has it.
+        path: PathBuf,
+        /// The attribute.
+        name: String,
+    },
+    /// A path that no container could open.
+    #[error(
+        "the command left a path of {length} bytes that starts with `{}`: no container can open \
+         paths of more than 4095", start.display()
+    )]
+    TooLong {
+        /// Its first bytes.
+        start: PathBuf,
+        /// Its length.
+        length: usize,
+    },
+    /// Whoever takes the changes.
+    #[error("cannot write `{}` to the layer: {source}", path.display())]
+    Sink {
+        /// What was handed on.
+        path: PathBuf,
+        /// Why.
+        source: SinkError,
+    },
+}
+
+/// Hands the changes in an upper directory to a sink.
+///
+/// `lower` is the merged view of what is below. `exclude` lists what the sandbox itself may have put
+/// there: mount points, and the directories that it made for them. An empty file or directory of
+/// that list that does not exist below is left out, with the directories of the list that hold
+/// nothing else; and so is a directory that differs in its time alone because of one.
+///
+/// The root itself is never handed on: its metadata is that of the image's first layer.
+pub fn diff_upper(
+    upper: &Root,
+    lower: &dyn View,
+    style: Overlay,
+    exclude: &BTreeSet<PathBuf>,
+    sink: &mut dyn ChangeSink,
+) -> Result<DiffStats, DiffError> {
+    walk::Differ::new(upper, lower, style, exclude, sink).run()
+}
+
+fn system(action: &'static str, path: &Path, source: impl Into<io::Error>) -> DiffError {
+    DiffError::System { action, path: path.to_owned(), source: source.into() }
+}
