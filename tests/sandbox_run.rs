@@ -221,7 +221,7 @@ fn a_command_ends_with_its_code_or_signal(world: World) {
     let ends: Vec<_> = log.outcomes.iter().map(|outcome| (outcome.code, outcome.signal)).collect();
     assert_eq!(ends, [(Some(3), None), (None, Some(9)), (None, Some(15)), (Some(0), None)]);
     assert_eq!(log.userxattr, world != World::Root);
-    assert_eq!(log.single_id, world == World::Single);
+    assert_eq!(log.single_id, world == World::Single, "{log:?}");
     if world == World::Single {
         assert!(log.reason.as_ref().is_some_and(|r| r.contains("/etc/subuid")), "{log:?}");
     }
@@ -309,7 +309,7 @@ fn orphans_are_reaped(world: World) {
         while grep -q ' Z ' /proc/[0-9]*/stat 2>/dev/null; do
             n=$((n+1)); [ $n -lt 3000 ] || exit 1; sleep 0.01
         done
-        while [ \"$(cd /proc; echo [0-9]*)\" != '1 2' ]; do
+        while set -- /proc/[0-9]*; [ $# != 2 ]; do
             n=$((n+1)); [ $n -lt 3000 ] || exit 1; sleep 0.01
         done";
     let outcome = layers.run(sh(command));
@@ -420,15 +420,16 @@ fn links_of_a_hostile_image_lead_nowhere(world: World) {
     layers.directory("base/elsewhere");
     symlink(format!("../../../..{}", victim.display()), layers.path("base/etc/resolv.conf"))
         .unwrap();
-    symlink(&victim, layers.path("base/etc/hosts")).unwrap();
+    symlink(outside.path().join("second"), layers.path("base/etc/hosts")).unwrap();
     symlink("/elsewhere", layers.path("base/proc")).unwrap();
-    symlink("/proc/1/root/dev", layers.path("base/dev")).unwrap();
+    symlink("/../../../run/dev", layers.path("base/dev")).unwrap();
     let mut run = sh("cat /etc/hosts; ls /proc/self/ > /null; cat /proc/sys/kernel/hostname");
     run.upper = "u".to_owned();
     let outcome = layers.run(run);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.out.contains("db.test") && outcome.out.ends_with("buildkitsandbox\n"));
-    assert!(!victim.exists());
+    assert!(outcome.out.contains("db.test"), "{outcome:?}");
+    assert!(outcome.out.ends_with("\nbuildkitsandbox\n"), "{outcome:?}");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     let made: Vec<&str> = outcome.placeholders.iter().map(|p| p.to_str().unwrap()).collect();
     let inside = victim.strip_prefix("/").unwrap().to_str().unwrap();
     assert!(made.contains(&inside), "{made:?}");
@@ -467,7 +468,7 @@ fn the_host_is_out_of_reach(world: World) {
         "cat /proc/1/environ",
         "cat /proc/1/maps",
         "ls /proc/1/root/",
-        "ls /proc/1/fd/",
+        "readlink /proc/1/fd/0",
         "echo > /proc/1/exe",
         "echo x > /proc/sys/kernel/hostname",
         "echo h > /proc/sysrq-trigger",
@@ -512,8 +513,8 @@ fn signals_and_files_are_as_a_program_expects(world: World) {
     let layers = Layers::new(world);
     let outcome = layers.run(exec(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]));
     assert_eq!(outcome.out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-    let words = layers.words("ls /proc/$$/fd; readlink /proc/$$/fd/0; umask; ps -o sid= -p $$");
-    assert_eq!(words[..5], ["0", "1", "2", "/dev/null", "0022"], "{words:?}");
+    let words = layers.words("ls /proc/$$/fd; readlink /proc/$$/fd/0; umask");
+    assert_eq!(words, ["0", "1", "2", "/dev/null", "0022"], "{words:?}");
     let session = layers.words("awk '{print $6}' /proc/$$/stat");
     assert_eq!(session, ["2"]);
 }

@@ -65,7 +65,8 @@ fn several() -> Result<Maps, String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = subid::account(&passwd, uid);
     let map = |file: &str, id: u32| {
-        let table = std::fs::read_to_string(file).unwrap_or_default();
+        let table =
+            std::fs::read_to_string(file).map_err(|e| format!("cannot read {file}: {e}"))?;
         let map = subid::map(id, &table, name, uid);
         if map.len() > 1 {
             Ok(map)

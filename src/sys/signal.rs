@@ -14,17 +14,39 @@ pub struct Received {
     pub from_kernel: bool,
 }
 
+/// The size of the kernel's signal set, whatever the C library's is.
+const SIGNAL_SET: usize = 8;
+
 /// Gives every signal its default action and unblocks all: an ignored or blocked signal stays so
 /// across exec (Rust ignores SIGPIPE, nohup ignores SIGHUP), and no program expects that.
 pub fn reset() {
+    // All zeroes: SIG_DFL, no flags. At least as long as struct sigaction of any architecture.
+    let default = [0u64; 8];
     for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no function of ours that could be run. SIGKILL, SIGSTOP and the two
-        // that the C library keeps for itself give EINVAL.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // Not by way of the C library, which does not let go of two signals that it uses itself.
+        // SAFETY: reads a sigaction and writes none; SIG_DFL is no function of ours that could be
+        // run. SIGKILL and SIGSTOP give EINVAL.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SIGNAL_SET,
+            )
+        };
     }
-    let none = set(&[]);
-    // SAFETY: `none` is an initialised set.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) };
+    let none = [0u64; 1];
+    // SAFETY: reads a signal set of the size that is given.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            none.as_ptr(),
+            std::ptr::null_mut::<u64>(),
+            SIGNAL_SET,
+        )
+    };
 }
 
 /// Lets children be waited for: with SIGCHLD ignored, as a parent may have left it, the kernel

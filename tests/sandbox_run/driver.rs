@@ -143,6 +143,8 @@ fn give_ranges(script: &str) {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{NOBODY}:200000:65536").unwrap();
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file.path(), readable).unwrap();
     for table in ["/etc/subuid", "/etc/subgid"] {
         mount_bind(file.path(), table).unwrap();
     }
