@@ -2,6 +2,8 @@
 //!
 //! Needs root (to become those users), /bin/busybox (package busybox-static) and newuidmap (uidmap).
 
+#![allow(clippy::unwrap_used, reason = "tests, and the program that they drive")]
+
 #[path = "sandbox_run/driver.rs"]
 mod driver;
 
@@ -56,6 +58,7 @@ in_every_world! {
     links_of_a_hostile_image_lead_nowhere,
     devices,
     the_host_is_out_of_reach,
+    a_chroot_in_the_sandbox_leads_nowhere,
     capabilities_are_dockers,
     signals_and_files_are_as_a_program_expects,
     without_network,
@@ -100,7 +103,7 @@ impl Layers {
 
     /// To root as the world sees it.
     fn own(&self, path: &Path) {
-        if self.world != World::Root {
+        if self.world.is_nobody() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
     }
@@ -220,9 +223,9 @@ fn a_command_ends_with_its_code_or_signal(world: World) {
     ]);
     let ends: Vec<_> = log.outcomes.iter().map(|outcome| (outcome.code, outcome.signal)).collect();
     assert_eq!(ends, [(Some(3), None), (None, Some(9)), (None, Some(15)), (Some(0), None)]);
-    assert_eq!(log.userxattr, world != World::Root);
-    assert_eq!(log.single_id, world == World::Single, "{log:?}");
-    if world == World::Single {
+    assert_eq!(log.userxattr, !matches!(world, World::Root | World::Chroot));
+    assert_eq!(log.single_id, matches!(world, World::Single | World::HiddenProc), "{log:?}");
+    if log.single_id {
         assert!(log.reason.as_ref().is_some_and(|r| r.contains("/etc/subuid")), "{log:?}");
     }
 }
@@ -491,6 +494,18 @@ fn the_host_is_out_of_reach(world: World) {
     assert!(!mounts.iter().any(|mount| mount.contains(base)), "{mounts:?}");
 }
 
+/// The usual way out of a chroot, for who has CAP_SYS_CHROOT as root has it in a RUN.
+fn a_chroot_in_the_sandbox_leads_nowhere(world: World) {
+    let layers = Layers::new(world);
+    fs::copy("/proc/self/exe", layers.path("base/bin/escape")).unwrap();
+    layers.own(&layers.path("base/bin/escape"));
+    let mut run = exec(&["escape", driver::ESCAPE]);
+    run.cwd = "/tmp".to_owned();
+    let outcome = layers.run(run);
+    let found: BTreeSet<&str> = outcome.out.split_whitespace().collect();
+    assert_eq!(found, ["bin", "dev", "etc", "proc", "sys", "tmp"].into(), "{outcome:?}");
+}
+
 fn capabilities_are_dockers(world: World) {
     let layers = Layers::new(world);
     let command = "grep -E '^(Cap|NoNewPrivs)' /proc/self/status";
@@ -577,6 +592,50 @@ fn nothing_stays_mounted(world: World) {
     build.kill().unwrap();
     build.wait().unwrap();
     assert!(!during && !mounted());
+}
+
+/// Machines that are not whole.
+mod restricted {
+    use super::*;
+
+    #[test]
+    fn in_a_chroot() {
+        a_command_ends_with_its_code_or_signal(World::Chroot);
+        a_chroot_in_the_sandbox_leads_nowhere(World::Chroot);
+        the_host_is_out_of_reach(World::Chroot);
+        only_the_commands_changes_are_in_the_upper_directory(World::Chroot);
+    }
+
+    /// As in a container, where a new /proc is refused and the present one is bound.
+    #[test]
+    fn with_parts_of_proc_hidden() {
+        a_command_ends_with_its_code_or_signal(World::HiddenProc);
+        devices(World::HiddenProc);
+        a_killed_build_leaves_no_process(World::HiddenProc);
+        let layers = Layers::new(World::HiddenProc);
+        let own = layers.words("read pid rest < /proc/self/stat; [ $pid = $$ ] || echo another");
+        assert_eq!(own, ["another"]);
+        // Its processes are seen, but not what is in them.
+        let command = "for file in /proc/[0-9]*/environ; do cat $file; done 2> /dev/null";
+        let seen = layers.run(sh(command)).out;
+        assert!(!seen.contains("KILN_TEST_SECRET"), "{seen}");
+        let mut run = exec(&["ls"]);
+        run.cwd = "/proc/1/root".to_owned();
+        let error = layers.run(run).error.unwrap();
+        assert!(error.contains("`/proc/1/root`"), "{error}");
+    }
+
+    #[test]
+    fn as_root_without_cap_sys_admin() {
+        a_command_ends_with_its_code_or_signal(World::NoSysAdmin);
+        let layers = Layers::new(World::NoSysAdmin);
+        let mut run = sh("id -u; touch /tmp/x");
+        fs::set_permissions(layers.path("base/tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        (run.uid, run.gid) = (1000, 1000);
+        let upper = run.upper.clone();
+        assert_eq!(layers.run(run).out, "1000\n");
+        assert_eq!(layers.path(&upper).join("tmp/x").metadata().unwrap().uid(), 1000);
+    }
 }
 
 /// What is particular to the process that waits outside of the user namespace.

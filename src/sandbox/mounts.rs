@@ -13,6 +13,10 @@ use rustix::mount::{
 
 use crate::sys;
 
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
+    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    .union(OpenTreeFlags::AT_RECURSIVE);
+
 /// A mount that is attached nowhere, or was.
 #[derive(Debug)]
 pub(super) struct Mount(OwnedFd);
@@ -33,27 +37,16 @@ impl Mount {
         Ok(Self(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
     }
 
-    /// The same file or directory at a second place, without what is mounted below it.
+    /// The same file or directory at a second place, with all that is mounted below: in a user
+    /// namespace a directory that has mounts on it cannot be had without them
+    /// (mount_namespaces(7), locked mounts).
     pub fn bind(place: BorrowedFd<'_>) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_EMPTY_PATH;
-        Ok(Self(open_tree(place, "", flags)?))
+        Ok(Self(open_tree(place, "", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?))
     }
 
     /// The same for a path of the host.
     pub fn bind_path(path: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok(Self(open_tree(CWD, path, flags)?))
-    }
-
-    /// The same with all that is mounted below: in a user namespace a directory that has mounts on it
-    /// cannot be had without them (mount_namespaces(7), locked mounts).
-    pub fn bind_tree(path: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE;
-        Ok(Self(open_tree(CWD, path, flags)?))
+        Ok(Self(open_tree(CWD, path, CLONE)?))
     }
 
     /// Makes it read-only, with all below it.
