@@ -62,8 +62,7 @@ pub(super) fn assemble(spec: &Spec) -> Result<Root, SandboxError> {
     for path in READ_ONLY {
         if let Some(place) = present(&root, path)? {
             Mount::bind(place.as_fd())
-                .and_then(Mount::read_only)
-                .and_then(|mount| mount.attach(place.as_fd()))
+                .and_then(|mount| mount.attach(place.as_fd())?.read_only())
                 .during(format!("make /{path} read-only"))?;
         }
     }
@@ -134,8 +133,9 @@ fn sys(root: &mut Root) -> Result<(), SandboxError> {
     let mut mount = || -> io::Result<()> {
         let place = root.ensure(Path::new("sys"), Kind::Directory)?;
         Mount::new("sysfs", &[], read_only)
-            .or_else(|_| Mount::bind_path(Path::new("/sys"))?.read_only())?
-            .attach(place.as_fd())?;
+            .or_else(|_| Mount::bind_path(Path::new("/sys")))?
+            .attach(place.as_fd())?
+            .read_only()?;
         Ok(())
     };
     mount().during("mount /sys")?;
@@ -157,7 +157,7 @@ fn cgroups(root: &mut Root) {
         } else {
             Err(io::Error::from(io::ErrorKind::Unsupported))
         };
-        fresh.or_else(|_| Mount::bind_path(&host)?.read_only())?.attach(place.as_fd())?;
+        fresh.or_else(|_| Mount::bind_path(&host))?.attach(place.as_fd())?.read_only()?;
         Ok(())
     };
     mount().ok();

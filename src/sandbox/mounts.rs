@@ -49,7 +49,7 @@ impl Mount {
         Ok(Self(open_tree(CWD, path, CLONE)?))
     }
 
-    /// Makes it read-only, with all below it.
+    /// Makes it read-only, with all below it. Before Linux 5.12 it has to be attached for that.
     pub fn read_only(self) -> io::Result<Self> {
         sys::mount::set_read_only(self.0.as_fd(), true)?;
         Ok(self)

@@ -21,7 +21,7 @@ pub(super) fn open() -> io::Result<OwnedFd> {
     read_only_mount().or_else(|_| sealed_copy())
 }
 
-/// No copy, but needs Linux 5.2 and that the program still lies where it was started from.
+/// No copy, but needs Linux 5.12 and that the program still lies where it was started from.
 fn read_only_mount() -> io::Result<OwnedFd> {
     let running = std::fs::metadata(SELF)?;
     // The link itself would lead to the mount of the namespace that kiln was started in.
