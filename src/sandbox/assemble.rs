@@ -12,13 +12,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::devices;
 use super::error::{During, SandboxError};
-use super::mounts::Mount;
+use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root, is_directory, path_of};
 use super::spec::Spec;
-
-const NO_PROGRAMS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
-    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go).
 const MASKED: [&str; 12] = [

@@ -75,7 +75,9 @@ pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
 fn try_enter() -> Result<Namespaces, String> {
     let single_id = match as_root() {
         Ok(()) => None,
-        Err(first) => userns::enter().map_err(|second| format!("{first}; {second}"))?,
+        Err(first) => userns::enter().map_err(|second| {
+            if first == second { second } else { format!("{first}; {second}") }
+        })?,
     };
     // No command of an image may read kiln's memory or environment through /proc, where credentials
     // are. Children that are executed afterwards have to ask for it themselves.
