@@ -25,6 +25,10 @@ use crate::sys;
 /// A pipe's usual capacity.
 const CHUNK: usize = 64 << 10;
 
+/// Enough to empty a pipe as large as one may be made (fs.pipe-max-size, 1 MiB), but an end: whoever
+/// has carried a pipe out of the sandbox may still be writing to it.
+const LAST_READS: usize = 32;
+
 /// Hears the output of a command.
 pub(super) type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Sync);
 
@@ -123,7 +127,8 @@ impl Processes {
         while !ended {
             self.wait_until_readable()?;
             for (stream, pipe) in &mut self.output {
-                pass_on(*stream, pipe, output, &mut buffer, HowMuch::Once)?;
+                // Once, so that the two take turns.
+                pass_on(*stream, pipe, output, &mut buffer, 1)?;
             }
             while let (false, Some(length)) = (ended, read(&mut self.report, &mut buffer)?) {
                 report.extend_from_slice(&buffer[..length]);
@@ -131,7 +136,7 @@ impl Processes {
             }
         }
         for (stream, pipe) in &mut self.output {
-            pass_on(*stream, pipe, output, &mut buffer, HowMuch::AllThereIs)?;
+            pass_on(*stream, pipe, output, &mut buffer, LAST_READS)?;
         }
         Ok(report)
     }
@@ -157,29 +162,20 @@ impl Drop for Processes {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HowMuch {
-    /// So that two pipes take turns.
-    Once,
-    AllThereIs,
-}
-
-/// Passes on what is there; at the pipe's end there is no pipe any more.
+/// Passes on what is there, in at most `reads`; at the pipe's end there is no pipe any more.
 fn pass_on(
     stream: Stream,
     pipe: &mut Option<File>,
     output: Output<'_>,
     buffer: &mut [u8],
-    how_much: HowMuch,
+    reads: usize,
 ) -> io::Result<()> {
-    while let Some(file) = pipe {
+    for _ in 0..reads {
+        let Some(file) = pipe else { break };
         match read(file, buffer)? {
             None => break,
             Some(0) => *pipe = None,
             Some(length) => output(stream, &buffer[..length]),
-        }
-        if how_much == HowMuch::Once {
-            break;
         }
     }
     Ok(())
@@ -218,7 +214,7 @@ fn finished(status: RunStatus, placeholders: Vec<OsString>) -> RunReport {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

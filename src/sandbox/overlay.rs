@@ -103,7 +103,7 @@ fn mount(target: &str, flags: MountFlags, options: &OsStr) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -114,7 +114,7 @@ pub(super) fn is_directory(place: BorrowedFd<'_>) -> rustix::io::Result<bool> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
