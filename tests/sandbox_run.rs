@@ -2,27 +2,23 @@
 //!
 //! Needs root (to become those users), /bin/busybox (package busybox-static) and newuidmap (uidmap).
 
+#![allow(clippy::unwrap_used, reason = "tests, and the program that they drive")]
+
 #[path = "sandbox_run/driver.rs"]
 mod driver;
+#[path = "sandbox_run/layers.rs"]
+mod layers;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
-use driver::{Log, NOBODY, Outcome, Run, Script, Step, World};
-use tempfile::TempDir;
+use driver::{Step, World};
+use layers::{Layers, PATH, exec, mark, runs, sh, start, wait_until};
 
 /// Docker's default capabilities, as /proc/PID/status shows them.
 const DOCKER_CAPABILITIES: &str = "00000000a80425fb";
-
-const PATH: &str = "/usr/bin:/bin";
-
-/// For what has to happen soon; generous, since it is only ever reached in a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! in_every_world {
     ($($name:ident,)*) => {
@@ -56,6 +52,7 @@ in_every_world! {
     links_of_a_hostile_image_lead_nowhere,
     devices,
     the_host_is_out_of_reach,
+    a_chroot_in_the_sandbox_leads_nowhere,
     capabilities_are_dockers,
     signals_and_files_are_as_a_program_expects,
     without_network,
@@ -63,151 +60,6 @@ in_every_world! {
     several_at_once,
     the_work_directory_is_tried,
     nothing_stays_mounted,
-}
-
-/// A directory with a layer `base` that has busybox in it.
-struct Layers {
-    dir: TempDir,
-    world: World,
-}
-
-impl Layers {
-    fn new(world: World) -> Self {
-        let busybox = Path::new("/bin/busybox");
-        assert!(busybox.exists(), "these tests need /bin/busybox (package busybox-static)");
-        let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let layers = Self { dir, world };
-        layers.own(layers.base());
-        layers.directory("base/bin");
-        layers.directory("base/tmp");
-        fs::copy(busybox, layers.path("base/bin/busybox")).unwrap();
-        layers.own(&layers.path("base/bin/busybox"));
-        let list = std::process::Command::new(busybox).arg("--list").output().unwrap();
-        for applet in String::from_utf8(list.stdout).unwrap().lines() {
-            symlink("busybox", layers.path("base/bin").join(applet)).ok();
-        }
-        layers
-    }
-
-    fn base(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.base().join(name)
-    }
-
-    /// To root as the world sees it.
-    fn own(&self, path: &Path) {
-        if self.world != World::Root {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-    }
-
-    fn directory(&self, name: &str) {
-        let mut path = self.base().to_owned();
-        for component in Path::new(name) {
-            path.push(component);
-            if fs::create_dir(&path).is_ok() {
-                self.own(&path);
-            }
-        }
-    }
-
-    fn file(&self, name: &str, content: &str) {
-        self.directory(Path::new(name).parent().unwrap().to_str().unwrap());
-        fs::write(self.path(name), content).unwrap();
-        self.own(&self.path(name));
-    }
-
-    fn script(&self, steps: Vec<Step>) -> Script {
-        Script { base: self.base().to_owned(), steps }
-    }
-
-    fn log(&self, steps: Vec<Step>) -> Log {
-        driver::run(self.world, &self.script(steps))
-    }
-
-    fn run(&self, run: Run) -> Outcome {
-        self.log(vec![Step::Run(run)]).outcomes.remove(0)
-    }
-
-    /// The words that a shell command prints, which must succeed.
-    fn words(&self, command: &str) -> Vec<String> {
-        let outcome = self.run(sh(command));
-        assert_eq!(outcome.code, Some(0), "{command}: {outcome:?}");
-        outcome.out.split_whitespace().map(str::to_owned).collect()
-    }
-
-    /// Paths below a directory.
-    fn list(&self, name: &str) -> BTreeSet<String> {
-        let root = self.path(name);
-        let mut found = BTreeSet::new();
-        let mut pending = vec![root.clone()];
-        while let Some(dir) = pending.pop() {
-            for entry in fs::read_dir(dir).unwrap() {
-                let path = entry.unwrap().path();
-                found.insert(path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
-                if path.symlink_metadata().unwrap().is_dir() {
-                    pending.push(path);
-                }
-            }
-        }
-        found
-    }
-}
-
-fn exec(args: &[&str]) -> Run {
-    Run {
-        lowers: vec!["base".to_owned()],
-        upper: format!("upper{}", fastrand::u64(..)),
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: vec![("PATH".to_owned(), PATH.to_owned())],
-        cwd: "/".to_owned(),
-        uid: 0,
-        gid: 0,
-        groups: Vec::new(),
-        network: true,
-        cancel: false,
-        live: false,
-    }
-}
-
-fn sh(command: &str) -> Run {
-    exec(&["/bin/sh", "-c", command])
-}
-
-/// A number that only processes of one test have in their arguments.
-fn mark() -> String {
-    format!("{}", fastrand::u32(500_000_000..))
-}
-
-/// Whether a process of the machine has a mark in its arguments; drivers do not count.
-fn runs(mark: &str) -> bool {
-    fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains(mark) && !line.contains("sandbox-driver")
-    })
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "still not: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Starts a driver and waits for it to say a line.
-fn start(layers: &Layers, steps: Vec<Step>, line: &str) -> Child {
-    let mut command = driver::command(layers.world, &layers.script(steps));
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let found = lines.find(|found| found.as_ref().is_ok_and(|found| found == line));
-    assert!(found.is_some(), "the driver ended without `{line}`");
-    child
 }
 
 fn a_command_ends_with_its_code_or_signal(world: World) {
@@ -220,9 +72,9 @@ fn a_command_ends_with_its_code_or_signal(world: World) {
     ]);
     let ends: Vec<_> = log.outcomes.iter().map(|outcome| (outcome.code, outcome.signal)).collect();
     assert_eq!(ends, [(Some(3), None), (None, Some(9)), (None, Some(15)), (Some(0), None)]);
-    assert_eq!(log.userxattr, world != World::Root);
-    assert_eq!(log.single_id, world == World::Single);
-    if world == World::Single {
+    assert_eq!(log.userxattr, !matches!(world, World::Root | World::Chroot));
+    assert_eq!(log.single_id, matches!(world, World::Single | World::HiddenProc), "{log:?}");
+    if log.single_id {
         assert!(log.reason.as_ref().is_some_and(|r| r.contains("/etc/subuid")), "{log:?}");
     }
 }
@@ -309,7 +161,7 @@ fn orphans_are_reaped(world: World) {
         while grep -q ' Z ' /proc/[0-9]*/stat 2>/dev/null; do
             n=$((n+1)); [ $n -lt 3000 ] || exit 1; sleep 0.01
         done
-        while [ \"$(cd /proc; echo [0-9]*)\" != '1 2' ]; do
+        while set -- /proc/[0-9]*; [ $# != 2 ]; do
             n=$((n+1)); [ $n -lt 3000 ] || exit 1; sleep 0.01
         done";
     let outcome = layers.run(sh(command));
@@ -420,15 +272,16 @@ fn links_of_a_hostile_image_lead_nowhere(world: World) {
     layers.directory("base/elsewhere");
     symlink(format!("../../../..{}", victim.display()), layers.path("base/etc/resolv.conf"))
         .unwrap();
-    symlink(&victim, layers.path("base/etc/hosts")).unwrap();
+    symlink(outside.path().join("second"), layers.path("base/etc/hosts")).unwrap();
     symlink("/elsewhere", layers.path("base/proc")).unwrap();
-    symlink("/proc/1/root/dev", layers.path("base/dev")).unwrap();
+    symlink("/../../../run/dev", layers.path("base/dev")).unwrap();
     let mut run = sh("cat /etc/hosts; ls /proc/self/ > /null; cat /proc/sys/kernel/hostname");
     run.upper = "u".to_owned();
     let outcome = layers.run(run);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.out.contains("db.test") && outcome.out.ends_with("buildkitsandbox\n"));
-    assert!(!victim.exists());
+    assert!(outcome.out.contains("db.test"), "{outcome:?}");
+    assert!(outcome.out.ends_with("\nbuildkitsandbox\n"), "{outcome:?}");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     let made: Vec<&str> = outcome.placeholders.iter().map(|p| p.to_str().unwrap()).collect();
     let inside = victim.strip_prefix("/").unwrap().to_str().unwrap();
     assert!(made.contains(&inside), "{made:?}");
@@ -467,7 +320,7 @@ fn the_host_is_out_of_reach(world: World) {
         "cat /proc/1/environ",
         "cat /proc/1/maps",
         "ls /proc/1/root/",
-        "ls /proc/1/fd/",
+        "readlink /proc/1/fd/0",
         "echo > /proc/1/exe",
         "echo x > /proc/sys/kernel/hostname",
         "echo h > /proc/sysrq-trigger",
@@ -488,6 +341,18 @@ fn the_host_is_out_of_reach(world: World) {
     assert!(mounts.iter().all(known) && mounts.iter().filter(|mount| *mount == "/").count() == 1);
     let base = layers.base().to_str().unwrap();
     assert!(!mounts.iter().any(|mount| mount.contains(base)), "{mounts:?}");
+}
+
+/// The usual way out of a chroot, for who has CAP_SYS_CHROOT as root has it in a RUN.
+fn a_chroot_in_the_sandbox_leads_nowhere(world: World) {
+    let layers = Layers::new(world);
+    fs::copy("/proc/self/exe", layers.path("base/bin/escape")).unwrap();
+    layers.own(&layers.path("base/bin/escape"));
+    let mut run = exec(&["escape", driver::ESCAPE]);
+    run.cwd = "/tmp".to_owned();
+    let outcome = layers.run(run);
+    let found: BTreeSet<&str> = outcome.out.split_whitespace().collect();
+    assert_eq!(found, ["bin", "dev", "etc", "proc", "sys", "tmp"].into(), "{outcome:?}");
 }
 
 fn capabilities_are_dockers(world: World) {
@@ -512,8 +377,8 @@ fn signals_and_files_are_as_a_program_expects(world: World) {
     let layers = Layers::new(world);
     let outcome = layers.run(exec(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]));
     assert_eq!(outcome.out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-    let words = layers.words("ls /proc/$$/fd; readlink /proc/$$/fd/0; umask; ps -o sid= -p $$");
-    assert_eq!(words[..5], ["0", "1", "2", "/dev/null", "0022"], "{words:?}");
+    let words = layers.words("ls /proc/$$/fd; readlink /proc/$$/fd/0; umask");
+    assert_eq!(words, ["0", "1", "2", "/dev/null", "0022"], "{words:?}");
     let session = layers.words("awk '{print $6}' /proc/$$/stat");
     assert_eq!(session, ["2"]);
 }
@@ -576,6 +441,50 @@ fn nothing_stays_mounted(world: World) {
     build.kill().unwrap();
     build.wait().unwrap();
     assert!(!during && !mounted());
+}
+
+/// Machines that are not whole.
+mod restricted {
+    use super::*;
+
+    #[test]
+    fn in_a_chroot() {
+        a_command_ends_with_its_code_or_signal(World::Chroot);
+        a_chroot_in_the_sandbox_leads_nowhere(World::Chroot);
+        the_host_is_out_of_reach(World::Chroot);
+        only_the_commands_changes_are_in_the_upper_directory(World::Chroot);
+    }
+
+    /// As in a container, where a new /proc is refused and the present one is bound.
+    #[test]
+    fn with_parts_of_proc_hidden() {
+        a_command_ends_with_its_code_or_signal(World::HiddenProc);
+        devices(World::HiddenProc);
+        a_killed_build_leaves_no_process(World::HiddenProc);
+        let layers = Layers::new(World::HiddenProc);
+        let own = layers.words("read pid rest < /proc/self/stat; [ $pid = $$ ] || echo another");
+        assert_eq!(own, ["another"]);
+        // Its processes are seen, but not what is in them.
+        let command = "for file in /proc/[0-9]*/environ; do cat $file; done 2> /dev/null";
+        let seen = layers.run(sh(command)).out;
+        assert!(!seen.contains("KILN_TEST_SECRET"), "{seen}");
+        let mut run = exec(&["ls"]);
+        run.cwd = "/proc/1/root".to_owned();
+        let error = layers.run(run).error.unwrap();
+        assert!(error.contains("`/proc/1/root`"), "{error}");
+    }
+
+    #[test]
+    fn as_root_without_cap_sys_admin() {
+        a_command_ends_with_its_code_or_signal(World::NoSysAdmin);
+        let layers = Layers::new(World::NoSysAdmin);
+        let mut run = sh("id -u; touch /tmp/x");
+        fs::set_permissions(layers.path("base/tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        (run.uid, run.gid) = (1000, 1000);
+        let upper = run.upper.clone();
+        assert_eq!(layers.run(run).out, "1000\n");
+        assert_eq!(layers.path(&upper).join("tmp/x").metadata().unwrap().uid(), 1000);
+    }
 }
 
 /// What is particular to the process that waits outside of the user namespace.

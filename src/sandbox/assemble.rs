@@ -7,17 +7,14 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountFlags};
+use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount_move, unmount};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::devices;
 use super::error::{During, SandboxError};
-use super::mounts::Mount;
+use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root, is_directory, path_of};
 use super::spec::Spec;
-
-const NO_PROGRAMS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
-    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go).
 const MASKED: [&str; 12] = [
@@ -61,8 +58,7 @@ pub(super) fn assemble(spec: &Spec) -> Result<Root, SandboxError> {
     for path in READ_ONLY {
         if let Some(place) = present(&root, path)? {
             Mount::bind(place.as_fd())
-                .and_then(Mount::read_only)
-                .and_then(|mount| mount.attach(place.as_fd()))
+                .and_then(|mount| mount.attach(place.as_fd())?.read_only())
                 .during(format!("make /{path} read-only"))?;
         }
     }
@@ -119,7 +115,7 @@ fn proc(root: &mut Root) -> Result<(), SandboxError> {
     let mut mount = || -> io::Result<()> {
         let place = root.ensure(Path::new("proc"), Kind::Directory)?;
         Mount::new("proc", &[], NO_PROGRAMS)
-            .or_else(|_| Mount::bind_tree(Path::new("/proc")))?
+            .or_else(|_| Mount::bind_path(Path::new("/proc")))?
             .attach(place.as_fd())?;
         Ok(())
     };
@@ -133,8 +129,9 @@ fn sys(root: &mut Root) -> Result<(), SandboxError> {
     let mut mount = || -> io::Result<()> {
         let place = root.ensure(Path::new("sys"), Kind::Directory)?;
         Mount::new("sysfs", &[], read_only)
-            .or_else(|_| Mount::bind_tree(Path::new("/sys"))?.read_only())?
-            .attach(place.as_fd())?;
+            .or_else(|_| Mount::bind_path(Path::new("/sys")))?
+            .attach(place.as_fd())?
+            .read_only()?;
         Ok(())
     };
     mount().during("mount /sys")?;
@@ -156,7 +153,7 @@ fn cgroups(root: &mut Root) {
         } else {
             Err(io::Error::from(io::ErrorKind::Unsupported))
         };
-        fresh.or_else(|_| Mount::bind_tree(&host)?.read_only())?.attach(place.as_fd())?;
+        fresh.or_else(|_| Mount::bind_path(&host))?.attach(place.as_fd())?.read_only()?;
         Ok(())
     };
     mount().ok();
@@ -164,7 +161,7 @@ fn cgroups(root: &mut Root) {
 
 fn mask(place: BorrowedFd<'_>) -> io::Result<()> {
     let nothing = if is_directory(place)? {
-        Mount::new("tmpfs", &[("size", "0")], NO_PROGRAMS | MountAttrFlags::MOUNT_ATTR_RDONLY)?
+        Mount::new("tmpfs", &[], NO_PROGRAMS | MountAttrFlags::MOUNT_ATTR_RDONLY)?
     } else {
         Mount::bind_path(Path::new("/dev/null"))?
     };
@@ -182,20 +179,28 @@ fn present(root: &Root, path: &str) -> Result<Option<OwnedFd>, SandboxError> {
 
 /// Makes the root `/` and the working directory. `pivot_root(".", ".")` puts the old root on the new
 /// one, from where it is unmounted (pivot_root(2), notes). Docker's seccomp profile refuses it even to
-/// those who may mount, and it does not work on an initial ramfs; then the new root is moved over the
-/// old one, which a chroot cannot be left to, since `..` ends at the top of a mount tree.
+/// those who may mount, and it does not work on an initial ramfs: then the new root is moved over the
+/// old one.
 pub(super) fn change_root(root: BorrowedFd<'_>) -> Result<(), SandboxError> {
+    leave_chroot().during("go to the root of the mount namespace")?;
     rustix::process::fchdir(root).during("change to the new root")?;
     match rustix::process::pivot_root(".", ".") {
-        Ok(()) => {
-            rustix::mount::unmount(".", rustix::mount::UnmountFlags::DETACH)
-                .during("unmount the old root")?;
-        }
+        Ok(()) => unmount(".", UnmountFlags::DETACH).during("unmount the old root")?,
         Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => {
-            rustix::mount::mount_move(".", "/").during("move the new root to /")?;
+            mount_move(".", "/").during("move the new root to /")?;
             rustix::process::chroot(".").during("change the root directory")?;
         }
         Err(error) => return Err(error).during("change the root directory"),
     }
     rustix::process::chdir("/").during("change to /")
+}
+
+/// kiln may have been started in a chroot. A new root that takes the place of such a `/` could be
+/// left by the command: it makes a chroot of its own below its working directory, and then `..` leads
+/// past the place where the new root is mounted. To enter the mount namespace once more is to go to
+/// its top (setns(2)), above which there is nothing.
+fn leave_chroot() -> io::Result<()> {
+    let namespace = File::open("/proc/self/ns/mnt")?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    Ok(())
 }

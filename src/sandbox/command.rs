@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Mode, Uid, fchown};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::capability;
 use super::error::{During, SandboxError};
 use super::request::UserSpec;
+use super::root::{Kind, Root};
 use super::spec::Spec;
 use crate::sys;
 
@@ -54,10 +55,14 @@ fn own_output(user: &UserSpec) {
     fchown(io::stderr().as_fd(), Some(uid), Some(gid)).ok();
 }
 
+/// By way of [`Root`], which does not follow the links in /proc that lead to the roots and working
+/// directories of processes: this one still has the right to follow them, and where /proc had to be
+/// the host's, they lead out of here.
 fn enter_directory(path: &str) -> Result<(), SandboxError> {
     let enter = || -> io::Result<()> {
-        std::fs::create_dir_all(path)?;
-        rustix::process::chdir(path)?;
+        let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let directory = Root::new(root).ensure(Path::new(path), Kind::Directory)?;
+        rustix::process::fchdir(directory)?;
         Ok(())
     };
     enter().during(format!("change to the working directory `{path}`"))
@@ -122,7 +127,7 @@ fn candidates(program: &str, env: &[(String, String)]) -> Vec<PathBuf> {
     if program.is_empty() {
         return Vec::new();
     }
-    let path = env.iter().rev().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
+    let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
     path.split(':')
         .map(|directory| if directory.is_empty() { "." } else { directory })
         .map(|directory| Path::new(directory).join(program))

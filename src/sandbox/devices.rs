@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat, syml
 use rustix::mount::MountAttrFlags;
 
 use super::error::{During, SandboxError};
-use super::mounts::Mount;
+use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root};
 use super::spec::Spec;
 
@@ -34,10 +34,6 @@ const LINKS: [(&str, &str); 6] = [
 /// Group `tty` in every distribution: who may write to a terminal.
 const TTY_GROUP: (&str, &str) = ("gid", "5");
 
-const DATA_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
-    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
-
 /// Mounts /dev and all in it.
 pub(super) fn mount(root: &mut Root, spec: &Spec) -> Result<(), SandboxError> {
     let place = root.ensure(Path::new("dev"), Kind::Directory).during("open /dev")?;
@@ -56,10 +52,10 @@ pub(super) fn mount(root: &mut Root, spec: &Spec) -> Result<(), SandboxError> {
     }
     attach(dev, "pts", terminals()).during("mount /dev/pts")?;
     let size = spec.shm_size.to_string();
-    attach(dev, "shm", Mount::new("tmpfs", &[("mode", "1777"), ("size", &size)], DATA_ONLY))
+    attach(dev, "shm", Mount::new("tmpfs", &[("mode", "1777"), ("size", &size)], NO_PROGRAMS))
         .during("mount /dev/shm")?;
     // A kernel may be built without POSIX message queues. Nothing that does not use them misses them.
-    attach(dev, "mqueue", Mount::new("mqueue", &[], DATA_ONLY)).ok();
+    attach(dev, "mqueue", Mount::new("mqueue", &[], NO_PROGRAMS)).ok();
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::UnshareFlags;
@@ -86,7 +87,9 @@ pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
 fn try_enter() -> Result<Namespaces, String> {
     let single_id = match as_root() {
         Ok(()) => None,
-        Err(first) => userns::enter().map_err(|second| format!("{first}; {second}"))?,
+        Err(first) => userns::enter().map_err(|second| {
+            if first == second { second } else { format!("{first}; {second}") }
+        })?,
     };
     // No command of an image may read kiln's memory or environment through /proc, where credentials
     // are. Children that are executed afterwards have to ask for it themselves.
@@ -107,5 +110,12 @@ fn as_root() -> Result<(), String> {
 /// What kiln mounts is not seen outside; what is unmounted outside goes here too and is not kept busy.
 pub(super) fn own_mounts() -> Result<(), String> {
     let downstream = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    mount_change("/", downstream).map_err(|error| format!("mounting is refused: {error}"))
+    mount_change("/", downstream).map_err(|error| match error {
+        Errno::INVAL => {
+            "kiln runs in a chroot, and its root is not a mount point: bind the directory \
+                         to itself (mount --bind) before the chroot"
+                .to_owned()
+        }
+        error => format!("mounting is refused: {error}"),
+    })
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -25,6 +25,10 @@ use crate::sys;
 /// A pipe's usual capacity.
 const CHUNK: usize = 64 << 10;
 
+/// Enough to empty a pipe as large as one may be made (fs.pipe-max-size, 1 MiB), but an end: whoever
+/// has carried a pipe out of the sandbox may still be writing to it.
+const LAST_READS: usize = 32;
+
 /// Hears the output of a command.
 pub(super) type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Sync);
 
@@ -42,7 +46,8 @@ pub(super) fn run(
     processes.stop_on(cancel).during("watch the command's process")?;
     processes.tell(&spec).during("describe the command to its process")?;
     let report = processes.relay(output).during("read the output of the command")?;
-    match conclude(&report) {
+    let supervisor = processes.supervisor.wait().during("wait for the command's process")?;
+    match conclude(&report, supervisor) {
         Err(_) if cancel.is_cancelled() => Err(Cancelled.into()),
         result => result,
     }
@@ -113,39 +118,39 @@ impl Processes {
     /// report's pipe is that end: the output's pipes may be held for longer by whoever got hold of
     /// one, so from then on only what is already in them is read.
     fn relay(&mut self, output: Output<'_>) -> io::Result<Vec<u8>> {
-        for (_, pipe) in &self.output {
-            if let Some(pipe) = pipe {
-                rustix::io::ioctl_fionbio(pipe, true)?;
-            }
+        for pipe in self.open() {
+            rustix::io::ioctl_fionbio(pipe, true)?;
         }
         let mut buffer = vec![0; CHUNK];
         let mut report = Vec::new();
-        loop {
-            let open = self.output.iter().filter_map(|(_, pipe)| pipe.as_ref());
-            let mut ready: Vec<PollFd<'_>> =
-                open.chain([&self.report]).map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
-            match poll(&mut ready, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let reported = ready.last().is_some_and(|report| !report.revents().is_empty());
+        let mut ended = false;
+        while !ended {
+            self.wait_until_readable()?;
             for (stream, pipe) in &mut self.output {
-                pass_on(*stream, pipe, output, &mut buffer, false)?;
+                // Once, so that the two take turns.
+                pass_on(*stream, pipe, output, &mut buffer, 1)?;
             }
-            if reported
-                && self.report.read(&mut buffer).map(|n| {
-                    report.extend_from_slice(&buffer[..n]);
-                    n
-                })? == 0
-            {
-                break;
+            while let (false, Some(length)) = (ended, read(&mut self.report, &mut buffer)?) {
+                report.extend_from_slice(&buffer[..length]);
+                ended = length == 0;
             }
         }
-        self.supervisor.wait()?;
         for (stream, pipe) in &mut self.output {
-            pass_on(*stream, pipe, output, &mut buffer, true)?;
+            pass_on(*stream, pipe, output, &mut buffer, LAST_READS)?;
         }
         Ok(report)
+    }
+
+    fn open(&self) -> impl Iterator<Item = &File> {
+        self.output.iter().filter_map(|(_, pipe)| pipe.as_ref()).chain([&self.report])
+    }
+
+    fn wait_until_readable(&self) -> io::Result<()> {
+        let mut pipes: Vec<_> = self.open().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
+        match poll(&mut pipes, None) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -157,32 +162,40 @@ impl Drop for Processes {
     }
 }
 
-/// Reads what is there, once or `all`; at the pipe's end there is no pipe any more.
+/// Passes on what is there, in at most `reads`; at the pipe's end there is no pipe any more.
 fn pass_on(
     stream: Stream,
     pipe: &mut Option<File>,
     output: Output<'_>,
     buffer: &mut [u8],
-    all: bool,
+    reads: usize,
 ) -> io::Result<()> {
-    while let Some(file) = pipe {
-        match file.read(buffer) {
-            Ok(0) => *pipe = None,
-            Ok(length) => output(stream, &buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-        if !all {
-            break;
+    for _ in 0..reads {
+        let Some(file) = pipe else { break };
+        match read(file, buffer)? {
+            None => break,
+            Some(0) => *pipe = None,
+            Some(length) => output(stream, &buffer[..length]),
         }
     }
     Ok(())
 }
 
+/// Reads what is in a non-blocking pipe: nothing if it is empty, zero bytes at its end.
+fn read(pipe: &mut File, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match pipe.read(buffer) {
+            Ok(length) => return Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Reads the report. The first word on how it ended counts: after a failed exec, the process that was
 /// to become the command ends too.
-fn conclude(report: &[u8]) -> Result<RunReport, SandboxError> {
+fn conclude(report: &[u8], supervisor: ExitStatus) -> Result<RunReport, SandboxError> {
     let mut placeholders: Vec<OsString> = Vec::new();
     for message in serde_json::Deserializer::from_slice(report).into_iter() {
         match message {
@@ -193,7 +206,7 @@ fn conclude(report: &[u8]) -> Result<RunReport, SandboxError> {
             Err(error) => return Err(SandboxError::Lost(format!("its report says {error}"))),
         }
     }
-    Err(SandboxError::Lost("no report; perhaps the machine is out of memory".to_owned()))
+    Err(SandboxError::Lost(format!("{supervisor}, without a report")))
 }
 
 fn finished(status: RunStatus, placeholders: Vec<OsString>) -> RunReport {
@@ -201,8 +214,13 @@ fn finished(status: RunStatus, placeholders: Vec<OsString>) -> RunReport {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    fn conclude(report: &[u8]) -> Result<RunReport, SandboxError> {
+        super::conclude(report, ExitStatus::default())
+    }
 
     #[test]
     fn the_first_word_on_how_it_ended_counts() {

@@ -12,6 +12,10 @@
 //! Each dies when the one above it dies, and a pid namespace dies with its pid 1: whatever a RUN
 //! leaves running ends with it, and a kiln that is killed leaves nothing behind.
 //!
+//! A command gets mount, pid, ipc, uts and cgroup namespaces of its own, the capabilities of a Docker
+//! container, and the host's network. Needs Linux 5.9 (close_range), in a user namespace 5.11
+//! (overlays with user.* attributes).
+//!
 //! A program that uses this module calls [`dispatch`] before anything else in `main` and [`enter`]
 //! before it starts a thread.
 

@@ -13,6 +13,15 @@ use rustix::mount::{
 
 use crate::sys;
 
+/// For file systems that hold data.
+pub(super) const NO_PROGRAMS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
+    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    .union(OpenTreeFlags::AT_RECURSIVE);
+
 /// A mount that is attached nowhere, or was.
 #[derive(Debug)]
 pub(super) struct Mount(OwnedFd);
@@ -33,30 +42,19 @@ impl Mount {
         Ok(Self(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
     }
 
-    /// The same file or directory at a second place, without what is mounted below it.
+    /// The same file or directory at a second place, with all that is mounted below: in a user
+    /// namespace a directory that has mounts on it cannot be had without them
+    /// (mount_namespaces(7), locked mounts).
     pub fn bind(place: BorrowedFd<'_>) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_EMPTY_PATH;
-        Ok(Self(open_tree(place, "", flags)?))
+        Ok(Self(open_tree(place, "", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?))
     }
 
     /// The same for a path of the host.
     pub fn bind_path(path: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok(Self(open_tree(CWD, path, flags)?))
+        Ok(Self(open_tree(CWD, path, CLONE)?))
     }
 
-    /// The same with all that is mounted below: in a user namespace a directory that has mounts on it
-    /// cannot be had without them (mount_namespaces(7), locked mounts).
-    pub fn bind_tree(path: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE;
-        Ok(Self(open_tree(CWD, path, flags)?))
-    }
-
-    /// Makes it read-only, with all below it.
+    /// Makes it read-only, with all below it. Before Linux 5.12 it has to be attached for that.
     pub fn read_only(self) -> io::Result<Self> {
         sys::mount::set_read_only(self.0.as_fd(), true)?;
         Ok(self)

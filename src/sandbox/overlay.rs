@@ -103,6 +103,7 @@ fn mount(target: &str, flags: MountFlags, options: &OsStr) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

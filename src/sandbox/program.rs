@@ -21,7 +21,7 @@ pub(super) fn open() -> io::Result<OwnedFd> {
     read_only_mount().or_else(|_| sealed_copy())
 }
 
-/// No copy, but needs Linux 5.2 and that the program still lies where it was started from.
+/// No copy, but needs Linux 5.12 and that the program still lies where it was started from.
 fn read_only_mount() -> io::Result<OwnedFd> {
     let running = std::fs::metadata(SELF)?;
     // The link itself would lead to the mount of the namespace that kiln was started in.
@@ -46,4 +46,37 @@ fn sealed_copy() -> io::Result<OwnedFd> {
     // Linux does not execute a file that is open for writing (ETXTBSY), so: the same, reopened.
     let path = super::root::path_of(std::os::fd::AsFd::as_fd(&memory));
     Ok(OpenOptions::new().read(true).open(Path::new(&path))?.into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::process::Command;
+
+    fn assert_only_executable(program: &OwnedFd) {
+        let path = super::super::root::path_of(program.as_fd());
+        let list = Command::new(&path).args(["--list", "only_executable"]).output().unwrap();
+        assert!(list.status.success());
+        // A sealed file can be opened, to no avail.
+        let written = OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write(b"x"));
+        assert!(written.is_err());
+    }
+
+    #[test]
+    fn a_copy_is_only_executable() {
+        assert_only_executable(&sealed_copy().unwrap());
+    }
+
+    mod as_root {
+        use super::*;
+
+        #[test]
+        fn a_mount_is_only_executable() {
+            let program = read_only_mount();
+            assert_only_executable(&program.expect("this test mounts: run it as root"));
+        }
+    }
 }

@@ -114,6 +114,7 @@ pub(super) fn is_directory(place: BorrowedFd<'_>) -> rustix::io::Result<bool> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

@@ -6,9 +6,9 @@
 //! name. It lies on the file system of the layers, because an overlay over several shows several
 //! device numbers, and `find -xdev` or `tar --one-file-system` would stop between them.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{OpenOptions, Permissions, create_dir, set_permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Its name in the directory of the layers.
@@ -21,14 +21,17 @@ const FILES: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 pub(super) fn ensure(base: &Path) -> io::Result<()> {
     let stub = base.join(NAME);
     for name in DIRECTORIES {
-        match DirBuilder::new().mode(0o755).create(stub.join(name)) {
+        let path = stub.join(name);
+        match create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             result => result?,
         }
+        // Whatever kiln's umask is: users of the image have to pass.
+        set_permissions(&path, Permissions::from_mode(0o755))?;
     }
     for name in FILES {
         // Without truncation: it may be in use.
-        OpenOptions::new().append(true).create(true).mode(0o644).open(stub.join(name))?;
+        OpenOptions::new().append(true).create(true).open(stub.join(name))?;
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ fn supervise(descriptors: [RawFd; 2]) -> io::Result<ExitCode> {
 }
 
 fn run(spec: &Spec, reporter: &mut Reporter) -> Result<(), SandboxError> {
+    // ^C goes to the process group of a terminal, and it is for kiln to decide what becomes of it.
+    rustix::process::setsid().during("start a session")?;
     sys::signal::reset();
     // SIGTERM is how kiln asks for an end that it can wait for.
     sys::signal::block(&[Signal::CHILD, Signal::TERM]).during("block signals")?;

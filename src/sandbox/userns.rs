@@ -208,8 +208,9 @@ fn hear(socket: &mut UnixStream) -> Result<(), String> {
     }
 }
 
-/// Waits for the build and ends as it does.
+/// Waits for the build and ends as it does. This process has the same secrets in its memory.
 fn wait_for(build: Pid) -> ! {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     let code = forward_until_end(build).unwrap_or(1);
     sys::process::exit_now(code)
 }

@@ -46,9 +46,11 @@ pub(super) fn mount(
     let mount = || -> io::Result<()> {
         let place = open(mountpoint, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         match lowers {
-            [] => attach(empty()?, &place),
+            [] => empty()?.attach(place.as_fd())?.read_only().map(drop),
             // An overlay needs at least two.
-            [only] => attach(Mount::bind_path(&base.join(only))?.read_only()?, &place),
+            [only] => {
+                Mount::bind_path(&base.join(only))?.attach(place.as_fd())?.read_only().map(drop)
+            }
             _ => mount_overlay(base, &overlay, &place, MountFlags::RDONLY),
         }
     };
@@ -62,10 +64,6 @@ pub(super) fn mount(
 
 fn empty() -> io::Result<Mount> {
     Mount::new("tmpfs", &[("mode", "0755")], MountAttrFlags::MOUNT_ATTR_RDONLY)
-}
-
-fn attach(mount: Mount, place: &OwnedFd) -> io::Result<()> {
-    mount.attach(place.as_fd()).map(drop)
 }
 
 /// Mounts an overlay whose names are relative to `base`. The working directory is the process's, so

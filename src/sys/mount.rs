@@ -30,12 +30,17 @@ pub fn set_read_only(mount: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
     if result == 0 {
         return Ok(());
     }
-    let error = io::Error::last_os_error();
-    if error.raw_os_error() == Some(libc::ENOSYS) { remount_read_only(mount) } else { Err(error) }
+    match io::Error::last_os_error() {
+        // EPERM: a seccomp profile from before there was this call.
+        error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            remount_read_only(mount)
+        }
+        error => Err(error),
+    }
 }
 
-/// The same for Linux before 5.12, which lacks mount_setattr, and only for the mount itself. A remount
-/// replaces all attributes, so those that are there have to be repeated.
+/// The same for Linux before 5.12, which lacks mount_setattr: only for the mount itself, and only if it
+/// is attached. A remount replaces all attributes, so those that are there have to be repeated.
 fn remount_read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
     // ST_NOSUID, ST_NODEV, ST_NOEXEC, ST_NOATIME and ST_NODIRATIME have the values of their MS_*.
     const KEPT: u64 =

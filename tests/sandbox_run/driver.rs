@@ -5,6 +5,7 @@
 //! and takes over where the process was started as the driver or as one of a RUN's.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,12 +16,17 @@ use kiln::event::Stream;
 use kiln::sandbox::{
     Choice, Entered, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError, UserSpec,
 };
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+};
 use serde::{Deserialize, Serialize};
 
 /// argv[1] of a driver; argv[2] is a [`Script`].
 const DRIVER: &str = "sandbox-driver";
-/// The same, but the account `nobody` first gets ranges in /etc/subuid, in a mount namespace.
-const DRIVER_WITH_RANGES: &str = "sandbox-driver-with-ranges";
+/// argv[1] of a process that makes the world of argv[2] and then becomes a driver.
+const PREPARE: &str = "sandbox-driver-prepare";
+/// argv[1] of a process in a RUN that tries to leave it.
+pub const ESCAPE: &str = "sandbox-escape";
 /// An account without privileges.
 pub const NOBODY: u32 = 65534;
 
@@ -35,14 +41,15 @@ extern "C" fn before_main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
         Some(DRIVER) => drive(&args[2]),
-        Some(DRIVER_WITH_RANGES) => give_ranges(&args[2]),
+        Some(PREPARE) => prepare(serde_json::from_str(&args[2]).unwrap(), &args[3]),
+        Some(ESCAPE) => escape(),
         _ => return,
     }
     std::process::exit(0);
 }
 
 /// Who runs the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum World {
     /// The machine's root.
     Root,
@@ -50,6 +57,19 @@ pub enum World {
     Ranges,
     /// `nobody` with its own id alone.
     Single,
+    /// The same, where a part of /proc is hidden.
+    HiddenProc,
+    /// The machine's root, in a chroot.
+    Chroot,
+    /// A root that may not mount.
+    NoSysAdmin,
+}
+
+impl World {
+    /// Whether it is not the machine's root.
+    pub fn is_nobody(self) -> bool {
+        matches!(self, Self::Ranges | Self::Single | Self::HiddenProc)
+    }
 }
 
 /// What the driver does, one after another; [`Step::Together`] from threads at once.
@@ -119,12 +139,9 @@ pub fn command(world: World, script: &Script) -> Command {
         "these tests make namespaces and become other users: run them as root of a machine"
     );
     let mut command = Command::new("/proc/self/exe");
-    let name = if world == World::Ranges { DRIVER_WITH_RANGES } else { DRIVER };
-    command.arg(name).arg(serde_json::to_string(script).unwrap()).stdin(Stdio::null());
+    command.arg(PREPARE).arg(serde_json::to_string(&world).unwrap());
+    command.arg(serde_json::to_string(script).unwrap()).stdin(Stdio::null());
     command.env("KILN_TEST_SECRET", "of the parent").current_dir("/");
-    if world == World::Single {
-        command.uid(NOBODY).gid(NOBODY);
-    }
     command
 }
 
@@ -136,20 +153,80 @@ pub fn run(world: World, script: &Script) -> Log {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-/// In a mount namespace of its own: /etc/subuid and /etc/subgid with a range for `nobody`.
-fn give_ranges(script: &str) {
-    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+/// Makes a world, in a mount namespace of its own, and becomes its driver.
+fn prepare(world: World, script: &str) -> ! {
     kiln::sys::namespace::unshare(rustix::thread::UnshareFlags::NEWNS).unwrap();
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let mut command = Command::new("/proc/self/exe");
+    match world {
+        World::Root | World::Single => {}
+        World::Ranges => give_ranges(),
+        World::HiddenProc => {
+            mount("none", "/proc/sys", "tmpfs", MountFlags::empty(), None).unwrap();
+        }
+        World::Chroot => {
+            let script: Script = serde_json::from_str(script).unwrap();
+            enter_chroot(&script.base);
+            command = Command::new("/driver");
+        }
+        World::NoSysAdmin => {
+            // /proc/self/exe would be setpriv itself.
+            let program = std::fs::read_link("/proc/self/exe").unwrap();
+            command = Command::new("setpriv");
+            command.arg("--bounding-set=-sys_admin").arg(program);
+        }
+    }
+    if world.is_nobody() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    panic!("{}", command.arg(DRIVER).arg(script).exec());
+}
+
+/// /etc/subuid and /etc/subgid with a range for `nobody`.
+fn give_ranges() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{NOBODY}:200000:65536").unwrap();
+    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
     for table in ["/etc/subuid", "/etc/subgid"] {
         mount_bind(file.path(), table).unwrap();
     }
-    drop(file);
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(DRIVER).arg(script).uid(NOBODY).gid(NOBODY);
-    panic!("{}", command.exec());
+}
+
+/// Changes to a root that has what a driver needs.
+fn enter_chroot(base: &Path) {
+    let outer = base.join("chroot");
+    std::fs::create_dir_all(&outer).unwrap();
+    mount("none", &outer, "tmpfs", MountFlags::empty(), None).unwrap();
+    let root = outer.join("root");
+    std::fs::create_dir(&root).unwrap();
+    mount_bind(&root, &root).unwrap();
+    for path in ["/proc", "/sys", "/dev", base.to_str().unwrap()] {
+        let inside = root.join(path.strip_prefix('/').unwrap());
+        std::fs::create_dir_all(&inside).unwrap();
+        if Path::new(path) == base {
+            mount_bind(path, inside).unwrap();
+        } else {
+            mount_bind_recursive(path, inside).unwrap();
+        }
+    }
+    std::fs::create_dir(root.join("etc")).unwrap();
+    std::fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).ok();
+    std::fs::copy("/proc/self/exe", root.join("driver")).unwrap();
+    rustix::process::chroot(&root).unwrap();
+    rustix::process::chdir("/").unwrap();
+}
+
+/// Leaves a chroot, if it is one that can be left, and lists what `/` is then.
+fn escape() {
+    std::fs::create_dir("inner").unwrap();
+    rustix::process::chroot("inner").unwrap();
+    for _ in 0..64 {
+        rustix::process::chdir("..").unwrap();
+    }
+    rustix::process::chroot(".").unwrap();
+    for entry in std::fs::read_dir("/").unwrap() {
+        println!("{}", entry.unwrap().file_name().display());
+    }
 }
 
 fn drive(script: &str) {
@@ -210,8 +287,7 @@ fn perform(namespaces: &Namespaces, base: &Path, step: &Step) -> Outcome {
             let options =
                 format!("lowerdir={},upperdir={},workdir={}", path("l"), path("u"), path("w"));
             let options = std::ffi::CString::new(options).unwrap();
-            let flags = rustix::mount::MountFlags::empty();
-            rustix::mount::mount("o", dir.join("m"), "overlay", flags, &*options).unwrap();
+            mount("o", dir.join("m"), "overlay", MountFlags::empty(), &*options).unwrap();
             Outcome::default()
         }
         Step::Say(line) => {
