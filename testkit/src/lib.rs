@@ -3,6 +3,7 @@
 //! - [`registry`]: an OCI registry on loopback that can be told to misbehave.
 //! - [`tar`]: tar archives byte by byte, also hostile ones.
 //! - [`tree`]: trees of files on disk.
+//! - [`base`]: base images from Debian packages.
 //! - [`image`]: images read back: merged tree, configuration, differences.
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
 //! - [`client`]: a small HTTP client.
@@ -10,6 +11,7 @@
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
 //! only because both made the same mistake.
 
+pub mod base;
 pub mod client;
 pub mod digest;
 pub mod image;
