@@ -249,8 +249,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         let part = error.to_string();
-        let says_nothing = part == "error sending request" || part.starts_with("client error");
-        if !text.contains(&part) && !(says_nothing && error.source().is_some()) {
+        let wraps = part == "error sending request" || part.starts_with("client error");
+        let says_nothing = text.contains(&part) || wraps && error.source().is_some();
+        if !says_nothing {
             text += if text.is_empty() { "" } else { ": " };
             text += &part;
         }
