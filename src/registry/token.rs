@@ -31,8 +31,6 @@ const MARGIN: Duration = Duration::from_secs(30);
 pub(super) struct Authorizer {
     keychain: Arc<Keychain>,
     cancel: Cancel,
-    /// By registry and repository.
-    found: Mutex<HashMap<(String, String), Found>>,
     /// By registry.
     challenges: Mutex<HashMap<String, Challenge>>,
     /// Scopes that a registry asked for beyond those that kiln would, by registry and repository:
@@ -62,7 +60,6 @@ impl Authorizer {
         Ok(Self {
             keychain: Arc::new(Keychain::load(options.docker_config.as_deref())?),
             cancel: cancel.clone(),
-            found: Mutex::default(),
             challenges: Mutex::default(),
             extra: Mutex::default(),
             tokens: Mutex::default(),
@@ -71,19 +68,13 @@ impl Authorizer {
 
     /// The credentials for a place, or why there are none.
     pub(super) async fn credentials(&self, place: &Place) -> Found {
-        let key = (place.registry.clone(), place.name.clone());
-        if let Some(found) = lock(&self.found).get(&key) {
-            return found.clone();
-        }
-        let (keychain, cancel, (registry, name)) =
-            (self.keychain.clone(), self.cancel.clone(), key.clone());
+        let (keychain, cancel) = (self.keychain.clone(), self.cancel.clone());
+        let (registry, name) = (place.registry.clone(), place.name.clone());
         let search = tokio::task::spawn_blocking(move || keychain.find(&registry, &name, &cancel));
-        let found = search.await.unwrap_or_else(|error| Found {
+        search.await.unwrap_or_else(|error| Found {
             credentials: None,
             source: format!("the search for credentials ended early: {error}"),
-        });
-        lock(&self.found).insert(key, found.clone());
-        found
+        })
     }
 
     /// The header for a request; `None` where the registry has not asked for any, or there is
@@ -96,28 +87,28 @@ impl Authorizer {
         scopes: &[String],
     ) -> Result<Option<HeaderValue>, RegistryError> {
         let challenge = lock(&self.challenges).get(&place.registry).cloned();
-        let Some(challenge) = challenge else { return Ok(None) };
-        let found = self.credentials(place).await;
-        match (challenge, &found.credentials) {
-            (_, Some(Credentials::Registry(token))) => Ok(bearer_header(token)),
-            (Challenge::Basic, Some(Credentials::Basic { user, password })) => {
-                Ok(Some(basic_header(user, password)))
-            }
-            (Challenge::Basic, _) => Ok(None),
-            (Challenge::Bearer(bearer), _) => {
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => Ok(match self.credentials(place).await.credentials {
+                Some(Credentials::Basic { user, password }) => Some(basic_header(&user, &password)),
+                Some(Credentials::Registry(token)) => bearer_header(&token),
+                _ => None,
+            }),
+            Some(Challenge::Bearer(bearer)) => {
                 let scopes = self.all_scopes(place, scopes);
                 let slot = self.slot(place, &scopes);
                 let mut token = slot.lock().await;
-                match &*token {
-                    Some(token) if Instant::now() < token.renew_at => {
-                        Ok(Some(token.header.clone()))
-                    }
-                    _ => {
-                        let fetch = Fetch { pool, place, base, bearer: &bearer, found: &found };
-                        let fetched = fetch.run(&scopes).await?;
-                        Ok(Some(token.insert(fetched).header.clone()))
-                    }
+                if let Some(token) = token.as_ref().filter(|token| Instant::now() < token.renew_at)
+                {
+                    return Ok(Some(token.header.clone()));
                 }
+                let found = self.credentials(place).await;
+                if let Some(Credentials::Registry(token)) = &found.credentials {
+                    return Ok(bearer_header(token));
+                }
+                let fetch = Fetch { pool, place, base, bearer: &bearer, found: &found };
+                let fetched = fetch.run(&scopes).await?;
+                Ok(Some(token.insert(fetched).header.clone()))
             }
         }
     }

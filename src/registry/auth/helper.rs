@@ -37,8 +37,11 @@ pub(super) fn get(program: &str, server: &str, cancel: &Cancel) -> HelperAnswer 
     if program.contains('/') {
         return Err("its name has a slash".into());
     }
-    let mut child = Command::new(format!("docker-credential-{program}"))
-        .arg("get")
+    ask(Command::new(format!("docker-credential-{program}")).arg("get"), server, cancel)
+}
+
+fn ask(command: &mut Command, server: &str, cancel: &Cancel) -> HelperAnswer {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -74,7 +77,7 @@ fn wait(child: &mut Child, cancel: &Cancel) -> Result<bool, String> {
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("it did not end within {} s", PATIENCE.as_secs()));
+                return Err("it took too long".into());
             }
             Err(error) => return Err(error.to_string()),
         }
@@ -93,7 +96,11 @@ fn parse(output: &[u8]) -> HelperAnswer {
 
 fn refused(output: &[u8]) -> HelperAnswer {
     let message = super::super::transport::clean(&String::from_utf8_lossy(output));
-    if message.to_ascii_lowercase().contains(NONE) { Ok(None) } else { Err(message) }
+    match message.as_str() {
+        "" => Err("it gave no reason".into()),
+        text if text.to_ascii_lowercase().contains(NONE) => Ok(None),
+        _ => Err(message),
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +120,34 @@ mod tests {
         assert!(parse(b"oops").is_err_and(|reason| !reason.contains("oops")));
         assert_eq!(refused(b"credentials not found in native keychain\n"), Ok(None));
         assert_eq!(refused(b"no metadata service\x1b\n"), Err("no metadata service".into()));
+    }
+
+    #[test]
+    fn a_program_is_asked_by_stdin_and_answers_on_stdout() {
+        let script = |text| {
+            let mut command = Command::new("sh");
+            command.args(["-c", text]);
+            ask(&mut command, "r.io", &Cancel::default())
+        };
+        let answer = r#"read server; echo "{\"Username\":\"u\",\"Secret\":\"$server\"}""#;
+        let expected = Credentials::Basic { user: "u".into(), password: "r.io".into() };
+        assert_eq!(script(answer), Ok(Some(expected)));
+        assert_eq!(script("echo credentials not found in native keychain; exit 1"), Ok(None));
+        assert_eq!(script("echo no network; exit 1"), Err("no network".into()));
+        assert_eq!(script("exit 1"), Err("it gave no reason".into()));
+    }
+
+    #[test]
+    fn a_program_that_hangs_ends_with_the_build() {
+        let cancel = Cancel::default();
+        let asking = {
+            let cancel = cancel.clone();
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            std::thread::spawn(move || ask(&mut command, "r.io", &cancel))
+        };
+        cancel.cancel();
+        assert!(asking.join().expect("no panic").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use self::config::{Config, Entry};
 use super::error::RegistryError;
@@ -15,6 +16,10 @@ use crate::cancel::Cancel;
 
 /// The key of Docker Hub in config.json and for helpers, since the days of its version 1.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// How long a helper's answer is used. The shortest-lived ones (Google's) end after an hour and are
+/// renewed by the helper some minutes before that.
+const FRESH: Duration = Duration::from_secs(120);
 
 /// What a registry or its token server is shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,8 +63,9 @@ type HelperAnswer = Result<Option<Credentials>, String>;
 pub(super) struct Keychain {
     path: Option<PathBuf>,
     config: Option<Config>,
-    /// Answers of helpers by program and server: one call can take seconds.
-    helped: Mutex<HashMap<(String, String), HelperAnswer>>,
+    /// Answers of helpers by program and server, and when they came. Locked during a call: one can
+    /// take seconds, and all threads want the same.
+    helped: Mutex<HashMap<(String, String), (Instant, HelperAnswer)>>,
 }
 
 impl Keychain {
@@ -113,13 +119,16 @@ impl Keychain {
     fn ask(&self, program: &str, registry: &str, cancel: &Cancel) -> Result<Found, String> {
         let server = if registry == HUB { HUB_KEY } else { registry };
         let key = (program.to_owned(), server.to_owned());
-        let known = self.helped.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let answer = known.unwrap_or_else(|| {
-            let answer = helper::get(program, server, cancel);
-            let mut helped = self.helped.lock().unwrap_or_else(PoisonError::into_inner);
-            helped.insert(key, answer.clone());
-            answer
-        });
+        let mut helped = self.helped.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = match helped.get(&key) {
+            Some((when, answer)) if when.elapsed() < FRESH => answer.clone(),
+            _ => {
+                let answer = helper::get(program, server, cancel);
+                helped.insert(key, (Instant::now(), answer.clone()));
+                answer
+            }
+        };
+        drop(helped);
         let name = format!("docker-credential-{program}");
         let file = self.path.as_deref().unwrap_or(Path::new("config.json")).display();
         match answer {

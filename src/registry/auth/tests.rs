@@ -137,7 +137,7 @@ fn a_helper_program_is_asked_and_remembered() {
         keychain(r#"{"credHelpers":{"docker.io":"x"},"auths":{"r.io":{"auth":"dTpw"}}}"#);
     let key = ("x".to_owned(), HUB_KEY.to_owned());
     let answer = Ok(Some(Credentials::Identity("t".into())));
-    keychain.helped.lock().expect("lock").insert(key, answer);
+    keychain.helped.lock().expect("lock").insert(key, (Instant::now(), answer));
     let found = keychain.find("docker.io", "library/a", &Cancel::default());
     assert_eq!(found.credentials, Some(Credentials::Identity("t".into())));
     assert!(found.source.contains("docker-credential-x"), "{}", found.source);

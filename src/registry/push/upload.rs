@@ -136,18 +136,19 @@ impl Upload<'_> {
         }
     }
 
-    /// Copies all bytes; the writer is dropped at the end, which ends the body.
+    /// Copies all bytes; the writer is dropped at the end, which ends the body. Each piece is held
+    /// back until the next one is read: a source that finds at its end that its bytes are wrong
+    /// never becomes a whole body.
     fn copy(&self, source: &mut dyn Read, mut writer: BodyWriter) -> Result<(), Copy> {
-        let mut buffer = vec![0; BUFFER];
-        let mut done = 0;
+        let (mut held, mut next) = (vec![0; BUFFER], vec![0; BUFFER]);
+        let (mut held_bytes, mut done) = (0, 0);
         loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => return Ok(()),
+            let count = match source.read(&mut next) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Copy::Source(self.source_error(error))),
             };
-            match writer.write_all(&buffer[..count]) {
+            match writer.write_all(&held[..held_bytes]) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(Copy::Stalled);
@@ -155,8 +156,13 @@ impl Upload<'_> {
                 // The request has ended; its outcome says why.
                 Err(_) => return Err(Copy::Hangup),
             }
-            done += count as u64;
+            done += held_bytes as u64;
             (self.progress)(done);
+            if count == 0 {
+                return Ok(());
+            }
+            std::mem::swap(&mut held, &mut next);
+            held_bytes = count;
         }
     }
 

@@ -56,7 +56,8 @@ fn a_loopback_port_that_speaks_tls_is_spoken_to_by_tls() {
     assert!(resolve(trusting, &host).is_not_found());
     let error = resolve(options(), &host);
     assert!(matches!(error, RegistryError::Tls { plain: false, .. }), "{error:?}");
-    assert!(error.to_string().contains(&host), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&host) && text.contains("is its own CA, and not trusted"), "{text}");
 }
 
 #[test]
@@ -90,7 +91,11 @@ fn a_port_where_nobody_listens_is_named() {
 
 #[test]
 fn a_name_without_an_address_is_named() {
-    // RFC 6761: `.invalid` never exists, whatever the resolver; with none there is another error.
+    let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    if proxies.iter().any(|name| std::env::var_os(name).is_some()) {
+        return; // names are the proxy's to resolve
+    }
+    // RFC 6761: `.invalid` never exists, whatever the resolver says of other names.
     let error = resolve(Options { retries: 0, ..options() }, "registry.invalid");
     assert!(matches!(error, RegistryError::Dns { .. }), "{error:?}");
     assert!(error.to_string().contains("`registry.invalid` cannot be found"), "{error}");

@@ -10,7 +10,6 @@ mod request;
 mod scheme;
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -149,8 +148,7 @@ impl Transport {
     }
 
     fn check(&self, request: &Request, url: &Url) -> Result<(), RegistryError> {
-        let may_be_plain = self.schemes.may_be_plain(&request.place)
-            || self.known(&request.place.registry) == Some(Scheme::Http);
+        let may_be_plain = self.schemes.may_be_plain(&request.place);
         guard::check(request.place.host(), url, may_be_plain)
             .map_err(|reason| protocol_error(request, request.place.host().to_owned(), &reason))
     }
@@ -210,17 +208,11 @@ impl Transport {
 
     /// `scheme://host/` of a registry.
     async fn base(&self, place: &Place) -> Result<Url, RegistryError> {
-        let scheme = match self.known(&place.registry) {
+        let scheme = match self.schemes.known(place) {
             Some(scheme) => scheme,
-            None if !self.schemes.may_be_plain(place) => Scheme::Https,
             None => self.probe(place).await?,
         };
         base_url(place, scheme)
-    }
-
-    fn known(&self, registry: &str) -> Option<Scheme> {
-        let known = self.schemes.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(registry).copied()
     }
 
     /// Asks a registry that may speak plain HTTP which scheme it speaks, and remembers the answer.
@@ -239,9 +231,7 @@ impl Transport {
             };
             match (verdict, error) {
                 (Verdict::Speaks, _) => {
-                    let mut known =
-                        self.schemes.known.lock().unwrap_or_else(PoisonError::into_inner);
-                    known.insert(place.registry.clone(), scheme);
+                    self.schemes.remember(place, scheme);
                     return Ok(scheme);
                 }
                 (Verdict::Failed, Some(error)) => return Err(error),

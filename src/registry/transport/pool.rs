@@ -186,7 +186,8 @@ pub(in crate::registry) fn connection_error(
     let lower = cause.to_ascii_lowercase();
     if lower.contains("dns error") {
         let unknown = ["no records found", "nxdomain"].iter().any(|part| lower.contains(part));
-        return RegistryError::Dns { host, cause: last(&error), unknown };
+        let cause = if unknown { "the name has no address".into() } else { last(&error) };
+        return RegistryError::Dns { host, cause, unknown };
     }
     match find::<io::Error>(&error).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => {
@@ -208,6 +209,11 @@ fn tls_error(host: String, note: &str, error: &rustls::Error) -> RegistryError {
         rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => (
             "its certificate is signed by a CA that is not trusted here".to_owned(),
             format!("Give kiln the CA's certificate for this registry{note}"),
+        ),
+        // Self-signed, as `openssl req -x509` makes it; see the verifier.
+        rustls::Error::InvalidCertificate(Bad::Other(_)) => (
+            "its certificate is its own CA, and not trusted here".to_owned(),
+            format!("Give kiln this certificate as the registry's CA{note}"),
         ),
         rustls::Error::InvalidMessage(_) => (
             "it does not speak TLS".to_owned(),
@@ -237,12 +243,15 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
+/// All sentences of a chain but those that only say that there is a request and a client.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let part = error.to_string();
-        if !text.contains(&part) {
+        let wraps = part == "error sending request" || part.starts_with("client error");
+        let says_nothing = text.contains(&part) || wraps && error.source().is_some();
+        if !says_nothing {
             text += if text.is_empty() { "" } else { ": " };
             text += &part;
         }

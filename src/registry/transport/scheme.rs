@@ -4,7 +4,7 @@
 //! asked once. kiln asks loopback ports by HTTP first: that is what runs there nearly always.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::pool::is_loopback;
 use super::{Access, Place};
@@ -34,8 +34,10 @@ pub(super) struct Schemes {
     insecure_push: bool,
     insecure_pull: bool,
     insecure: HashSet<String>,
-    /// Registries that were asked, and mirrors whose scheme the user gave.
-    pub(super) known: Mutex<HashMap<String, Scheme>>,
+    /// Mirrors whose scheme the user gave.
+    given: HashMap<String, Scheme>,
+    /// What registries that may be plain were found to speak.
+    found: Mutex<HashMap<String, Scheme>>,
 }
 
 impl Schemes {
@@ -45,7 +47,8 @@ impl Schemes {
             insecure_push: options.insecure,
             insecure_pull: options.insecure_pull,
             insecure: insecure.collect(),
-            known: Mutex::new(given),
+            given,
+            found: Mutex::default(),
         }
     }
 
@@ -55,7 +58,28 @@ impl Schemes {
             Access::Pull => self.insecure_pull,
             Access::Push => self.insecure_push,
         };
+        if let Some(given) = self.given.get(&place.registry) {
+            return *given == Scheme::Http;
+        }
         everywhere || self.insecure.contains(&place.registry) || is_loopback(&place.registry)
+    }
+
+    /// The scheme of a registry where there is nothing to find out, or it was found out before.
+    /// A registry that is plain for pushes is not so for pulls unless the user said so, too.
+    pub(super) fn known(&self, place: &Place) -> Option<Scheme> {
+        if let Some(given) = self.given.get(&place.registry) {
+            return Some(*given);
+        }
+        if !self.may_be_plain(place) {
+            return Some(Scheme::Https);
+        }
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&place.registry).copied()
+    }
+
+    /// Remembers what a registry speaks.
+    pub(super) fn remember(&self, place: &Place, scheme: Scheme) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.insert(place.registry.clone(), scheme);
     }
 }
 
@@ -127,17 +151,26 @@ mod tests {
             insecure_registries: vec!["R.io:5000".into()],
             ..Options::default()
         };
-        let schemes = Schemes::new(&options, HashMap::new());
+        let given = [("m.io", Scheme::Http), ("127.0.0.1:1", Scheme::Https)];
+        let given = given.map(|(host, scheme)| (host.to_owned(), scheme)).into();
+        let schemes = Schemes::new(&options, given);
         for (registry, access, expected) in [
             ("any.io", Access::Push, true),
             ("any.io", Access::Pull, false),
             ("r.io:5000", Access::Pull, true),
             ("r.io", Access::Pull, false),
             ("localhost", Access::Pull, true),
+            ("m.io", Access::Pull, true),
+            ("127.0.0.1:1", Access::Pull, false),
         ] {
             let place = Place { registry: registry.into(), name: "a".into(), access };
             assert_eq!(schemes.may_be_plain(&place), expected, "{registry} {access:?}");
         }
+        let place = |access| Place { registry: "any.io".into(), name: "a".into(), access };
+        assert_eq!(schemes.known(&place(Access::Push)), None);
+        schemes.remember(&place(Access::Push), Scheme::Http);
+        assert_eq!(schemes.known(&place(Access::Push)), Some(Scheme::Http));
+        assert_eq!(schemes.known(&place(Access::Pull)), Some(Scheme::Https));
         assert_eq!(order("127.0.0.1:5000")[0], Scheme::Http);
         assert_eq!(order("localhost")[0], Scheme::Https);
         assert_eq!(order("r.io:5000")[0], Scheme::Https);
