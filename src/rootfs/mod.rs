@@ -19,7 +19,7 @@ mod xattr;
 pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
-pub use index::{Index, IndexError, VisiblePart};
+pub use index::{CompleteError, Index, IndexError, VisiblePart};
 pub use place::PathError;
 pub use root::{Root, RootError};
 pub use settle::Ownership;
