@@ -4,6 +4,8 @@ pub mod diff;
 pub mod entries;
 pub mod extract;
 pub mod index;
+#[cfg(test)]
+mod overlay_tests;
 mod place;
 #[cfg(test)]
 mod properties;
