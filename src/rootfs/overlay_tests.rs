@@ -64,7 +64,8 @@ impl Mounts {
     /// Mounts as kiln does.
     fn overlay(&self, at: &str, lower: &[&Root], upper: &Root) -> Root {
         let at = self.dir(at);
-        let work = self.dir(&format!("work-{}", upper.path().file_name().unwrap().display()));
+        let name = upper.path().file_name().expect("a name");
+        let work = self.dir(&format!("work-{}", name.display()));
         let lower: Vec<_> = lower.iter().map(|root| root.path().display().to_string()).collect();
         let mut options = format!(
             "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off",
@@ -172,7 +173,6 @@ fn in_a_mount_namespace() {
     let merged = mounts.overlay("merged", &lower, &upper);
     run_command(merged.path());
     let after: Snapshot = snapshot(&merged, true);
-    unmount(merged.path(), UnmountFlags::empty()).expect_err("it is held open");
     drop(merged);
 
     let mut sink = super::properties::Collect::default();
@@ -184,6 +184,14 @@ fn in_a_mount_namespace() {
         assert!(!left_out.iter().any(|path| entry.path == Path::new(path)), "{entry:?}");
     }
     assert_eq!(stats.unchanged, 1, "{layer:?}");
+
+    // What is mounted in a tree is not removed with it.
+    let around = mounts.dir("around");
+    let inside = mounts.dir("around/dir/inside");
+    mount("tmpfs", inside.path(), "tmpfs", MountFlags::empty(), None).expect("tmpfs");
+    fs::write(inside.path().join("somebodys"), "").expect("written");
+    around.remove_tree(Path::new("dir")).expect_err("a mount is in it");
+    assert!(inside.path().join("somebodys").exists());
 
     // The same layer on top of the same layers is the same image.
     let again = mounts.dir("again");

@@ -162,19 +162,26 @@ fn parts_of_layers_make_up_the_whole_image() {
         .file(".wh.later", "");
     let index = Arc::new(index(&[&lower, &upper]));
     let sandbox = Sandbox::new();
-    let mut bytes = 0;
-    for (part, layer) in index.visible_parts().expect("parts").into_iter().zip([&lower, &upper]) {
-        let policy = Extract {
-            filter: Some(part.filter),
-            relocate: part.relocate,
-            ..Extract::new(Whiteouts::Skip, ownership())
+    let parts = index.visible_parts().expect("parts");
+    let bytes: u64 = std::thread::scope(|scope| {
+        let unpack = |(part, layer): (VisiblePart, Layer)| {
+            let root = &sandbox.root;
+            scope.spawn(move || {
+                let policy = Extract {
+                    filter: Some(part.filter),
+                    relocate: part.relocate,
+                    ..Extract::new(Whiteouts::Skip, ownership())
+                };
+                extract(&mut layer.entries(), root, &policy).expect("unpacks").bytes
+            })
         };
-        let done = extract(&mut layer.entries(), &sandbox.root, &policy).expect("unpacks");
-        bytes += done.bytes;
-    }
+        let running: Vec<_> = parts.into_iter().zip([lower, upper]).map(unpack).collect();
+        running.into_iter().map(|thread| thread.join().expect("unpacks")).sum()
+    });
     index.complete(&sandbox.root, ownership()).expect("completes");
     assert_eq!(snapshot(&sandbox.root, false), snapshot(&*index, false));
-    assert_eq!(bytes, "content".len() as u64 + "new".len() as u64 + "visible".len() as u64 + 17);
+    let written = ["content", "new", "visible", "linked from above"];
+    assert_eq!(bytes, written.map(str::len).iter().sum::<usize>() as u64);
 }
 
 #[test]
