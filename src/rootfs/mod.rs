@@ -7,6 +7,8 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+#[cfg(test)]
+mod overlay_tests;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -22,7 +24,7 @@ mod xattr;
 pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
-pub use index::{Index, IndexError, VisiblePart};
+pub use index::{CompleteError, Index, IndexError, VisiblePart, Wanted};
 pub use place::PathError;
 pub use root::{Root, RootError};
 pub use settle::Ownership;

@@ -86,8 +86,7 @@ pub enum Whiteouts {
     Apply,
     /// Nothing is removed: several layers are unpacked into the same directory at the same time,
     /// each only as far as it stays visible ([`Index::visible_parts`](super::Index::visible_parts)).
-    /// Directories then get their time and owner from
-    /// [`Index::settle_directories`](super::Index::settle_directories).
+    /// Directories then get their time and owner from [`Index::complete`](super::Index::complete).
     Skip,
 }
 
@@ -229,6 +228,8 @@ struct Unpacker<'a> {
     relocate: BTreeMap<PathBuf, PathBuf>,
     /// Devices that could not be made, for hard links to them.
     refused: HashSet<PathBuf>,
+    /// Hard links, by path, to what this layer does not have.
+    foreign: BTreeMap<PathBuf, (PathBuf, Metadata)>,
     buffer: Vec<u8>,
     done: Extracted,
 }
@@ -243,6 +244,7 @@ impl<'a> Unpacker<'a> {
             passed_over: HashMap::new(),
             relocate: policy.relocate.clone(),
             refused: HashSet::new(),
+            foreign: BTreeMap::new(),
             buffer: vec![0; BUFFER],
             done: Extracted::default(),
         }
