@@ -19,6 +19,39 @@ pub(super) struct Plan<'a> {
     names: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
+/// What a directory gets that has to be made on the way.
+pub(super) struct NewDir {
+    pub(super) meta: Metadata,
+    /// What it takes over from a parent with the set-group-ID bit, as with mkdir(2).
+    pub(super) inherits: Inherits,
+}
+
+/// What mkdir(2) takes over from a directory with the set-group-ID bit (inode(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inherits {
+    /// Nothing, as after chmod(2) and chown(2).
+    Nothing,
+    /// The bit, as after chown(2).
+    Bit,
+    /// The bit and the group.
+    BitAndGroup,
+}
+
+impl NewDir {
+    fn below(&self, parent: Option<&Metadata>) -> Metadata {
+        let mut meta = self.meta.clone();
+        if let Some(parent) = parent.filter(|parent| parent.mode & 0o2000 != 0) {
+            if self.inherits != Inherits::Nothing {
+                meta.mode |= 0o2000;
+            }
+            if self.inherits == Inherits::BitAndGroup {
+                meta.gid = parent.gid;
+            }
+        }
+        meta
+    }
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn new(target: &'a dyn View) -> Self {
         Self { target, tree: Tree::new(), names: BTreeMap::new() }
@@ -38,8 +71,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Sees to it that a directory and its parents are in the tree: as they are in the image, or
-    /// new ones with this metadata. The path must not lead through links.
-    pub(super) fn ensure_dir(&mut self, path: &Path, new: &Metadata) -> Result<(), CopyError> {
+    /// new ones. The path must not lead through links.
+    pub(super) fn ensure_dir(&mut self, path: &Path, new: &NewDir) -> Result<(), CopyError> {
         let mut missing = Vec::new();
         for ancestor in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
             match self.tree.get(ancestor) {
@@ -50,7 +83,11 @@ impl<'a> Plan<'a> {
         for ancestor in missing.into_iter().rev() {
             match self.lstat(ancestor)? {
                 Some(entry) if entry.kind == Kind::Dir => self.insert(entry, Content::None),
-                None => self.put(ancestor, new.clone(), Kind::Dir, Content::None)?,
+                None => {
+                    let parent = ancestor.parent().and_then(|parent| self.tree.get(parent));
+                    let meta = new.below(parent.map(|node| &node.entry.meta));
+                    self.put(ancestor, meta, Kind::Dir, Content::None)?;
+                }
                 Some(_) => {
                     return Err(CopyError::ParentIsNoDirectory {
                         path: path.to_owned(),

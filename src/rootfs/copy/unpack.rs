@@ -5,7 +5,8 @@
 //! copied where they stand uncompressed in the archive.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,11 +39,11 @@ pub(super) fn unpack<'a>(
         return Ok(false);
     }
     (&file).rewind().map_err(fail)?;
-    let dest = copy.make_dir(plan, copy.request.dest)?;
+    let dest = copy.make_dest(plan)?;
     let file = Arc::new(file);
     let original = (format == Format::Plain).then(|| file.clone());
-    let spool = Spool { dir: copy.request.spool, file: None };
-    let mut archive = Archive { copy, plan, dest, path: &found.path, original, spool };
+    let spool = Spool::new(copy.request.spool);
+    let archive = Archive { copy, plan, dest, path: &found.path, original, spool };
     archive.members(decoder(BufReader::new(&*file)).map_err(fail)?)?;
     Ok(true)
 }
@@ -66,7 +67,7 @@ struct Archive<'c, 'p, 'a> {
 }
 
 impl Archive<'_, '_, '_> {
-    fn members(&mut self, data: impl Read) -> Result<(), CopyError> {
+    fn members(mut self, data: impl Read) -> Result<(), CopyError> {
         let mut reader = TarReader::new(BufReader::new(data));
         let path = self.path;
         let tar = |source: TarError| CopyError::Tar { path: path.to_owned(), source };
@@ -85,7 +86,7 @@ impl Archive<'_, '_, '_> {
             };
             self.member(entry, content)?;
         }
-        Ok(())
+        self.spool.finish()
     }
 
     fn member(&mut self, entry: Entry, content: Content) -> Result<(), CopyError> {
@@ -95,8 +96,8 @@ impl Archive<'_, '_, '_> {
             return Ok(());
         };
         let mut meta = self.metadata(meta);
-        let implied = Metadata { uid: 0, gid: 0, ..self.copy.made() };
-        self.plan.ensure_dir(at.parent().unwrap_or(Path::new("")), &implied)?;
+        let parent = at.parent().unwrap_or(Path::new(""));
+        self.plan.ensure_dir(parent, &self.copy.implied())?;
         if let Kind::HardLink(target) = &kind {
             return self.link(&path, &at, target);
         }
@@ -144,13 +145,19 @@ impl Archive<'_, '_, '_> {
     }
 }
 
-/// A nameless temporary file for contents that are compressed in the archive.
+/// Contents that an archive does not have as they are, in a nameless temporary file.
 struct Spool<'s> {
     dir: &'s Path,
     file: Option<Arc<File>>,
+    len: u64,
+    buffer: Vec<u8>,
 }
 
-impl Spool<'_> {
+impl<'s> Spool<'s> {
+    fn new(dir: &'s Path) -> Self {
+        Self { dir, file: None, len: 0, buffer: vec![0; 128 << 10] }
+    }
+
     /// Stores one member's content.
     fn store(
         &mut self,
@@ -158,31 +165,36 @@ impl Spool<'_> {
         size: u64,
         archive: &Path,
     ) -> Result<FileSlice, CopyError> {
-        let fail = |source| CopyError::Spool { path: self.dir.to_owned(), source };
+        let dir = self.dir;
+        let fail = |source| CopyError::Spool { path: dir.to_owned(), source };
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => Arc::new(tempfile::tempfile_in(self.dir).map_err(fail)?),
+            None => Arc::new(tempfile::tempfile_in(dir).map_err(fail)?),
         };
         self.file = Some(file.clone());
-        let offset = (&*file).seek(SeekFrom::End(0)).map_err(fail)?;
-        let mut buffer = vec![0; 128 << 10];
+        let slice = FileSlice { file: file.clone(), offset: self.len, len: size };
         let mut left = size;
         while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let block = &mut buffer[..wanted];
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let block = &mut self.buffer[..wanted];
             content.read_exact(block).map_err(|source| CopyError::Tar {
                 path: archive.to_owned(),
                 source: TarError::Read(source),
             })?;
-            left -= wanted as u64;
-            // Holes, so that a sparse member does not fill the disk.
-            if block.iter().all(|byte| *byte == 0) {
-                (&*file).seek(SeekFrom::Current(wanted as i64)).map_err(fail)?;
-            } else {
-                (&*file).write_all(block).map_err(fail)?;
+            // Zeros stay holes, so that a sparse member does not fill the disk.
+            if block.iter().any(|byte| *byte != 0) {
+                file.write_all_at(block, self.len).map_err(fail)?;
             }
+            self.len += wanted as u64;
+            left -= wanted as u64;
         }
-        file.set_len(offset + size).map_err(fail)?;
-        Ok(FileSlice { file, offset, len: size })
+        Ok(slice)
+    }
+
+    /// The last hole is only there if the file has its length.
+    fn finish(self) -> Result<(), CopyError> {
+        let Some(file) = self.file else { return Ok(()) };
+        file.set_len(self.len)
+            .map_err(|source| CopyError::Spool { path: self.dir.to_owned(), source })
     }
 }

@@ -93,6 +93,13 @@ fn archives_are_known_by_their_content() {
 }
 
 #[test]
+fn archives_need_no_slash() {
+    let files = [("1.tar", tar(&["f 644 a = 1"])), ("2.tar", gzip(&tar(&["f 644 b = 2"])))];
+    let fixture = fixture(&files, &[]);
+    fixture.gives("ADD *.tar /o", &["d 755 o", "f 644 o/a = 1", "f 644 o/b = 2"]);
+}
+
+#[test]
 fn other_files_are_copied_as_they_are() {
     let files = [
         ("empty.tar", tar(&[])),
