@@ -43,7 +43,7 @@ pub(super) fn unpack<'a>(
     let file = Arc::new(file);
     let original = (format == Format::Plain).then(|| file.clone());
     let spool = Spool::new(copy.request.spool);
-    let archive = Archive { copy, plan, dest, path: &found.path, original, spool };
+    let archive = Archive { copy, plan, dest, path: &found.path, original, spool, last: None };
     archive.members(decoder(BufReader::new(&*file)).map_err(fail)?)?;
     Ok(true)
 }
@@ -64,6 +64,8 @@ struct Archive<'c, 'p, 'a> {
     /// The archive itself, if it is not compressed.
     original: Option<Arc<File>>,
     spool: Spool<'c>,
+    /// The last member's directory and where it led: most members are beside the one before.
+    last: Option<(PathBuf, PathBuf)>,
 }
 
 impl Archive<'_, '_, '_> {
@@ -84,7 +86,12 @@ impl Archive<'_, '_, '_> {
                 }
                 _ => Content::None,
             };
+            let is_file = matches!(entry.kind, Kind::File { .. });
             self.member(entry, content)?;
+            if !is_file {
+                // It may be a link, or be in the place of one.
+                self.last = None;
+            }
         }
         self.spool.finish()
     }
@@ -129,11 +136,19 @@ impl Archive<'_, '_, '_> {
 
     /// Where a member goes, its parents' links followed below the destination; nothing for the
     /// destination itself.
-    fn place(&self, member: &Path) -> Result<Option<PathBuf>, CopyError> {
+    fn place(&mut self, member: &Path) -> Result<Option<PathBuf>, CopyError> {
         let (Some(parent), Some(name)) = (member.parent(), member.file_name()) else {
             return Ok(None);
         };
-        Ok(Some(self.plan.resolve_below(&self.dest, parent)?.join(name)))
+        if let Some((last, led_to)) = &self.last
+            && last == parent
+        {
+            return Ok(Some(led_to.join(name)));
+        }
+        let leads_to = self.plan.resolve_below(&self.dest, parent)?;
+        let at = leads_to.join(name);
+        self.last = Some((parent.to_owned(), leads_to));
+        Ok(Some(at))
     }
 
     fn metadata(&self, mut meta: Metadata) -> Metadata {
