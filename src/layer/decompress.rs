@@ -62,11 +62,12 @@ impl Limit {
 }
 
 impl Default for Limit {
-    /// 4 GiB, then 1100 to one. Deflate cannot exceed 1032 to one, so no gzip stream is refused:
-    /// it can do no more harm than its own size allows. The others can say a terabyte of zeros in a
-    /// few kilobytes (bzip2 45,000 to one, zstd and xz about as much); real files that large do not.
+    /// 16 GiB, then 1100 to one. Deflate cannot exceed 1032 to one, so no gzip stream is refused:
+    /// it does no more harm than its own size allows. The others can say a petabyte of zeros in a few
+    /// megabytes (zstd 28,000 to one, bzip2 45,000), and so can a file of zeros in an honest layer,
+    /// but not one that large.
     fn default() -> Self {
-        Self { floor: 4 << 30, ratio: 1100 }
+        Self { floor: 16 << 30, ratio: 1100 }
     }
 }
 

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use super::compress::{Compression, Compressor};
 use super::content::{Node, Tree};
 use super::entry::{Entry, Kind, Metadata, Timestamp};
+use super::hash_thread::BackgroundHasher;
 use super::store::{BlobStore, BlobWriter, StoreError};
 use super::tar_error::TarError;
 use super::tar_write::TarWriter;
 use super::whiteout::Whiteout;
-use crate::digest::{Digest, HashingWriter};
+use crate::digest::Digest;
+
+/// With so many threads that compress, the diff id is computed on another one: below, there is no
+/// processor for it; above, it would be what all others wait for.
+const HASH_THREAD_FROM: usize = 3;
 
 /// How a layer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +89,7 @@ pub enum LayerError {
 /// A layer that is being written. Dropped before [`LayerWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct LayerWriter {
-    tar: TarWriter<HashingWriter<Compressor<BlobWriter>>>,
+    tar: TarWriter<BackgroundHasher<Compressor<BlobWriter>>>,
     options: LayerOptions,
     count: u64,
 }
@@ -94,11 +99,8 @@ impl LayerWriter {
     pub fn create(store: &BlobStore, options: &LayerOptions) -> Result<Self, LayerError> {
         let blob = store.writer()?;
         let compressor = Compressor::new(blob, options.compression, options.threads);
-        Ok(Self {
-            tar: TarWriter::new(HashingWriter::new(compressor)),
-            options: *options,
-            count: 0,
-        })
+        let hasher = BackgroundHasher::new(compressor, options.threads >= HASH_THREAD_FROM);
+        Ok(Self { tar: TarWriter::new(hasher), options: *options, count: 0 })
     }
 
     /// Adds an object. `content` is read for a file only, and must have exactly the file's size.
@@ -139,7 +141,7 @@ impl LayerWriter {
     /// Completes the blob and puts it into the store.
     pub fn finish(self) -> Result<Layer, LayerError> {
         let hashing = self.tar.finish().map_err(LayerError::Finish)?;
-        let (compressor, diff_id, _) = hashing.finish();
+        let (compressor, diff_id) = hashing.finish().map_err(LayerError::Finish)?;
         let blob = compressor.finish().map_err(LayerError::Finish)?;
         let (digest, size) = blob.commit()?;
         Ok(Layer { compression: self.options.compression, digest, size, diff_id })

@@ -22,9 +22,10 @@ mod stream;
 
 /// PAX records and GNU long names of a member may have this many bytes, as in Go.
 const MAX_EXTENDED: u64 = super::tar_write::MAX_PAX as u64;
-/// Zeros that the sparse members of one archive may stand for: 64 GiB. Without a limit, 512 bytes
+/// Zeros that the sparse members of one archive may stand for: 16 GiB, as much as a compressed stream
+/// may claim without proof (see [`super::Limit`]). Without a limit, 512 bytes
 /// could ask for eight exabytes.
-const MAX_HOLES: u64 = 64 << 30;
+const MAX_HOLES: u64 = 16 << 30;
 
 /// Takes an archive apart, member by member.
 pub struct TarReader<R> {
@@ -175,7 +176,7 @@ impl<R: Read> TarReader<R> {
         self.body.stored = sparse.stored();
         self.holes = self.holes.saturating_add(sparse.size - sparse.stored());
         if self.holes > MAX_HOLES {
-            let reason = "the archive's sparse members stand for more than 64 GiB of zeros";
+            let reason = "the archive's sparse members stand for more than 16 GiB of zeros";
             return Err(TarError::limit(&self.body.name, reason));
         }
         entry.kind = Kind::File { size: sparse.size };
