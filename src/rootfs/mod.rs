@@ -8,9 +8,13 @@ pub mod glob;
 pub mod ignore;
 pub mod index;
 mod place;
+#[cfg(test)]
+mod properties;
 pub mod root;
 mod settle;
 mod stat;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod view;
 mod xattr;
@@ -18,7 +22,7 @@ mod xattr;
 pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
-pub use index::{Index, IndexError, VisiblePart};
+pub use index::{CompleteError, Index, IndexError, VisiblePart};
 pub use place::PathError;
 pub use root::{Root, RootError};
 pub use settle::Ownership;

@@ -119,18 +119,20 @@ impl Unpacker<'_> {
         let fail = |errno| system("make the directory", path, errno);
         let open = || openat(parent, name, DIRECTORY, Mode::empty());
         let make = || mkdirat(parent, name, Mode::from_raw_mode(USABLE));
+        let replaces_link = self.foreign.remove(path).is_some();
         match make() {
-            Ok(()) => return Ok((open().map_err(fail)?, Replace::No)),
-            Err(Errno::EXIST) => {}
+            Ok(()) if !replaces_link => return Ok((open().map_err(fail)?, Replace::No)),
+            Ok(()) => {}
+            Err(Errno::EXIST) => match open() {
+                Ok(dir) => return Ok((dir, Replace::Yes)),
+                Err(Errno::NOTDIR | Errno::LOOP) => {
+                    self.clear(parent, path)?;
+                    make().map_err(fail)?;
+                }
+                Err(errno) => return Err(fail(errno)),
+            },
             Err(errno) => return Err(fail(errno)),
         }
-        match open() {
-            Ok(dir) => return Ok((dir, Replace::Yes)),
-            Err(Errno::NOTDIR | Errno::LOOP) => {}
-            Err(errno) => return Err(fail(errno)),
-        }
-        self.clear(parent, path)?;
-        make().map_err(fail)?;
         let dir = open().map_err(fail)?;
         // What this layer had here before, a whiteout or a file, hid the lower layers' directory.
         if let Some(overlay) = self.overlay() {
@@ -199,6 +201,9 @@ impl Unpacker<'_> {
                 self.finish_dir(path, unfinished)?;
             }
         }
+        let foreign = std::mem::take(&mut self.foreign);
+        self.done.foreign_links =
+            foreign.into_iter().map(|(link, (target, meta))| (link, target, meta)).collect();
         self.done.implicit_dirs = self.dirs.implicit.into_keys().collect();
         Ok(self.done)
     }

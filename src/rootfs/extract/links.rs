@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, FileType, linkat, statat};
 use rustix::io::Errno;
 
 use super::{ExtractError, Unpacker, Whiteouts, system};
-use crate::layer::Metadata;
-use crate::rootfs::place::split;
+use crate::layer::{Entry, Metadata};
+use crate::rootfs::place::{remove_below, split};
 use crate::rootfs::stat;
 
 impl Unpacker<'_> {
@@ -18,10 +18,11 @@ impl Unpacker<'_> {
         &mut self,
         path: &Path,
         target: &Path,
-        meta: &Metadata,
+        entry: &Entry,
     ) -> Result<(), ExtractError> {
+        let meta = &entry.meta;
         let moved = self.passed_over.get(target).cloned();
-        if !self.wants(path) {
+        if !self.wants(path, &entry.kind) {
             if path != target {
                 let content = moved.unwrap_or_else(|| Some(target.to_owned()));
                 self.passed_over.insert(path.to_owned(), content);
@@ -101,7 +102,16 @@ impl Unpacker<'_> {
         if self.policy.whiteouts == Whiteouts::Apply {
             return Err(ExtractError::MissingTarget { link: path, target });
         }
-        self.done.foreign_links.push((path, target, meta.clone()));
+        // What another such link names is what this one names.
+        let target = self.foreign.get(&target).map_or(target, |(target, _)| target.clone());
+        self.foreign.insert(path, (target, meta.clone()));
         Ok(())
+    }
+
+    /// What is no directory comes to a path.
+    pub(super) fn forget_foreign(&mut self, path: &Path) {
+        if !self.foreign.is_empty() {
+            remove_below(&mut self.foreign, path);
+        }
     }
 }

@@ -26,8 +26,8 @@ use super::root::Root;
 use super::settle::{Ownership, SettleError};
 use crate::layer::{Entry, Kind, Metadata};
 
-/// Which entries of a layer are wanted, by the path at which they land.
-pub type Filter = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+/// Which entries of a layer are wanted, by the path at which they land and by what they are.
+pub type Filter = Box<dyn Fn(&Path, &Kind) -> bool + Send + Sync>;
 
 /// How a layer is unpacked.
 pub struct Extract {
@@ -86,8 +86,7 @@ pub enum Whiteouts {
     Apply,
     /// Nothing is removed: several layers are unpacked into the same directory at the same time,
     /// each only as far as it stays visible ([`Index::visible_parts`](super::Index::visible_parts)).
-    /// Directories then get their time and owner from
-    /// [`Index::settle_directories`](super::Index::settle_directories).
+    /// Directories then get their time and owner from [`Index::complete`](super::Index::complete).
     Skip,
 }
 
@@ -204,7 +203,7 @@ pub fn extract(
         match places.step(&entry)? {
             Step::Root => unpacker.directory(Path::new(""), &entry.meta)?,
             Step::Put(path) => unpacker.put(&path, &entry, &mut *content)?,
-            Step::Link { path, target } => unpacker.link(&path, &target, &entry.meta)?,
+            Step::Link { path, target } => unpacker.link(&path, &target, &entry)?,
             Step::Remove(path) => unpacker.remove(&path)?,
             Step::Opaque(dir) => unpacker.opaque(&dir)?,
             Step::Nothing => {}
@@ -229,6 +228,8 @@ struct Unpacker<'a> {
     relocate: BTreeMap<PathBuf, PathBuf>,
     /// Devices that could not be made, for hard links to them.
     refused: HashSet<PathBuf>,
+    /// Hard links, by path, to what this layer does not have.
+    foreign: BTreeMap<PathBuf, (PathBuf, Metadata)>,
     buffer: Vec<u8>,
     done: Extracted,
 }
@@ -243,6 +244,7 @@ impl<'a> Unpacker<'a> {
             passed_over: HashMap::new(),
             relocate: policy.relocate.clone(),
             refused: HashSet::new(),
+            foreign: BTreeMap::new(),
             buffer: vec![0; BUFFER],
             done: Extracted::default(),
         }
@@ -265,7 +267,7 @@ impl<'a> Unpacker<'a> {
     ) -> Result<(), ExtractError> {
         let mut path = path;
         let moved;
-        if !self.wants(path) {
+        if !self.wants(path, &entry.kind) {
             if entry.kind == Kind::Dir {
                 return Ok(());
             }
@@ -288,8 +290,8 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn wants(&self, path: &Path) -> bool {
-        self.policy.filter.as_ref().is_none_or(|filter| filter(path))
+    fn wants(&self, path: &Path, kind: &Kind) -> bool {
+        self.policy.filter.as_ref().is_none_or(|filter| filter(path, kind))
     }
 
     fn touch(&mut self, path: &Path) {

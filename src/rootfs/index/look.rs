@@ -15,6 +15,11 @@ impl Index {
         Some(self.tree.node(self.tree.find(path)?).origin as usize)
     }
 
+    /// How many layers were begun.
+    pub fn layers(&self) -> usize {
+        self.layers as usize
+    }
+
     /// How many objects there are, the root included.
     pub fn len(&self) -> usize {
         self.tree.len()

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, fchmod, fstat, linkat, mkdirat, openat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -75,6 +75,17 @@ impl Root {
     pub fn create_symlink(&self, path: &Path, target: &Path) -> Result<(), RootError> {
         let (parent, name) = self.parent_of(path)?;
         symlinkat(target, parent, name).map_err(|errno| RootError::io("make the link", path, errno))
+    }
+
+    /// Makes another name for what is at `target`, which is taken literally, as a hard link's is; what
+    /// is at `path` already is an error.
+    pub fn create_hard_link(&self, path: &Path, target: &Path) -> Result<(), RootError> {
+        let (parent, name) = self.parent_of(path)?;
+        let (target_dir, target_name) =
+            (target.parent().unwrap_or(target), target.file_name().unwrap_or_default());
+        self.open_dir(target_dir)
+            .and_then(|dir| linkat(dir, target_name, parent, name, AtFlags::empty()))
+            .map_err(|errno| RootError::io("make the hard link", path, errno))
     }
 
     /// Removes a name that is no directory; nothing there is no error.
