@@ -59,7 +59,9 @@ impl<'a> Copy<'a> {
             // BuildKit lets the files that a pattern matches replace each other where `dest` is no
             // directory, and only the last one remains. Nobody wants that.
             if is_dest && replaced {
-                return Err(self.needs_directory(Some(format!("`{written}` matches {count}"))));
+                return Err(
+                    self.needs_directory(Some(format!("`{written}` matches {count} paths")))
+                );
             }
             replaced |= is_dest;
         }

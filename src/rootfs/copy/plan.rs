@@ -115,17 +115,22 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Plans another name of a planned file; false if there is no such file.
-    pub(super) fn put_link(&mut self, path: &Path, file: &Path) -> Result<bool, CopyError> {
+    /// Plans another name of a planned file, which gets this metadata, if any; false if there is no
+    /// such file.
+    pub(super) fn put_link(
+        &mut self,
+        path: &Path,
+        file: &Path,
+        meta: Option<Metadata>,
+    ) -> Result<bool, CopyError> {
         let Some(node) = self.tree.get(file) else { return Ok(false) };
-        let meta = node.entry.meta.clone();
         let holder = match &node.entry.kind {
             Kind::Dir => return Ok(false),
             Kind::File { .. } => file.to_owned(),
             Kind::HardLink(holder) => holder.clone(),
             // Nobody can tell a second one from another name of the first.
             other => {
-                let other = other.clone();
+                let (other, meta) = (other.clone(), meta.unwrap_or(node.entry.meta.clone()));
                 return self.put(path, meta, other, Content::None).map(|()| true);
             }
         };
@@ -136,15 +141,27 @@ impl<'a> Plan<'a> {
         if holder.starts_with(path) {
             return Ok(false);
         }
+        let Some(node) = self.tree.get_mut(&holder) else { return Ok(false) };
+        if let Some(mut meta) = meta {
+            meta.xattrs.append(&mut node.entry.meta.xattrs);
+            node.entry.meta = meta;
+        }
+        let meta = node.entry.meta.clone();
         self.put(path, meta, Kind::HardLink(holder.clone()), Content::None)?;
         self.names.entry(holder).or_default().insert(path.to_owned());
         Ok(true)
     }
 
     /// The finished tree. A layer is read from its start, so of several names of a file the first
-    /// one gets the content.
+    /// one gets the content. All have the same metadata, as they are the same file.
     pub(super) fn finish(mut self) -> Tree {
         for (holder, mut names) in std::mem::take(&mut self.names) {
+            let meta = self.tree.get(&holder).map(|node| node.entry.meta.clone());
+            for name in &names {
+                if let (Some(node), Some(meta)) = (self.tree.get_mut(name), &meta) {
+                    node.entry.meta.clone_from(meta);
+                }
+            }
             if names.first().is_some_and(|first| *first < holder)
                 && let Some(node) = self.tree.remove(&holder)
             {

@@ -106,7 +106,7 @@ impl Archive<'_, '_, '_> {
         let parent = at.parent().unwrap_or(Path::new(""));
         self.plan.ensure_dir(parent, &self.copy.implied())?;
         if let Kind::HardLink(target) = &kind {
-            return self.link(&path, &at, target);
+            return self.link(&path, &at, target, meta);
         }
         if kind == Kind::Dir
             && let Some(there) = self.plan.lstat(&at)?
@@ -117,10 +117,16 @@ impl Archive<'_, '_, '_> {
         self.plan.put(&at, meta, kind, content)
     }
 
-    fn link(&mut self, member: &Path, at: &Path, target: &Path) -> Result<(), CopyError> {
+    fn link(
+        &mut self,
+        member: &Path,
+        at: &Path,
+        target: &Path,
+        meta: Metadata,
+    ) -> Result<(), CopyError> {
         let file = self.place(target)?;
         if let Some(file) = file
-            && self.plan.put_link(at, &file)?
+            && self.plan.put_link(at, &file, Some(meta))?
         {
             return Ok(());
         }

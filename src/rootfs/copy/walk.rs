@@ -205,7 +205,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         let identity = (stat.st_dev, stat.st_ino);
         if stat.st_nlink > 1
             && let Some(first) = self.first_names.get(&identity)
-            && self.plan.put_link(&child.target, first)?
+            && self.plan.put_link(&child.target, first, None)?
         {
             return Ok(());
         }

@@ -113,7 +113,7 @@ fn several_sources_need_a_directory() {
     fixture.fails("COPY a.txt b.txt /dir", &format!("When using COPY {message}"));
     fixture.fails("ADD a.txt b.txt /dir", &format!("When using ADD {message}"));
     fixture.fails("COPY a.txt <<EOF /x", &format!("When using COPY {message}"));
-    fixture.fails("COPY *.txt /x", &format!("When using COPY {message}: `*.txt` matches 2"));
+    fixture.fails("COPY *.txt /x", &format!("When using COPY {message}: `*.txt` matches 2 paths"));
     fixture.gives("COPY *.txt /dir", &["d 700 dir", "f 644 dir/a.txt = A", "f 644 dir/b.txt = B"]);
     fixture.gives("COPY *.txt /x/", &["d 755 x", "f 644 x/a.txt = A", "f 644 x/b.txt = B"]);
     fixture.gives("COPY a*.txt /x", &["f 644 x = A"]);
