@@ -65,7 +65,7 @@ impl<'a> Plan<'a> {
     /// Follows a path as if `root`, which must not lead through links, were the image's root.
     pub(super) fn resolve_below(&self, root: &Path, path: &Path) -> Result<PathBuf, CopyError> {
         match resolve(&Below { plan: self, root }, path, true) {
-            Ok(resolved) => Ok(root.join(resolved.path)),
+            Ok(resolved) => Ok(below(root, &resolved.path)),
             Err(error) => Err(in_the_way(error, root, path)),
         }
     }
@@ -263,16 +263,21 @@ struct Below<'b, 'a> {
 
 impl View for Below<'_, '_> {
     fn lstat(&self, path: &Path) -> Result<Option<Entry>, ViewError> {
-        self.plan.lstat(&self.root.join(path))
+        self.plan.lstat(&below(self.root, path))
     }
 
     fn list(&self, path: &Path) -> Result<Vec<OsString>, ViewError> {
-        self.plan.list(&self.root.join(path))
+        self.plan.list(&below(self.root, path))
     }
 
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
-        self.plan.read(&self.root.join(path), limit)
+        self.plan.read(&below(self.root, path), limit)
     }
+}
+
+/// Joined without a slash at the end where the path is empty.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) }
 }
 
 fn in_the_way(error: ViewError, root: &Path, path: &Path) -> CopyError {

@@ -25,6 +25,9 @@ use crate::rootfs::stat::{self, Found};
 use crate::rootfs::view::View;
 use crate::rootfs::xattr;
 
+/// Linux' PATH_MAX: what is deeper could neither be opened by its path nor be unpacked again.
+const MAX_PATH: usize = 4096;
+
 /// One directory on the way.
 pub(super) struct Place {
     /// From the root of the sources.
@@ -129,6 +132,9 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         file_type: FileType,
     ) -> Result<Option<Level>, CopyError> {
         let child = level.place.child(name);
+        if child.source.as_os_str().len() > MAX_PATH || child.target.as_os_str().len() > MAX_PATH {
+            return Err(CopyError::read(&child.source, Errno::NAMETOOLONG));
+        }
         let verdict = self.verdict(&level.place, &child)?;
         let may_be_dir = matches!(file_type, FileType::Directory | FileType::Unknown);
         if verdict == Verdict::Hidden || (verdict == Verdict::Perhaps && !may_be_dir) {

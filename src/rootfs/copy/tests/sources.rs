@@ -129,19 +129,19 @@ fn what_cannot_be_in_an_image_is_left_out() {
 }
 
 #[test]
-fn a_deep_tree_ends_in_an_error_at_worst() {
+fn a_tree_too_deep_for_a_layer_is_an_error() {
     let fixture = Fixture::new(&["d 755 deep"], &[]);
     let mut dir = std::fs::File::open(fixture.source("deep")).expect("opens");
-    for _ in 0..3000 {
+    for _ in 0..2100 {
         rustix::fs::mkdirat(&dir, "d", rustix::fs::Mode::RWXU).expect("made");
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
         let below = rustix::fs::openat(&dir, "d", flags, rustix::fs::Mode::empty());
         dir = std::fs::File::from(below.expect("opens"));
     }
-    match fixture.plan("COPY deep /o") {
-        Ok(tree) => assert_eq!(tree.len(), 3001),
-        Err(error) => assert!(error.to_string().contains("Too many open files"), "{error}"),
-    }
+    let error = fixture.plan("COPY deep /o").expect_err("too deep").to_string();
+    // Which of the two depends on the limits that the test runs with.
+    let known = ["File name too long", "Too many open files"];
+    assert!(known.iter().any(|known| error.contains(known)), "{error}");
 }
 
 #[test]
