@@ -7,6 +7,8 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+#[cfg(test)]
+mod overlay_tests;
 mod place;
 #[cfg(test)]
 mod properties;

@@ -44,7 +44,8 @@ fn entry() -> impl Strategy<Value = (Entry, Vec<u8>)> {
         |((path, kind, text), mode, uid, gid, secs, attribute)| {
             // What Linux gives every symbolic link.
             let mode = if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode };
-            let (uid, gid) = if is_root() { (uid, gid) } else { (0, 0) };
+            // Who is not root has no other owners, and would lock itself out.
+            let (uid, gid, mode) = if is_root() { (uid, gid, mode) } else { (0, 0, mode | 0o700) };
             let mut meta = Metadata { mode, uid, gid, ..Metadata::default() };
             meta.mtime = Timestamp { secs, nanos: 1 };
             if attribute && matches!(kind, Kind::File { .. } | Kind::Dir) {
@@ -257,7 +258,11 @@ impl ChangeSink for Collect {
         if let Kind::File { size } = entry.kind {
             assert_eq!(size, bytes.len() as u64);
         }
-        self.0.0.push((entry.clone(), bytes));
+        let mut entry = entry.clone();
+        if !is_root() {
+            (entry.meta.uid, entry.meta.gid) = (0, 0);
+        }
+        self.0.0.push((entry, bytes));
         Ok(())
     }
 

@@ -66,9 +66,11 @@ impl Root {
     /// a directory is there.
     pub fn write_file(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), RootError> {
         self.remove_file(path)?;
-        self.create_file(path, mode)?
-            .write_all(content)
-            .map_err(|error| RootError::io("write", path, error))
+        let mut file = self.create_file(path, 0o600)?;
+        file.write_all(content).map_err(|error| RootError::io("write", path, error))?;
+        // Writing takes set-id bits away, so they come last.
+        fchmod(&file, Mode::from_raw_mode(mode))
+            .map_err(|errno| RootError::io("change the mode of", path, errno))
     }
 
     /// Makes a symbolic link; what is there already is an error.
