@@ -154,7 +154,11 @@ fn without_content(snapshot: &Snapshot) -> Snapshot {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::default())]
+    // Each case makes some hundred files. PROPTEST_CASES asks for more of them.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 4,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn an_index_shows_what_unpacking_makes(layers in layers()) {

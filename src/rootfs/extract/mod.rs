@@ -1,6 +1,6 @@
 //! Unpacking one layer into one directory.
 //!
-//! Entries land where [`Places`](super::place::Places) says. Directories are opened by their literal
+//! Entries land where `place.rs` says. Directories are opened by their literal
 //! path (openat2 refuses every link in it) and kept open for the entries that follow; objects are
 //! made in them by a single name with O_EXCL or its like. So no name is ever followed, and nothing
 //! that a layer contains can reach outside the root. What a directory needs once it is complete (its
