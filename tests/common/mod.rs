@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 #[derive(Debug)]
 pub struct Kiln {
     dir: tempfile::TempDir,
+    context: PathBuf,
     command: Command,
 }
 
@@ -37,7 +38,7 @@ impl Kiln {
             .current_dir(dir.path())
             .arg("build")
             .stdin(Stdio::null());
-        Self { dir, command }
+        Self { context: dir.path().join("context"), dir, command }
     }
 
     /// Adds arguments.
@@ -60,6 +61,12 @@ impl Kiln {
         self
     }
 
+    /// Builds from this directory instead of its own.
+    pub fn from_context(mut self, dir: &Path) -> Self {
+        self.context = dir.to_owned();
+        self
+    }
+
     /// Writes the Dockerfile.
     pub fn dockerfile(self, text: &str) -> Self {
         self.file("Dockerfile", text)
@@ -67,7 +74,7 @@ impl Kiln {
 
     /// The context directory; it is the argument unless others are given with [`Self::args`].
     pub fn context(&self) -> PathBuf {
-        self.dir.path().join("context")
+        self.context.clone()
     }
 
     /// The directory around the context.
@@ -77,7 +84,7 @@ impl Kiln {
 
     /// The command, ready to be spawned, and what must outlive it.
     pub fn into_command(mut self) -> (Command, tempfile::TempDir) {
-        self.command.arg(self.dir.path().join("context"));
+        self.command.arg(&self.context);
         (self.command, self.dir)
     }
 
