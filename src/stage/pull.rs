@@ -157,11 +157,13 @@ impl Workshop {
                 layers[number].descriptor.digest
             );
         }
-        let needs_lower = extracted.foreign_links.len() + extracted.implicit_dirs.len();
-        if needs_lower == 0 {
+        let own = self.root_of(&layers[number])?;
+        if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
+            self.root_like(&own, &self.root_of(&layers[below])?)?;
+        }
+        if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
             return Ok(());
         }
-        let own = self.root_of(&layers[number])?;
         let lowers: Vec<Root> = layers[..number]
             .iter()
             .rev()
@@ -187,6 +189,16 @@ impl Workshop {
             io::copy(&mut lower.open_file(target)?, &mut to)
                 .with_context(|| format!("cannot unpack {}", link.display()))?;
             own.set_metadata(link, meta, self.ownership())?;
+        }
+        Ok(())
+    }
+
+    /// Gives the directory of a layer that says nothing of the root the metadata of the root below
+    /// it: what overlayfs shows as `/` is the uppermost directory.
+    pub(super) fn root_like(&self, own: &Root, below: &dyn View) -> Result<()> {
+        let root = Path::new("");
+        if let Some(entry) = below.lstat(root)? {
+            own.set_metadata(root, &entry.meta, self.ownership())?;
         }
         Ok(())
     }

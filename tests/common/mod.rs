@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub mod built;
+
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
 pub struct Kiln {
