@@ -24,6 +24,8 @@ fn metadata_on_a_base_of_the_same_registry_moves_no_layer() {
     }
     assert_eq!(traffic.downloads(&config), 1, "{text}");
     assert_eq!((traffic.mounts(), traffic.uploads()), (2, 1), "{text}");
+    let questions = traffic.lines().iter().filter(|line| *line == "GET /v2/").count();
+    assert_eq!(questions, 1, "what the registry speaks is found out once:\n{text}");
 }
 
 #[test]
