@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod bases;
+pub mod tools;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -82,6 +85,29 @@ impl Kiln {
     /// The directory around the context.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Writes a file into the home directory.
+    pub fn home_file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.dir.path().join("home").join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Lets kiln see other lines in /etc/hosts, in a mount namespace of its own. Needs root.
+    pub fn hosts(mut self, text: &str) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "another /etc/hosts needs root");
+        let file = self.dir.path().join("hosts");
+        std::fs::write(&file, text).expect("a file");
+        let script = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(file);
+        command.arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        self.command = command;
+        self
     }
 
     /// The command, ready to be spawned, and what must outlive it.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-pub use docker_registry::{DockerRegistry, docker_registry};
+pub use docker_registry::{DockerRegistry, DockerRegistryBuilder, docker_registry};
 pub use dockerd::{Dockerd, DockerdBuilder, dockerd};
 pub use measure::measure;
 
