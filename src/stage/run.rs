@@ -58,6 +58,7 @@ pub(super) fn run(
     let dirs = files.unpack()?;
     let process = Users::load(files.view()?)?.process(&step.user)?;
     let (upper, work) = (shop.new_layer_dir()?, shop.new_layer_dir()?);
+    shop.root_like(&Root::open(&shop.layers_dir.join(&upper))?, files.view()?)?;
     let request = RunRequest {
         base: shop.layers_dir.clone(),
         lowers: dirs.iter().map(PathBuf::from).collect(),

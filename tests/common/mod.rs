@@ -2,17 +2,22 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod bases;
 pub mod bench;
 pub mod processes;
+pub mod tools;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub mod built;
+
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
 pub struct Kiln {
     dir: tempfile::TempDir,
+    context: PathBuf,
     command: Command,
 }
 
@@ -40,7 +45,7 @@ impl Kiln {
             .current_dir(dir.path())
             .arg("build")
             .stdin(Stdio::null());
-        Self { dir, command }
+        Self { context: dir.path().join("context"), dir, command }
     }
 
     /// Adds arguments.
@@ -71,16 +76,19 @@ impl Kiln {
 
     /// Writes Docker's config.json.
     pub fn docker_config(self, text: &str) -> Self {
-        let dir = self.dir().join("home/.docker");
-        std::fs::create_dir_all(&dir).expect("a directory");
-        std::fs::write(dir.join("config.json"), text).expect("a file");
-        self
+        self.home_file(".docker/config.json", text)
     }
 
     /// Writes credentials for one registry into Docker's config.json.
     pub fn login(self, host: &str, user: &str, password: &str) -> Self {
         let auths = serde_json::json!({ host: { "username": user, "password": password } });
         self.docker_config(&serde_json::json!({ "auths": auths }).to_string())
+    }
+
+    /// Builds from this directory instead of its own.
+    pub fn from_context(mut self, dir: &Path) -> Self {
+        self.context = dir.to_owned();
+        self
     }
 
     /// Writes the Dockerfile.
@@ -90,7 +98,7 @@ impl Kiln {
 
     /// The context directory; it is the argument unless others are given with [`Self::args`].
     pub fn context(&self) -> PathBuf {
-        self.dir.path().join("context")
+        self.context.clone()
     }
 
     /// The directory around the context.
@@ -98,9 +106,32 @@ impl Kiln {
         self.dir.path()
     }
 
+    /// Writes a file into the home directory.
+    pub fn home_file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.dir.path().join("home").join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Lets kiln see other lines in /etc/hosts, in a mount namespace of its own. Needs root.
+    pub fn hosts(mut self, text: &str) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "another /etc/hosts needs root");
+        let file = self.dir.path().join("hosts");
+        std::fs::write(&file, text).expect("a file");
+        let script = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(file);
+        command.arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        self.command = command;
+        self
+    }
+
     /// The command, ready to be spawned, and what must outlive it.
     pub fn into_command(mut self) -> (Command, tempfile::TempDir) {
-        self.command.arg(self.dir.path().join("context"));
+        self.command.arg(&self.context);
         (self.command, self.dir)
     }
 
