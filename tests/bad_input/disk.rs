@@ -4,8 +4,8 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use crate::common::{Kiln, Outcome};
 use crate::common::bench::Bench;
+use crate::common::{Kiln, Outcome};
 
 /// Runs a build with a work directory of so many kilobytes, on a tmpfs that only it can see.
 fn on_a_small_disk(kiln: Kiln, kilobytes: u32) -> (Outcome, tempfile::TempDir) {
@@ -36,7 +36,8 @@ fn a_disk_that_is_full_when_a_layer_is_unpacked() {
 #[test]
 fn a_disk_that_is_full_when_files_are_copied() {
     let bench = Bench::new();
-    let big: Vec<u8> = (0..500_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let big: Vec<u8> =
+        (0..500_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let kiln = bench.kiln("FROM scratch\nCOPY big /\n").file("big", big);
     let (outcome, dir) = on_a_small_disk(kiln, 1024);
     assert_snapshot!(bench.failed(&outcome, 1, dir).error, @"");

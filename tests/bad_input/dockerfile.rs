@@ -66,7 +66,8 @@ fn instructions_without_what_they_need() {
 fn an_unknown_stage() {
     assert_snapshot!(refused("FROM scratch AS build\nFROM scratch\nCOPY --from=5 /a /a\n"), @"");
     let bench = Bench::new();
-    let kiln = bench.kiln("FROM scratch AS build\nFROM scratch AS run\n").args(["--target", "biuld"]);
+    let kiln =
+        bench.kiln("FROM scratch AS build\nFROM scratch AS run\n").args(["--target", "biuld"]);
     assert_snapshot!(bench.fails(kiln, 1).error, @"");
 }
 

@@ -15,7 +15,8 @@ const PASSWORD: &str = "correct horse battery";
 /// A registry whose base image has one layer that is worth a fault.
 fn with_base() -> Bench {
     let bench = Bench::new();
-    let content: Vec<u8> = (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let content: Vec<u8> =
+        (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let layer = TarBytes::new().dir("etc").file("etc/data", content);
     bench.registry.add_image("base", "1", vec![layer], json!({}));
     bench

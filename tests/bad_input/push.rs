@@ -77,8 +77,7 @@ fn the_start_of_an_upload_is_refused() {
 #[test]
 fn an_upload_is_refused_after_the_check_that_allowed_it() {
     // The first POST is the check before the build.
-    let refused =
-        |code| with_fault(Fault::on("POST", "/uploads/", denied(code)).nth(2).always()).1;
+    let refused = |code| with_fault(Fault::on("POST", "/uploads/", denied(code)).nth(2).always()).1;
     assert_snapshot!(refused(403), @"");
     assert_snapshot!(refused(500), @"");
 }

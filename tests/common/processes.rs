@@ -18,9 +18,11 @@ pub fn that_know(dir: &Path) -> Vec<String> {
         let link = |file: &str| fs::read_link(process.join(file)).unwrap_or_default();
         let links = ["cwd", "root", "exe"].map(|file| link(file).into_os_string());
         let files = ["cmdline", "environ", "mountinfo"].map(text);
-        files.iter().map(Vec::as_slice).chain(links.iter().map(|link| link.as_encoded_bytes())).any(
-            |bytes| bytes.windows(name.len()).any(|window| window == name.as_bytes()),
-        )
+        files
+            .iter()
+            .map(Vec::as_slice)
+            .chain(links.iter().map(|link| link.as_encoded_bytes()))
+            .any(|bytes| bytes.windows(name.len()).any(|window| window == name.as_bytes()))
     })
 }
 

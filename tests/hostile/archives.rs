@@ -70,7 +70,9 @@ fn a_directory_that_becomes_a_link_between_its_files() {
 #[test]
 fn a_link_in_the_place_of_the_destination_stays_in_the_image() {
     let bench = Bench::new();
-    for (number, target) in ["/etc", "../../../../../../etc", "/proc/self/root/etc"].iter().enumerate() {
+    for (number, target) in
+        ["/etc", "../../../../../../etc", "/proc/self/root/etc"].iter().enumerate()
+    {
         let tag = number.to_string();
         let layer = TarBytes::new().dir("etc").dir("proc").symlink("app", target);
         bench.registry.add_image("base", &tag, vec![layer], json!({}));

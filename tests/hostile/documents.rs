@@ -54,7 +54,8 @@ fn configs_with_wrong_types() {
 
 #[test]
 fn hostile_values_in_a_config() {
-    let error = refused(|config, _| config["config"]["OnBuild"] = json!(["RUN \u{1b}[2Jx", "FRMO"]));
+    let error =
+        refused(|config, _| config["config"]["OnBuild"] = json!(["RUN \u{1b}[2Jx", "FRMO"]));
     assert_snapshot!(error, @"");
     assert_snapshot!(refused(|config, _| config["config"]["OnBuild"] = json!(["FROM evil"])), @"");
     assert_snapshot!(
@@ -82,8 +83,7 @@ fn more_or_fewer_layers_than_the_config_names() {
 #[test]
 fn ten_thousand_layers() {
     let error = refused(|config, manifest| {
-        let (layer, id) =
-            (manifest["layers"][0].clone(), config["rootfs"]["diff_ids"][0].clone());
+        let (layer, id) = (manifest["layers"][0].clone(), config["rootfs"]["diff_ids"][0].clone());
         manifest["layers"] = Value::Array(vec![layer; 10_000]);
         config["rootfs"]["diff_ids"] = Value::Array(vec![id; 10_000]);
     });

@@ -35,7 +35,8 @@ fn users_of_any_kind_do_no_harm() {
     rows.push([b"\xff\xfe:x:1:1::/:\n", good.as_bytes()].concat());
     for passwd in rows {
         let bench = with_layer(TarBytes::new().file("etc/passwd", passwd));
-        let text = "FROM REGISTRY/base:1\nCOPY --chown=app Dockerfile /f\nUSER app\nRUN id -u >/tmp/id\n";
+        let text =
+            "FROM REGISTRY/base:1\nCOPY --chown=app Dockerfile /f\nUSER app\nRUN id -u >/tmp/id\n";
         run(bench.kiln(text)).ok();
         let image = Image::from_registry(&bench.registry, "app", "1").expect("an image");
         assert_eq!(image.text("tmp/id").expect("a file"), "1234\n");
@@ -67,7 +68,9 @@ fn users_that_are_no_file_are_no_users() {
 
 #[test]
 fn resolver_and_hosts_that_lead_out_are_not_followed() {
-    for target in ["/canary", "../../../../../../canary", "/proc/1/environ", "nowhere/at/all", "resolv.conf"] {
+    for target in
+        ["/canary", "../../../../../../canary", "/proc/1/environ", "nowhere/at/all", "resolv.conf"]
+    {
         let layer = TarBytes::new()
             .symlink("etc/resolv.conf", target)
             .symlink("etc/hosts", target)
@@ -123,7 +126,8 @@ fn a_context_full_of_ways_out_is_copied_as_it_is() {
 #[test]
 fn a_copy_never_follows_a_link_out_of_its_source() {
     let own = fs::read_to_string("/etc/passwd").expect("users");
-    let bench = with_layer(TarBytes::new().symlink("way", "/../../../etc").symlink("file", "/etc/passwd"));
+    let bench =
+        with_layer(TarBytes::new().symlink("way", "/../../../etc").symlink("file", "/etc/passwd"));
     for source in ["/way/passwd", "/file", "/way/../etc/passwd"] {
         let text = format!("FROM scratch\nCOPY --from=REGISTRY/base:1 {source} /copied\n");
         let outcome = run(bench.kiln(&text));

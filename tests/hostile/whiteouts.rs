@@ -40,7 +40,8 @@ fn a_mark_through_a_link_stays_inside() {
 
 #[test]
 fn an_opaque_root_hides_all_that_is_below() {
-    let layers = [TarBytes::new().file("old", ""), TarBytes::new().file(".wh..wh..opq", "").file("new", "")];
+    let layers =
+        [TarBytes::new().file("old", ""), TarBytes::new().file(".wh..wh..opq", "").file("new", "")];
     for way in [Way::CopyInto, Way::CopyFrom] {
         let (bench, outcome) = attack(&layers, way);
         assert_eq!(outcome.code, Some(0), "{way:?} {outcome}");
@@ -56,7 +57,8 @@ fn an_opaque_root_hides_all_that_is_below() {
 
 #[test]
 fn a_mark_with_content_is_a_mark() {
-    let archive = TarBytes::new().file("tmp/.wh.x", "content").dir(".wh.etc").symlink(".wh.bin", "/");
+    let archive =
+        TarBytes::new().file("tmp/.wh.x", "content").dir(".wh.etc").symlink(".wh.bin", "/");
     for way in IMAGE_WAYS {
         attack(&[archive.clone()], way);
     }
