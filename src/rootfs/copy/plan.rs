@@ -50,7 +50,10 @@ impl<'a> Plan<'a> {
         for ancestor in missing.into_iter().rev() {
             match self.lstat(ancestor)? {
                 Some(entry) if entry.kind == Kind::Dir => self.insert(entry, Content::None),
-                None => self.put(ancestor, new.clone(), Kind::Dir, Content::None)?,
+                None => {
+                    let new = self.inherit(ancestor, new)?;
+                    self.put(ancestor, new, Kind::Dir, Content::None)?;
+                }
                 Some(_) => {
                     return Err(CopyError::ParentIsNoDirectory {
                         path: path.to_owned(),
@@ -60,6 +63,17 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A new directory's metadata: below one with the set-group-ID bit the kernel sets it, too
+    /// (inode(7)).
+    fn inherit(&self, dir: &Path, new: &Metadata) -> Result<Metadata, CopyError> {
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.lstat(parent)?,
+            _ => None,
+        };
+        let bit = parent.map_or(0, |parent| parent.meta.mode & 0o2000);
+        Ok(Metadata { mode: new.mode | bit, ..new.clone() })
     }
 
     /// Plans an object, in place of whatever was planned there. Its parents must be in the tree.
