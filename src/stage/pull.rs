@@ -160,9 +160,8 @@ impl Workshop {
                 layers[number].descriptor.digest
             );
         }
-        let own = self.root_of(&layers[number])?;
         if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
-            self.root_like(&own, &self.root_of(&layers[below])?)?;
+            self.root_like(own, &self.root_of(&layers[below])?)?;
         }
         if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
             return Ok(());

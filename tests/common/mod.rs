@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod bases;
+pub mod bench;
+pub mod processes;
 pub mod tools;
 
 use std::ffi::OsStr;
@@ -72,6 +74,26 @@ impl Kiln {
         self
     }
 
+    /// Removes a file of the context.
+    pub fn without_file(self, path: &str) -> Self {
+        std::fs::remove_file(self.context().join(path)).expect("the file is there");
+        self
+    }
+
+    /// Writes Docker's config.json.
+    pub fn docker_config(self, text: &str) -> Self {
+        let dir = self.dir().join("home/.docker");
+        std::fs::create_dir_all(&dir).expect("a directory");
+        std::fs::write(dir.join("config.json"), text).expect("a file");
+        self
+    }
+
+    /// Writes credentials for one registry into Docker's config.json.
+    pub fn login(self, host: &str, user: &str, password: &str) -> Self {
+        let auths = serde_json::json!({ host: { "username": user, "password": password } });
+        self.docker_config(&serde_json::json!({ "auths": auths }).to_string())
+    }
+
     /// Writes the Dockerfile.
     pub fn dockerfile(self, text: &str) -> Self {
         self.file("Dockerfile", text)
@@ -116,17 +138,33 @@ impl Kiln {
         (self.command, self.dir)
     }
 
+    /// The same without the context directory as its last argument.
+    pub fn into_bare_command(self) -> (Command, tempfile::TempDir) {
+        (self.command, self.dir)
+    }
+
     /// Runs it to its end. Whatever happened, its work directory must be gone.
     pub fn run(self) -> Outcome {
+        self.run_and_keep().0
+    }
+
+    /// The same; the second is the directory that was its own.
+    pub fn run_and_keep(self) -> (Outcome, tempfile::TempDir) {
         let (mut command, dir) = self.into_command();
         let outcome = Outcome::from(command.output().expect("kiln starts"));
-        let left: Vec<_> = std::fs::read_dir(dir.path().join("tmp"))
-            .expect("the directory for temporary files")
-            .map(|entry| entry.expect("an entry").file_name())
-            .collect();
-        assert!(left.is_empty(), "left behind: {left:?}\n{outcome}");
-        outcome
+        assert_no_work_dir(dir.path(), &outcome);
+        (outcome, dir)
     }
+}
+
+/// The work directory of a call in this directory is gone.
+#[track_caller]
+pub fn assert_no_work_dir(dir: &Path, outcome: &Outcome) {
+    let left: Vec<_> = std::fs::read_dir(dir.join("tmp"))
+        .expect("the directory for temporary files")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert!(left.is_empty(), "left behind: {left:?}\n{outcome}");
 }
 
 impl From<Output> for Outcome {

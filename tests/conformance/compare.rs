@@ -87,9 +87,8 @@ fn settings(image: &Value) -> Value {
         _ => false,
     };
     let fields = FIELDS.iter().map(|field| (format!("config.{field}"), &image["config"][*field]));
-    let all = fields.chain(
-        ["author", "os", "architecture"].map(|field| (field.to_owned(), &image[field])),
-    );
+    let all = fields
+        .chain(["author", "os", "architecture"].map(|field| (field.to_owned(), &image[field])));
     let filled = all.filter(|(_, value)| !is_empty(value));
     Value::Object(filled.map(|(field, value)| (field, value.clone())).collect::<Map<_, _>>())
 }
