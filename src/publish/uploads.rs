@@ -78,7 +78,7 @@ impl Uploads {
         for upload in running {
             let result = upload.join().unwrap_or_else(|_| Err(anyhow!("an upload broke off")));
             if let Err(error) = result {
-                let replaces = failure.as_ref().is_none_or(|old| is_cancelled(old));
+                let replaces = failure.as_ref().is_none_or(is_cancelled);
                 if replaces {
                     failure = Some(error);
                 }

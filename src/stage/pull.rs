@@ -293,10 +293,9 @@ fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?)
-            .collect()
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?
+        })
     })
 }
 
