@@ -7,6 +7,7 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+mod owner;
 mod place;
 #[cfg(test)]
 mod properties;

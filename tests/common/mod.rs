@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub mod built;
+pub mod unprivileged;
 
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
