@@ -106,6 +106,7 @@ pub enum ManifestError {
 }
 
 /// What a manifest URL can answer with.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One platform.

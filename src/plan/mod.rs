@@ -4,6 +4,7 @@
 
 pub mod graph;
 mod metadata;
+mod needs;
 mod scope;
 mod steps;
 mod text;

@@ -245,10 +245,10 @@ impl<'a> Draft<'a> {
         let created_by = run_history(&args, &self.scope);
         let mut env = self.scope.environment();
         for name in PREDEFINED {
-            if let Some(value) = self.inputs.args.get(*name) {
-                if !env.iter().any(|(own, _)| own == name) {
-                    env.push(((*name).to_owned(), value.clone()));
-                }
+            if let Some(value) = self.inputs.args.get(*name)
+                && !env.iter().any(|(own, _)| own == name)
+            {
+                env.push(((*name).to_owned(), value.clone()));
             }
         }
         let step = RunStep {

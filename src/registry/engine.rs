@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -60,6 +60,11 @@ impl Engine {
             Some(runtime) => Ok(runtime.spawn(async move { stop.or(future).await })),
             None => Err(Cancelled.into()),
         }
+    }
+
+    /// For threads that wait inside of a call.
+    pub(super) fn handle(&self) -> Result<Handle, RegistryError> {
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or(Cancelled.into())
     }
 
     /// For tasks that do something else when cancelled.

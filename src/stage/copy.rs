@@ -24,7 +24,7 @@ pub(super) fn copy(
     let owner = match &step.chown {
         Some(spec) => chown(files, spec)?,
         None if foreign.is_some() => Owner::Keep,
-        None => Owner::Fixed(0, 0),
+        None => Owner::Context,
     };
     let chmod = step.chmod.as_deref().map(str::parse).transpose()?;
     let source = match foreign {

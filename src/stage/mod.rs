@@ -19,7 +19,7 @@ use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
 
 pub use files::Files;
-pub use layers::{BaseImage, ImageLayer, Origin};
+pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use run::RunFailed;
 pub use workshop::{Place, Tools, Workshop};
 

@@ -1,16 +1,15 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::layers::{ImageLayer, Origin};
+use super::layers::{ImageLayer, Local, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
 use crate::layer::{Entry, Kind, TarReader, decoder, threaded};
@@ -75,28 +74,20 @@ impl Workshop {
             (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
         if !missing.is_empty() {
             let task = self.reporter.start(&unpack_name(layers, &missing));
-            let unpacked = Mutex::new(BTreeMap::new());
-            side_by_side(&missing, |&number| {
-                if let Some(extracted) = self.unpack_one(&layers[number])? {
-                    let mut all = unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(number, extracted);
-                }
-                Ok(())
-            })?;
-            let unpacked = unpacked.into_inner().unwrap_or_else(PoisonError::into_inner);
-            for (number, extracted) in &unpacked {
-                self.complete(layers, *number, extracted)?;
-            }
+            side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
             task.done();
         }
+        // All layers, not only those that were missing: another stage that unpacked the same base
+        // may not be here yet.
+        (0..layers.len()).try_for_each(|number| self.complete(layers, number))?;
         let dir = |layer: &Arc<ImageLayer>| layer.lock().dir.clone();
         layers.iter().map(|layer| dir(layer).context("a layer was not unpacked")).collect()
     }
 
-    fn unpack_one(&self, layer: &ImageLayer) -> Result<Option<Extracted>> {
+    fn unpack_one(&self, layer: &ImageLayer) -> Result<()> {
         let mut local = layer.lock();
         if local.dir.is_some() {
-            return Ok(None);
+            return Ok(());
         }
         let name = self.new_layer_dir()?;
         let root = self.open_root(&self.layers_dir.join(&name))?;
@@ -106,7 +97,8 @@ impl Workshop {
             })
         })?;
         local.dir = Some(name);
-        Ok(Some(extracted))
+        local.incomplete = Some(extracted);
+        Ok(())
     }
 
     /// Hands the compressed bytes of a layer to `work`, from the store or as they arrive. The
@@ -143,9 +135,20 @@ impl Workshop {
         }
     }
 
-    /// Does what a layer needs from the layers below it: they must be unpacked and complete.
-    fn complete(
+    /// Does what a layer needs from the layers below it, which must be complete. Whoever comes at
+    /// the same time waits for the layer's lock; locks are taken from above to below only.
+    fn complete(&self, layers: &[Arc<ImageLayer>], number: usize) -> Result<()> {
+        let mut local = layers[number].lock();
+        let Local { dir: Some(dir), incomplete: Some(extracted) } = &*local else { return Ok(()) };
+        let own = self.open_root(&self.layers_dir.join(dir))?;
+        self.complete_from(&own, layers, number, extracted)?;
+        local.incomplete = None;
+        Ok(())
+    }
+
+    fn complete_from(
         &self,
+        own: &Root,
         layers: &[Arc<ImageLayer>],
         number: usize,
         extracted: &Extracted,
@@ -157,9 +160,8 @@ impl Workshop {
                 layers[number].descriptor.digest
             );
         }
-        let own = self.root_of(&layers[number])?;
         if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
-            self.root_like(&own, &self.root_of(&layers[below])?)?;
+            self.root_like(own, &self.root_of(&layers[below])?)?;
         }
         if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
             return Ok(());
@@ -303,10 +305,9 @@ fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?)
-            .collect()
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?
+        })
     })
 }
 

@@ -11,7 +11,7 @@ use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::layer::{Entry, Kind};
 use crate::rootfs::copy::source_paths;
-use crate::rootfs::{Index, Root, View, ViewError};
+use crate::rootfs::{Index, Root, View, ViewError, Wanted};
 
 impl Workshop {
     /// A directory that holds what the source patterns name, and nothing else.
@@ -21,13 +21,10 @@ impl Workshop {
         sources: &[String],
     ) -> Result<Arc<Root>> {
         let index = Arc::new(self.index(layers)?);
-        let wanted = Arc::new(wanted(&index, sources)?);
-        let filter = {
-            let wanted = wanted.clone();
-            move |path: &Path| wanted.contains(path)
-        };
-        let root = self.unpack_parts(layers, index.wanted_parts(filter))?;
-        index.settle_directories(&root, self.ownership(), |path| wanted.contains(path))?;
+        let wanted = wanted(&index, sources)?;
+        let wanted: Wanted = Arc::new(move |path| wanted.contains(path));
+        let root = self.unpack_parts(layers, index.visible_parts(&wanted)?)?;
+        index.complete(&root, self.ownership(), &wanted)?;
         Ok(Arc::new(root))
     }
 }

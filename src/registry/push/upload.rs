@@ -74,7 +74,7 @@ impl Upload<'_> {
 
     fn send(&self, url: reqwest::Url) -> Result<(), Failed> {
         let mut source = self.source()?;
-        let (writer, body, hangup) = pipe().map_err(|error| self.broken(&error))?;
+        let (writer, body, hangup) = pipe(&self.client.engine().handle()?);
         let stream = Stream { body, length: self.descriptor.size };
         let request = self.session.put(url, &self.descriptor.digest);
         let transport = self.client.transport().clone();

@@ -1,6 +1,6 @@
 //! Unpacking one layer into one directory.
 //!
-//! Entries land where [`Places`](super::place::Places) says. Directories are opened by their literal
+//! Entries land where `place.rs` says. Directories are opened by their literal
 //! path (openat2 refuses every link in it) and kept open for the entries that follow; objects are
 //! made in them by a single name with O_EXCL or its like. So no name is ever followed, and nothing
 //! that a layer contains can reach outside the root. What a directory needs once it is complete (its
@@ -86,8 +86,7 @@ pub enum Whiteouts {
     Apply,
     /// Nothing is removed: several layers are unpacked into the same directory at the same time,
     /// each only as far as it stays visible ([`Index::visible_parts`](super::Index::visible_parts)).
-    /// Directories then get their time and owner from
-    /// [`Index::settle_directories`](super::Index::settle_directories).
+    /// Directories then get their time and owner from [`Index::complete`](super::Index::complete).
     Skip,
 }
 
@@ -235,6 +234,8 @@ struct Unpacker<'a> {
     relocate: BTreeMap<PathBuf, PathBuf>,
     /// Devices that could not be made, for hard links to them.
     refused: HashSet<PathBuf>,
+    /// Hard links, by path, to what this layer does not have.
+    foreign: BTreeMap<PathBuf, (PathBuf, Metadata)>,
     buffer: Vec<u8>,
     done: Extracted,
 }
@@ -249,6 +250,7 @@ impl<'a> Unpacker<'a> {
             passed_over: HashMap::new(),
             relocate: policy.relocate.clone(),
             refused: HashSet::new(),
+            foreign: BTreeMap::new(),
             buffer: vec![0; BUFFER],
             done: Extracted::default(),
         }
