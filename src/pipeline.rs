@@ -87,7 +87,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
     let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
-    can_run(&plan, &ground.sandbox, &place)?;
+    can_run(&plan, ground, &place)?;
 
     let work_dir = WorkDir::create(request, &ground.sandbox, needs_overlay(&plan))?;
     let shop =
@@ -205,12 +205,23 @@ fn resolve_all(
     })
 }
 
-/// Refuses a RUN that nothing can run before anything is fetched for it.
-fn can_run(plan: &Plan, sandbox: &Entered, place: &Place) -> Result<()> {
-    let Err(reason) = sandbox.namespaces() else { return Ok(()) };
+/// Refuses a RUN that nothing can run before anything is fetched for it, and says so where it will
+/// be run with less than most commands expect.
+fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
     let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
     let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
         return Ok(());
+    };
+    let reason = match ground.sandbox.namespaces() {
+        Ok(namespaces) => {
+            if let Some(reason) = namespaces.single_id_reason() {
+                ground.reporter.warning(&format!(
+                    "in every RUN all files are root's, and chown to any other user fails: {reason}"
+                ));
+            }
+            return Ok(());
+        }
+        Err(reason) => reason,
     };
     Err(Located {
         path: place.path.clone(),

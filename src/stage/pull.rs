@@ -93,7 +93,7 @@ impl Workshop {
             return Ok(());
         }
         let name = self.new_layer_dir()?;
-        let root = Root::open(&self.layers_dir.join(&name))?;
+        let root = self.open_root(&self.layers_dir.join(&name))?;
         let extracted = self.with_bytes(layer, |bytes| {
             through_tar(layer, bytes, |entries| {
                 Ok(extract(entries, &root, &self.extract_policy()?)?)
@@ -143,7 +143,7 @@ impl Workshop {
     fn complete(&self, layers: &[Arc<ImageLayer>], number: usize) -> Result<()> {
         let mut local = layers[number].lock();
         let Local { dir: Some(dir), incomplete: Some(extracted) } = &*local else { return Ok(()) };
-        let own = Root::open(&self.layers_dir.join(dir))?;
+        let own = self.open_root(&self.layers_dir.join(dir))?;
         self.complete_from(&own, layers, number, extracted)?;
         local.incomplete = None;
         Ok(())
@@ -210,7 +210,7 @@ impl Workshop {
 
     fn root_of(&self, layer: &ImageLayer) -> Result<Root> {
         let name = layer.lock().dir.clone().context("a layer was not unpacked")?;
-        Ok(Root::open(&self.layers_dir.join(name))?)
+        self.open_root(&self.layers_dir.join(name))
     }
 
     /// The file system that layers make, known from their headers; nothing is unpacked.
@@ -232,7 +232,7 @@ impl Workshop {
         layers: &[Arc<ImageLayer>],
         parts: Vec<VisiblePart>,
     ) -> Result<Root> {
-        let root = Root::open(&self.new_scratch_dir()?)?;
+        let root = self.open_root(&self.new_scratch_dir()?)?;
         for (layer, part) in layers.iter().zip(parts) {
             let policy = Extract {
                 filter: Some(part.filter),

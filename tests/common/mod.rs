@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub mod built;
+pub mod unprivileged;
 
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
@@ -65,6 +66,18 @@ impl Kiln {
         let path = self.context().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Runs another program than the one that the tests were built with. Comes before other changes
+    /// than arguments and variables.
+    pub fn with_program(mut self, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        command
+            .envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(self.dir.path());
+        self.command = command;
         self
     }
 
@@ -203,4 +216,10 @@ impl Outcome {
 /// The program under test.
 pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_kiln"))
+}
+
+/// The release binary, which is too slow to make for each test.
+pub fn release() -> PathBuf {
+    let path = std::env::var_os("KILN_RELEASE").map(PathBuf::from);
+    path.expect("KILN_RELEASE is not set to the release binary: run these with `cargo xtask test`")
 }
