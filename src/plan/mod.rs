@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::dockerfile::Span;
 use crate::image::{ImageConfig, Platform};
 
-pub use graph::{Graph, ImageKey};
+pub use graph::{Graph, ImageKey, NeededImage};
 pub use steps::{Bases, plan};
 
 /// A stage's number in the Dockerfile, from 0.
