@@ -16,24 +16,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
-use crate::dockerfile::{self, Dockerfile, Located, Span};
+use crate::dockerfile::{self, Dockerfile, Located};
 use crate::event::Reporter;
 use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
 use crate::layer::{LayerOptions, Timestamp};
-use crate::plan::{Action, Base, Graph, ImageKey, Inputs, Plan, plan};
-use crate::publish::{Uploads, write_digest_files};
-use crate::registry::{Client, Pusher, Reference};
+use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
+use crate::publish::{Destination, Uploads, write_digest_files};
+use crate::registry::{Client, Reference};
 use crate::request::Request;
 use crate::sandbox::Entered;
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
-use crate::stage::{BaseImage, Finished, ImageLayer, Place, Tools, Workshop};
+use crate::stage::{BaseImage, Finished, ImageLayer, Place, SharedLayers, Tools, Workshop};
 use crate::work_dir::WorkDir;
 
 /// What a build stands on, made before any thread was.
@@ -70,36 +70,38 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let file = read_dockerfile(&request.context, request.dockerfile.path())?;
     let dockerfile = parse(&file)?;
     let context = Context::open(&request.context, &file.path)?;
-    let destinations = destinations(request)?;
+    let names = names(request)?;
 
     let client = Client::new(settings::registry_options(request), ground.cancel.clone())?;
     let inputs = inputs(request, file.path.display().to_string())?;
     let graph = Graph::new(&dockerfile, &inputs)?;
-    let pushers = pushers(request, &client, destinations)?;
+    let pushed: &[Reference] = if request.push { &names } else { &[] };
+    let destinations = Destination::all(&client, pushed);
+    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
+    let questions = questions(&graph, &place)?;
     let images = thread::scope(|scope| {
-        let permission = scope.spawn(|| check_push(request, &pushers));
-        let images = resolve_all(&client, &graph, &dockerfile, &inputs, &ground.reporter);
+        let permission = scope.spawn(|| check_push(request, &destinations));
+        let images = resolve_all(&client, &questions, &place, &ground.reporter);
         permission.join().map_err(|_| anyhow!("the push check ended abnormally"))??;
         images
     })?;
     let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
-    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
-    can_run(&plan, &ground.sandbox, &place)?;
+    can_run(&plan, ground, &place)?;
 
-    let work_dir = WorkDir::create(request, &ground.sandbox, needs_overlay(&plan))?;
+    let work_dir =
+        WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
     let shop =
         Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
     mark_needed(request, &plan, &images);
-    let uploads = Uploads::new(shop.clone(), pushers.clone());
+    let uploads = Uploads::new(shop.clone(), destinations);
     let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
         let format = settings::image_format(request, base_of(&plan, &images));
         finish(request, &shop, &finished, format, &uploads)
     });
     // Threads that still send look into the work directory: let them end before it goes.
-    let image = outcome.or_else(|error| Err(why(error, uploads.wait())))?;
-    let names: Vec<Reference> = pushers.into_iter().map(|(reference, _)| reference).collect();
+    let image = outcome.map_err(|error| why(error, uploads.wait()))?;
     write_digest_files(request, &names, &image.manifest_digest)?;
     Ok(Built {
         digest: image.manifest_digest,
@@ -139,76 +141,71 @@ fn inputs(request: &Request, path: String) -> Result<Inputs> {
     })
 }
 
-fn destinations(request: &Request) -> Result<Vec<Reference>> {
-    let parse = |name: &String| -> Result<Reference> {
+/// The image's names, each once.
+fn names(request: &Request) -> Result<Vec<Reference>> {
+    let mut names: Vec<Reference> = Vec::new();
+    for name in &request.destinations {
         let reference: Reference = name.parse()?;
         if reference.digest.is_some() {
             return Err(anyhow!("cannot push to `{name}`: a destination is a tag, not a digest"));
         }
-        Ok(reference)
-    };
-    request.destinations.iter().map(parse).collect()
-}
-
-fn pushers(
-    request: &Request,
-    client: &Client,
-    destinations: Vec<Reference>,
-) -> Result<Vec<(Reference, Pusher)>> {
-    if !request.push {
-        return Ok(Vec::new());
+        if !names.contains(&reference) {
+            names.push(reference);
+        }
     }
-    destinations
-        .into_iter()
-        .map(|reference| {
-            let pusher = client.pusher(&reference);
-            Ok((reference, pusher))
-        })
-        .collect()
+    Ok(names)
 }
 
 /// Asks before the build, so that a wrong password costs a second and not the whole build.
-fn check_push(request: &Request, pushers: &[(Reference, Pusher)]) -> Result<()> {
+fn check_push(request: &Request, destinations: &[Destination]) -> Result<()> {
     if request.skip_push_check {
         return Ok(());
     }
-    for (reference, pusher) in pushers {
-        pusher.check().with_context(|| format!("cannot push to {}", reference.familiar()))?;
-    }
-    Ok(())
+    destinations.iter().try_for_each(Destination::check)
+}
+
+/// An image to ask a registry for, and the place that names it.
+struct Question<'a> {
+    key: &'a ImageKey,
+    image: &'a NeededImage,
+    reference: Reference,
+    platform: Platform,
+}
+
+/// The images to ask for, before anybody is asked: a name that is none costs no request.
+fn questions<'a>(graph: &'a Graph, place: &Place) -> Result<Vec<Question<'a>>> {
+    let question = |(key, image): (&'a ImageKey, &'a NeededImage)| {
+        let reference = key.name.parse().map_err(anyhow::Error::new);
+        let reference = reference.map_err(|error| place.locate(error, &image.span))?;
+        Ok(Question { key, image, reference, platform: key.platform.parse()? })
+    };
+    graph.images.iter().map(question).collect()
 }
 
 /// Asks registries for all bases at once: manifests and configs, no layers.
 fn resolve_all(
     client: &Client,
-    graph: &Graph,
-    dockerfile: &Dockerfile,
-    inputs: &Inputs,
+    questions: &[Question<'_>],
+    place: &Place,
     reporter: &Reporter,
 ) -> Result<BTreeMap<ImageKey, Arc<BaseImage>>> {
-    let resolve = |key: &ImageKey, span: &Span| -> Result<Arc<BaseImage>> {
-        let locate = |error: anyhow::Error| Located {
-            path: inputs.path.clone(),
-            text: dockerfile.text.as_str().into(),
-            span: span.clone(),
-            message: format!("{error:#}"),
-            help: None,
-            cause: Some(error.reallocate_into_boxed_dyn_error_without_backtrace()),
-        };
+    let shared = SharedLayers::default();
+    let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
+        let Question { key, image, reference, platform } = question;
         let task = reporter.start(&format!("resolve {}", key.name));
-        let reference: Reference =
-            key.name.parse().map_err(|error| locate(anyhow::Error::new(error)))?;
-        let platform: Platform = key.platform.parse()?;
-        let resolved =
-            client.resolve(&reference, &platform).map_err(|error| locate(error.into()))?;
+        let resolved = client.resolve(reference, platform).map_err(|error| {
+            let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
+            let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
+            place.locate_with(error.into(), &image.span, help)
+        })?;
         task.done_with(resolved.digest.to_string());
-        Ok(Arc::new(BaseImage::new(key.name.clone(), resolved)))
+        Ok(Arc::new(BaseImage::new(key.name.clone(), resolved, &shared)))
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = graph
-            .images
+        let resolve = &resolve;
+        let threads: Vec<_> = questions
             .iter()
-            .map(|(key, span)| (key, scope.spawn(move || resolve(key, span))))
+            .map(|question| (question.key, scope.spawn(move || resolve(question))))
             .collect();
         threads
             .into_iter()
@@ -220,12 +217,23 @@ fn resolve_all(
     })
 }
 
-/// Refuses a RUN that nothing can run before anything is fetched for it.
-fn can_run(plan: &Plan, sandbox: &Entered, place: &Place) -> Result<()> {
-    let Err(reason) = sandbox.namespaces() else { return Ok(()) };
+/// Refuses a RUN that nothing can run before anything is fetched for it, and says so where it will
+/// be run with less than most commands expect.
+fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
     let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
     let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
         return Ok(());
+    };
+    let reason = match ground.sandbox.namespaces() {
+        Ok(namespaces) => {
+            if let Some(reason) = namespaces.single_id_reason() {
+                ground.reporter.warning(&format!(
+                    "in every RUN all files are root's, and chown to any other user fails: {reason}"
+                ));
+            }
+            return Ok(());
+        }
+        Err(reason) => reason,
     };
     Err(Located {
         path: place.path.clone(),
@@ -280,25 +288,18 @@ fn base_of<'a>(
     plan: &Plan,
     images: &'a BTreeMap<ImageKey, Arc<BaseImage>>,
 ) -> Option<&'a BaseImage> {
-    let mut stage = plan.stage(plan.target)?;
-    while let Base::Stage(parent) = &stage.base {
-        stage = plan.stage(*parent)?;
-    }
-    match &stage.base {
-        Base::Image(key) => images.get(key).map(AsRef::as_ref),
-        _ => None,
-    }
+    images.get(plan.image_below(plan.target)?).map(AsRef::as_ref)
 }
 
-/// Says of each base layer whether its bytes will be on this machine anyway.
+/// Says of each base layer whether its bytes will be on this machine anyway, so that an upload does
+/// not fetch them a second time.
 fn mark_needed(request: &Request, plan: &Plan, images: &BTreeMap<ImageKey, Arc<BaseImage>>) {
-    let to_files = request.oci_layout_path.is_some() || request.tar_path.is_some();
-    for stage in plan.stages.iter().filter(|stage| stage.unpacked || to_files) {
-        if let Base::Image(key) = &stage.base {
-            let layers = images.get(key).map(|image| image.layers.as_slice());
-            layers.unwrap_or_default().iter().for_each(|layer| layer.need_here());
-        }
+    let mut needed = plan.images_looked_into();
+    if request.oci_layout_path.is_some() || request.tar_path.is_some() {
+        needed.extend(plan.image_below(plan.target));
     }
+    let layers = needed.into_iter().filter_map(|key| images.get(key)).flat_map(|i| &i.layers);
+    layers.for_each(|layer| layer.need_here());
 }
 
 fn finish(
@@ -325,7 +326,7 @@ fn assemble_image(
     config.history.clone_from(&finished.history);
     config.rootfs.diff_ids = finished.layers.iter().map(|layer| layer.diff_id).collect();
     let layers: Vec<_> = finished.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    let names = destinations(request)?.iter().map(Reference::familiar).collect();
+    let names = names(request)?.iter().map(Reference::familiar).collect();
     Ok(assemble(&config, &layers, format, &request.annotations, names)?)
 }
 

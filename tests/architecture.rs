@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "publish",
     "schedule",
     "work_dir",
+    "settings",
     "pipeline",
     "ui",
     "cli",
@@ -35,6 +36,11 @@ fn sources() -> BTreeMap<PathBuf, String> {
     fn collect(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {
         for entry in std::fs::read_dir(dir).expect("src is readable") {
             let path = entry.expect("an entry").path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let of_tests = ["tests", "vectors", "testing", "testserver"];
+            if of_tests.iter().any(|end| name.ends_with(end)) {
+                continue;
+            }
             if path.is_dir() {
                 collect(&path, found);
             } else if path.extension().is_some_and(|end| end == "rs") {

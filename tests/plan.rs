@@ -170,7 +170,7 @@ fn what_cannot_be_planned_names_its_line() {
         (case("FROM a\nCOPY --link a /"), "--link"),
         (case("FROM a\nSTOPSIGNAL SIGNOT"), "invalid stop signal: SIGNOT"),
         (case("FROM a\nWORKDIR $NOTHING"), "WORKDIR needs a path"),
-        (case("FROM a\nENV X=${Y:?no Y}"), "no Y"),
+        (case("FROM a\nENV X=${Y:?missing}"), "missing"),
     ];
     for (case, expected) in refused {
         let again = Case { args: case.args.clone(), base: case.base.clone(), ..*case };

@@ -214,7 +214,7 @@ impl ContainerConfig {
     pub fn set_env(&mut self, name: &str, value: &str) {
         let pair = format!("{name}={value}");
         let key = |pair: &String| pair.split('=').next() == Some(name);
-        match self.env.iter().position(|old| key(old)) {
+        match self.env.iter().position(key) {
             Some(place) => self.env[place] = pair,
             None => self.env.push(pair),
         }

@@ -1,11 +1,13 @@
 //! Layers go to their destinations as soon as they exist, while later steps run. The tags are set
 //! last, when everything has arrived everywhere.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::destination::Destination;
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
@@ -19,8 +21,10 @@ const AT_ONCE: usize = 4;
 /// Background uploads to all destinations of a build.
 pub struct Uploads {
     shop: Arc<Workshop>,
-    destinations: Vec<(Reference, Pusher)>,
+    destinations: Vec<Destination>,
     places: Arc<Places>,
+    /// Layers that are on their way or there: an image may have the same one twice.
+    offered: Mutex<HashSet<Digest>>,
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
 }
 
@@ -32,24 +36,30 @@ impl std::fmt::Debug for Uploads {
 
 impl Uploads {
     /// Uploads to these destinations, none of which has been asked anything yet.
-    pub fn new(shop: Arc<Workshop>, destinations: Vec<(Reference, Pusher)>) -> Self {
-        Self { shop, destinations, places: Arc::default(), running: Mutex::default() }
+    pub fn new(shop: Arc<Workshop>, destinations: Vec<Destination>) -> Self {
+        Self {
+            shop,
+            destinations,
+            places: Arc::default(),
+            offered: Mutex::default(),
+            running: Mutex::default(),
+        }
     }
 
     /// Begins to send a layer everywhere.
     pub fn offer(&self, layer: &Arc<ImageLayer>) {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !offered.insert(layer.descriptor.digest) {
+            return;
+        }
+        drop(offered);
         let several = self.destinations.len() > 1;
-        for (reference, pusher) in &self.destinations {
-            let (shop, layer, reference, pusher, places) = (
-                self.shop.clone(),
-                layer.clone(),
-                reference.clone(),
-                pusher.clone(),
-                self.places.clone(),
-            );
+        for destination in &self.destinations {
+            let (shop, layer, destination, places) =
+                (self.shop.clone(), layer.clone(), destination.clone(), self.places.clone());
             let upload = thread::spawn(move || {
                 let _place = places.take();
-                let result = send_layer(&shop, &layer, &reference, &pusher, several);
+                let result = send_layer(&shop, &layer, &destination, several);
                 if result.is_err() {
                     // No use in building on: the image cannot arrive.
                     shop.cancel.cancel();
@@ -68,7 +78,7 @@ impl Uploads {
         for upload in running {
             let result = upload.join().unwrap_or_else(|_| Err(anyhow!("an upload broke off")));
             if let Err(error) = result {
-                let replaces = failure.as_ref().is_none_or(|old| is_cancelled(old));
+                let replaces = failure.as_ref().is_none_or(|old| Cancelled::caused(old.as_ref()));
                 if replaces {
                     failure = Some(error);
                 }
@@ -80,24 +90,29 @@ impl Uploads {
     /// Sends the config, then sets every tag.
     pub fn finish(&self, image: &FinishedImage) -> Result<()> {
         self.wait()?;
-        for (reference, pusher) in &self.destinations {
+        for Destination { repository, pusher, .. } in &self.destinations {
             let body = Body::Bytes(&image.config);
             let config =
                 Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
             pusher
                 .push_blob(&config, body, None, &|_| {})
-                .with_context(|| format!("cannot push the config to {}", reference.familiar()))?;
+                .with_context(|| format!("cannot push the config to {}", repository.familiar()))?;
         }
-        for (reference, pusher) in &self.destinations {
-            self.shop.cancel.check()?;
-            let name = reference.familiar();
-            let task = self.shop.reporter.start(&format!("push {name}"));
-            let digest = pusher
-                .put_manifest(None, &image.manifest, &image.manifest_media_type)
-                .with_context(|| format!("cannot push {name}"))?;
-            check_digest(&name, &digest, &image.manifest_digest)?;
-            task.done_with(digest.to_string());
+        for Destination { names, pusher, .. } in &self.destinations {
+            names.iter().try_for_each(|name| self.set_tag(pusher, name, image))?;
         }
+        Ok(())
+    }
+
+    fn set_tag(&self, pusher: &Pusher, name: &Reference, image: &FinishedImage) -> Result<()> {
+        self.shop.cancel.check()?;
+        let (tag, name) = (name.version(), name.familiar());
+        let task = self.shop.reporter.start(&format!("push {name}"));
+        let digest = pusher
+            .put_manifest(Some(&tag), &image.manifest, &image.manifest_media_type)
+            .with_context(|| format!("cannot push {name}"))?;
+        check_digest(&name, &digest, &image.manifest_digest)?;
+        task.done_with(digest.to_string());
         Ok(())
     }
 }
@@ -109,20 +124,15 @@ fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {
     Err(anyhow!("{name}: the registry stored {answered}, but {sent} was sent"))
 }
 
-fn is_cancelled(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Cancelled>())
-}
-
 fn send_layer(
     shop: &Workshop,
     layer: &ImageLayer,
-    reference: &Reference,
-    pusher: &Pusher,
+    destination: &Destination,
     several: bool,
 ) -> Result<()> {
     shop.cancel.check()?;
     let descriptor = &layer.descriptor;
-    let to = reference.repository();
+    let Destination { repository: to, pusher, .. } = destination;
     let task = shop.reporter.start(&format!("push layer {} to {to}", descriptor.digest.short()));
     let progress = |done: u64| task.progress(done, Some(descriptor.size));
     let pushed = match &layer.origin {

@@ -2,8 +2,9 @@
 //! cancellation.
 
 use std::fmt;
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -12,6 +13,8 @@ use crate::cancel::{Cancel, Cancelled};
 
 /// Requests wait more than they compute; TLS is what these threads do.
 const THREADS: usize = 2;
+/// How long a registry may take to forget something.
+const TIDYING: Duration = Duration::from_secs(3);
 
 /// Runs futures for blocking callers.
 pub(super) struct Engine {
@@ -60,6 +63,19 @@ impl Engine {
             Some(runtime) => Ok(runtime.spawn(async move { stop.or(future).await })),
             None => Err(Cancelled.into()),
         }
+    }
+
+    /// Runs a future that leaves things tidy, even after the cancellation, but not for long: what
+    /// it does not achieve is the registry's to clean up.
+    pub(super) fn tidy<T>(&self, future: impl Future<Output = Result<T, RegistryError>>) {
+        if let Some(runtime) = &self.runtime {
+            let _ = runtime.block_on(async { tokio::time::timeout(TIDYING, future).await });
+        }
+    }
+
+    /// For threads that wait inside of a call.
+    pub(super) fn handle(&self) -> Result<Handle, RegistryError> {
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or(Cancelled.into())
     }
 
     /// For tasks that do something else when cancelled.

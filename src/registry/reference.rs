@@ -137,7 +137,7 @@ impl Reference {
     }
 
     /// What a manifest is asked by: the digest where there is one, else the tag.
-    pub(super) fn version(&self) -> String {
+    pub fn version(&self) -> String {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, Some(tag)) => tag.clone(),

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use crate::layer::{Entry, TarReader};
+use std::path::PathBuf;
+
+use crate::layer::{Entry, Kind, Metadata, TarReader};
 
 /// The entries of a layer in their order.
 pub trait Entries {
@@ -13,7 +15,9 @@ pub trait Entries {
 
 impl<R: Read> Entries for TarReader<R> {
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>> {
-        let member = self.next().map_err(io::Error::other)?;
-        Ok(member.map(|member| (member.entry.clone(), Box::new(member) as Box<dyn Read + '_>)))
+        let Some(mut member) = self.next().map_err(io::Error::other)? else { return Ok(None) };
+        let taken = Entry { path: PathBuf::new(), meta: Metadata::default(), kind: Kind::Dir };
+        let entry = std::mem::replace(&mut member.entry, taken);
+        Ok(Some((entry, Box::new(member))))
     }
 }

@@ -1,4 +1,15 @@
 //! A directory that is an image's file system.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`view`] | looking at a file system, however it is stored; following its links |
+//! | [`root`] | a directory as an image's root: nothing in it leads out of it |
+//! | [`entries`] | a layer, one entry after the other |
+//! | `place` | where an entry lands, for `extract` and `index` alike |
+//! | [`extract`](mod@extract) | a layer → a directory |
+//! | [`index`] | layers → a tree of names, without unpacking |
+//! | [`diff`] | an overlay's upper directory → a layer |
+//! | [`users`] | `etc/passwd` and `etc/group`: USER, HOME, `--chown` |
 
 pub mod copy;
 pub mod diff;
@@ -7,6 +18,9 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+#[cfg(test)]
+mod overlay_tests;
+mod owner;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -22,7 +36,7 @@ mod xattr;
 pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
-pub use index::{Index, IndexError, VisiblePart};
+pub use index::{CompleteError, Index, IndexError, VisiblePart, Wanted};
 pub use place::PathError;
 pub use root::{Root, RootError};
 pub use settle::Ownership;

@@ -117,3 +117,6 @@ fn components(path: &Path) -> impl Iterator<Item = OsString> {
         Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

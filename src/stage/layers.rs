@@ -1,5 +1,6 @@
 //! A layer as a build knows it: where its blob is, and where its files are if they are unpacked.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,6 +8,7 @@ use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, ImageFormat, media_type};
 use crate::layer::Layer;
 use crate::registry::{Repository, Resolved};
+use crate::rootfs::Extracted;
 
 /// An image that a stage starts or copies from.
 #[derive(Debug)]
@@ -23,22 +25,41 @@ pub struct BaseImage {
 
 impl BaseImage {
     /// The image that a registry answered with.
-    pub fn new(name: String, resolved: Resolved) -> Self {
+    pub fn new(name: String, resolved: Resolved, shared: &SharedLayers) -> Self {
         let format = match resolved.manifest.media_type.as_deref() {
             Some(media_type::DOCKER_MANIFEST) => ImageFormat::Docker,
             _ => ImageFormat::Oci,
         };
-        let layers = resolved
-            .manifest
-            .layers
-            .into_iter()
-            .zip(&resolved.config.rootfs.diff_ids)
-            .map(|(descriptor, diff_id)| {
-                let origin = Origin::Base(resolved.repository.clone());
-                Arc::new(ImageLayer::new(descriptor, *diff_id, origin))
-            })
-            .collect();
+        let layers = shared.layers_of(&resolved);
         Self { name, config: resolved.config, format, layers }
+    }
+}
+
+/// The layers of all base images: where two images of a registry begin with the same layers, these
+/// are fetched and unpacked once. Only from the bottom up, because what a layer's files are may
+/// depend on the layers below it.
+#[derive(Debug, Default)]
+pub struct SharedLayers(Mutex<HashMap<Chain, Arc<ImageLayer>>>);
+
+/// A registry, and the layers up to one.
+type Chain = (String, Vec<(Digest, Digest)>);
+
+impl SharedLayers {
+    fn layers_of(&self, image: &Resolved) -> Vec<Arc<ImageLayer>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain: Chain = (image.repository.registry.clone(), Vec::new());
+        let diff_ids = &image.config.rootfs.diff_ids;
+        let layers = image.manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| {
+            chain.1.push((descriptor.digest, *diff_id));
+            let make = || {
+                let origin = Origin::Base(image.repository.clone());
+                Arc::new(ImageLayer::new(descriptor.clone(), *diff_id, origin))
+            };
+            let layer = known.entry(chain.clone()).or_insert_with(make);
+            // The same bytes under another media type go into the manifest with that one.
+            if layer.descriptor == *descriptor { layer.clone() } else { make() }
+        });
+        layers.collect()
     }
 }
 
@@ -69,6 +90,8 @@ pub struct ImageLayer {
 pub struct Local {
     /// Name of the directory with its files, in overlay's form.
     pub dir: Option<String>,
+    /// What the directory still needs from the layers below; nothing once that is done.
+    pub incomplete: Option<Extracted>,
 }
 
 impl ImageLayer {

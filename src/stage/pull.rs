@@ -1,16 +1,15 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::layers::{ImageLayer, Origin};
+use super::layers::{ImageLayer, Local, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
 use crate::layer::{Entry, Kind, TarReader, decoder, threaded};
@@ -74,39 +73,35 @@ impl Workshop {
         let missing: Vec<usize> =
             (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
         if !missing.is_empty() {
-            let task = self.reporter.start(&unpack_name(layers, &missing));
-            let unpacked = Mutex::new(BTreeMap::new());
-            side_by_side(&missing, |&number| {
-                if let Some(extracted) = self.unpack_one(&layers[number])? {
-                    let mut all = unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(number, extracted);
-                }
-                Ok(())
-            })?;
-            let unpacked = unpacked.into_inner().unwrap_or_else(PoisonError::into_inner);
-            for (number, extracted) in &unpacked {
-                self.complete(layers, *number, extracted)?;
-            }
+            let plural = if missing.len() == 1 { "" } else { "s" };
+            let task = self.reporter.start(&format!("unpack {} layer{plural}", missing.len()));
+            side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
+            let size = missing.iter().map(|&number| layers[number].descriptor.size).sum();
+            task.progress(size, Some(size));
             task.done();
         }
+        // All layers, not only those that were missing: another stage that unpacked the same base
+        // may not be here yet.
+        (0..layers.len()).try_for_each(|number| self.complete(layers, number))?;
         let dir = |layer: &Arc<ImageLayer>| layer.lock().dir.clone();
         layers.iter().map(|layer| dir(layer).context("a layer was not unpacked")).collect()
     }
 
-    fn unpack_one(&self, layer: &ImageLayer) -> Result<Option<Extracted>> {
+    fn unpack_one(&self, layer: &ImageLayer) -> Result<()> {
         let mut local = layer.lock();
         if local.dir.is_some() {
-            return Ok(None);
+            return Ok(());
         }
         let name = self.new_layer_dir()?;
-        let root = Root::open(&self.layers_dir.join(&name))?;
+        let root = self.open_root(&self.layers_dir.join(&name))?;
         let extracted = self.with_bytes(layer, |bytes| {
             through_tar(layer, bytes, |entries| {
                 Ok(extract(entries, &root, &self.extract_policy()?)?)
             })
         })?;
         local.dir = Some(name);
-        Ok(Some(extracted))
+        local.incomplete = Some(extracted);
+        Ok(())
     }
 
     /// Hands the compressed bytes of a layer to `work`, from the store or as they arrive. The
@@ -143,9 +138,20 @@ impl Workshop {
         }
     }
 
-    /// Does what a layer needs from the layers below it: they must be unpacked and complete.
-    fn complete(
+    /// Does what a layer needs from the layers below it, which must be complete. Whoever comes at
+    /// the same time waits for the layer's lock; locks are taken from above to below only.
+    fn complete(&self, layers: &[Arc<ImageLayer>], number: usize) -> Result<()> {
+        let mut local = layers[number].lock();
+        let Local { dir: Some(dir), incomplete: Some(extracted) } = &*local else { return Ok(()) };
+        let own = self.open_root(&self.layers_dir.join(dir))?;
+        self.complete_from(&own, layers, number, extracted)?;
+        local.incomplete = None;
+        Ok(())
+    }
+
+    fn complete_from(
         &self,
+        own: &Root,
         layers: &[Arc<ImageLayer>],
         number: usize,
         extracted: &Extracted,
@@ -157,11 +163,12 @@ impl Workshop {
                 layers[number].descriptor.digest
             );
         }
-        let needs_lower = extracted.foreign_links.len() + extracted.implicit_dirs.len();
-        if needs_lower == 0 {
+        if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
+            self.root_like(own, &self.root_of(&layers[below])?)?;
+        }
+        if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
             return Ok(());
         }
-        let own = self.root_of(&layers[number])?;
         let lowers: Vec<Root> = layers[..number]
             .iter()
             .rev()
@@ -191,9 +198,19 @@ impl Workshop {
         Ok(())
     }
 
+    /// Gives the directory of a layer that says nothing of the root the metadata of the root below
+    /// it: what overlayfs shows as `/` is the uppermost directory.
+    pub(super) fn root_like(&self, own: &Root, below: &dyn View) -> Result<()> {
+        let root = Path::new("");
+        if let Some(entry) = below.lstat(root)? {
+            own.set_metadata(root, &entry.meta, self.ownership())?;
+        }
+        Ok(())
+    }
+
     fn root_of(&self, layer: &ImageLayer) -> Result<Root> {
         let name = layer.lock().dir.clone().context("a layer was not unpacked")?;
-        Ok(Root::open(&self.layers_dir.join(name))?)
+        self.open_root(&self.layers_dir.join(name))
     }
 
     /// The file system that layers make, known from their headers; nothing is unpacked.
@@ -215,7 +232,7 @@ impl Workshop {
         layers: &[Arc<ImageLayer>],
         parts: Vec<VisiblePart>,
     ) -> Result<Root> {
-        let root = Root::open(&self.new_scratch_dir()?)?;
+        let root = self.open_root(&self.new_scratch_dir()?)?;
         for (layer, part) in layers.iter().zip(parts) {
             let policy = Extract {
                 filter: Some(part.filter),
@@ -271,12 +288,6 @@ fn through_tar<T>(
     Ok(answer)
 }
 
-fn unpack_name(layers: &[Arc<ImageLayer>], missing: &[usize]) -> String {
-    let bytes: u64 = missing.iter().map(|&number| layers[number].descriptor.size).sum();
-    let plural = if missing.len() == 1 { "" } else { "s" };
-    format!("unpack {} layer{plural}, {:.1} MB compressed", missing.len(), bytes as f64 / 1e6)
-}
-
 /// Runs `work` for all items on a few threads; the first error wins.
 fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
@@ -291,10 +302,9 @@ fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?)
-            .collect()
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?
+        })
     })
 }
 

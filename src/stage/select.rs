@@ -11,7 +11,7 @@ use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::layer::{Entry, Kind};
 use crate::rootfs::copy::source_paths;
-use crate::rootfs::{Index, Root, View, ViewError};
+use crate::rootfs::{Index, Root, View, ViewError, Wanted};
 
 impl Workshop {
     /// A directory that holds what the source patterns name, and nothing else.
@@ -21,13 +21,10 @@ impl Workshop {
         sources: &[String],
     ) -> Result<Arc<Root>> {
         let index = Arc::new(self.index(layers)?);
-        let wanted = Arc::new(wanted(&index, sources)?);
-        let filter = {
-            let wanted = wanted.clone();
-            move |path: &Path| wanted.contains(path)
-        };
-        let root = self.unpack_parts(layers, index.wanted_parts(filter))?;
-        index.settle_directories(&root, self.ownership(), |path| wanted.contains(path))?;
+        let wanted = wanted(&index, sources)?;
+        let wanted: Wanted = Arc::new(move |path| wanted.contains(path));
+        let root = self.unpack_parts(layers, index.visible_parts(&wanted)?)?;
+        index.complete(&root, self.ownership(), &wanted)?;
         Ok(Arc::new(root))
     }
 }
@@ -37,16 +34,20 @@ fn wanted(index: &Index, sources: &[String]) -> Result<BTreeSet<PathBuf>> {
     let recorder = Recorder { inner: index, seen: Mutex::default() };
     for source in sources {
         for path in source_paths(&recorder, source)? {
-            descend(&recorder, &path)?;
+            look_below(&recorder, path)?;
         }
     }
     Ok(recorder.seen.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn descend(view: &dyn View, path: &Path) -> Result<(), ViewError> {
-    let Some(Entry { kind: Kind::Dir, .. }) = view.lstat(path)? else { return Ok(()) };
-    for name in view.list(path)? {
-        descend(view, &path.join(name))?;
+/// Looks at everything from a path down. Not by recursion: a hostile image can nest directories as
+/// deep as paths are long.
+fn look_below(view: &dyn View, path: PathBuf) -> Result<(), ViewError> {
+    let mut pending = vec![path];
+    while let Some(path) = pending.pop() {
+        if matches!(view.lstat(&path)?, Some(Entry { kind: Kind::Dir, .. })) {
+            pending.extend(view.list(&path)?.into_iter().map(|name| path.join(name)));
+        }
     }
     Ok(())
 }

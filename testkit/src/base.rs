@@ -51,8 +51,8 @@ pub fn busybox() -> anyhow::Result<TarBytes> {
     tar =
         tar.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n");
     tar = tar.file("etc/group", "root:x:0:\nnobody:x:65534:\n");
+    // A hard link's own mode counts too, since whoever unpacks it sets it.
     tar = tar.file("bin/busybox", program).mode(0o755);
-    // Docker gives the linked file what a hard link's entry says.
     tar = tar.hardlink("bin/sh", "bin/busybox").mode(0o755);
     for name in list.lines().filter(|name| !["busybox", "sh"].contains(name)) {
         tar = tar.symlink(format!("bin/{name}"), "busybox");

@@ -1,1 +1,41 @@
-fn main() {}
+//! `cargo xtask`: what people and CI do with this repository, each with one command.
+
+mod checks;
+mod demo;
+mod packages;
+mod step;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo    build an example, push it, pull it, run it: what kiln does, in a minute
+  test    all checks: format, lint, licenses, tests
+  bases   make the base images that tests use, which takes some minutes once
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["demo"] => demo::run(),
+        ["test"] => checks::run_all(),
+        ["bases"] => checks::bases(),
+        ["help" | "-h" | "--help"] | [] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -68,13 +68,20 @@ impl Upload<'_> {
         match begun {
             None => Ok(Pushed::Exists),
             Some(Begun::Mounted) => Ok(Pushed::Mounted),
-            Some(Begun::Upload(url)) => self.send(url).map(|()| Pushed::Uploaded),
+            Some(Begun::Upload(url)) => {
+                let sent = self.send(url.clone());
+                // A registry keeps what has come of an upload for days, unless it is told not to.
+                if matches!(sent, Err(Failed::Unauthorized(_) | Failed::Other(_))) {
+                    self.client.engine().tidy(self.session.cancel(url));
+                }
+                sent.map(|()| Pushed::Uploaded)
+            }
         }
     }
 
     fn send(&self, url: reqwest::Url) -> Result<(), Failed> {
         let mut source = self.source()?;
-        let (writer, body, hangup) = pipe().map_err(|error| self.broken(&error))?;
+        let (writer, body, hangup) = pipe(&self.client.engine().handle()?);
         let stream = Stream { body, length: self.descriptor.size };
         let request = self.session.put(url, &self.descriptor.digest);
         let transport = self.client.transport().clone();

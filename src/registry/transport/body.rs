@@ -1,56 +1,69 @@
 //! A request body that another thread writes.
 //!
-//! The bytes go through a socket pair: reqwest takes a stream only as a `futures` trait (a crate
-//! that kiln does not depend on) or as a `tokio::fs::File`, and this file is the reading end. It is
-//! bounded by the socket's buffer, so a slow registry slows the writer down.
+//! A bounded channel: a slow registry slows the writer down.
 
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::Stream;
 use reqwest::Body;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
 
+/// Pieces between the writer and the network.
+const PIECES: usize = 4;
 /// How long a registry may take no byte of an upload.
 const STALLED: Duration = Duration::from_secs(300);
 
 /// The writing end; dropping it ends the body.
 #[derive(Debug)]
-pub(in crate::registry) struct BodyWriter(UnixStream);
+pub(in crate::registry) struct BodyWriter {
+    runtime: Handle,
+    pieces: mpsc::Sender<Vec<u8>>,
+    hung_up: watch::Receiver<()>,
+}
 
 /// Unblocks the writer when the request has ended and nobody reads any more.
 #[derive(Debug)]
-pub(in crate::registry) struct Hangup(UnixStream);
+pub(in crate::registry) struct Hangup {
+    _sender: watch::Sender<()>,
+}
 
-/// A body and its writer. Writing fails with `BrokenPipe` once the [`Hangup`] is dropped.
-pub(in crate::registry) fn pipe() -> io::Result<(BodyWriter, Body, Hangup)> {
-    let (writer, reader) = UnixStream::pair()?;
-    writer.set_write_timeout(Some(STALLED))?;
-    let hangup = Hangup(writer.try_clone()?);
-    let reader = std::fs::File::from(OwnedFd::from(reader));
-    Ok((BodyWriter(writer), Body::from(tokio::fs::File::from_std(reader)), hangup))
+struct Pieces(mpsc::Receiver<Vec<u8>>);
+
+/// A body and its writer. Writing fails with `BrokenPipe` once the [`Hangup`] is dropped, and with
+/// `WouldBlock` when the other side takes nothing for too long.
+pub(in crate::registry) fn pipe(runtime: &Handle) -> (BodyWriter, Body, Hangup) {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let (hangup, hung_up) = watch::channel(());
+    let writer = BodyWriter { runtime: runtime.clone(), pieces: sender, hung_up };
+    (writer, Body::wrap_stream(Pieces(receiver)), Hangup { _sender: hangup })
+}
+
+impl Stream for Pieces {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|piece| piece.map(Ok))
+    }
 }
 
 impl io::Write for BodyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        let send = self.pieces.send(bytes.to_vec());
+        let broken = || Err(io::ErrorKind::BrokenPipe.into());
+        self.runtime.block_on(async {
+            tokio::select! {
+                sent = send => sent.map_or_else(|_| broken(), |()| Ok(bytes.len())),
+                _ = self.hung_up.changed() => broken(),
+                () = tokio::time::sleep(STALLED) => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Drop for BodyWriter {
-    fn drop(&mut self) {
-        // The hangup holds a second handle, so closing this one would not end the body.
-        let _ = self.0.shutdown(Shutdown::Write);
-    }
-}
-
-impl Drop for Hangup {
-    fn drop(&mut self) {
-        let _ = self.0.shutdown(Shutdown::Both);
     }
 }

@@ -208,6 +208,11 @@ impl Transport {
 
     /// `scheme://host/` of a registry.
     async fn base(&self, place: &Place) -> Result<Url, RegistryError> {
+        if let Some(scheme) = self.schemes.known(place) {
+            return base_url(place, scheme);
+        }
+        let asking = self.schemes.asking(place);
+        let _whoever_holds_it_asks = asking.lock().await;
         let scheme = match self.schemes.known(place) {
             Some(scheme) => scheme,
             None => self.probe(place).await?,

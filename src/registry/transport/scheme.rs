@@ -4,7 +4,7 @@
 //! asked once. kiln asks loopback ports by HTTP first: that is what runs there nearly always.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pool::is_loopback;
 use super::{Access, Place};
@@ -38,6 +38,8 @@ pub(super) struct Schemes {
     given: HashMap<String, Scheme>,
     /// What registries that may be plain were found to speak.
     found: Mutex<HashMap<String, Scheme>>,
+    /// By registry; locked by whoever finds out, so that many requests at once ask once.
+    asking: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Schemes {
@@ -49,6 +51,7 @@ impl Schemes {
             insecure: insecure.collect(),
             given,
             found: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -74,6 +77,12 @@ impl Schemes {
             return Some(Scheme::Https);
         }
         self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&place.registry).copied()
+    }
+
+    /// Whose lock is held while the registry is asked.
+    pub(super) fn asking(&self, place: &Place) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        asking.entry(place.registry.clone()).or_default().clone()
     }
 
     /// Remembers what a registry speaks.

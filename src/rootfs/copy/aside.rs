@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::CopyError;
-use super::plan::Plan;
+use super::plan::{Inherits, NewDir, Plan};
 use super::source::Sources;
 use crate::layer::{Metadata, Tree};
 use crate::rootfs::view::View;
@@ -22,6 +22,7 @@ pub fn source_paths(view: &dyn View, written: &str) -> Result<Vec<PathBuf>, Copy
 pub fn make_dirs(target: &dyn View, path: &Path, new: &Metadata) -> Result<Tree, CopyError> {
     let mut plan = Plan::new(target);
     let resolved = plan.resolve(path)?;
-    plan.ensure_dir(&resolved.path, new)?;
+    let new = NewDir { meta: new.clone(), inherits: Inherits::Nothing };
+    plan.ensure_dir(&resolved.path, &new)?;
     Ok(plan.finish())
 }

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::plan::Plan;
+use super::plan::{Inherits, NewDir, Plan};
 use super::source::{Match, SourceFile, Sources, clean};
+use super::unpack::unpack;
 use super::walk::{Place, Walk};
-use super::{CopyError, CopyRequest, Owner, Unpack, unpack};
+use super::{CopyError, CopyRequest, Owner, Unpack};
 use crate::layer::content::Content;
 use crate::layer::{Entry, Kind, Metadata};
 use crate::rootfs::glob::has_meta;
@@ -18,13 +19,19 @@ use crate::rootfs::view::View;
 /// A request with its patterns compiled.
 pub(super) struct Copy<'a> {
     pub(super) request: &'a CopyRequest<'a>,
+    /// Cleaned as BuildKit does before it looks at links: `/link/../x` is `/x`.
+    dest: PathBuf,
     exclude: Option<Ignore>,
 }
 
 impl<'a> Copy<'a> {
     pub(super) fn new(request: &'a CopyRequest<'a>) -> Result<Self, CopyError> {
         let exclude = Ignore::from_patterns(request.exclude)?;
-        Ok(Self { request, exclude: (!exclude.is_empty()).then_some(exclude) })
+        Ok(Self {
+            request,
+            dest: PathBuf::from(clean(request.dest)),
+            exclude: (!exclude.is_empty()).then_some(exclude),
+        })
     }
 
     pub(super) fn root(&self) -> &Arc<Root> {
@@ -38,20 +45,35 @@ impl<'a> Copy<'a> {
     pub(super) fn path(&self, plan: &mut Plan<'a>, written: &str) -> Result<(), CopyError> {
         let sources = Sources { root: self.root().as_ref(), ignore: self.ignore() };
         let matches = sources.find(written)?;
-        self.reject_lost_files(plan, written, &matches)?;
+        let count = matches.len();
+        let mut replaced = false;
         for found in matches {
             if found.entry.kind == Kind::Dir {
                 self.directory(plan, &found, self.exclude.as_ref())?;
-            } else if !self.is_excluded(&found)? {
-                let is_archive = self.request.unpack == Unpack::Auto
-                    && matches!(found.entry.kind, Kind::File { .. })
-                    && unpack::unpack(self, plan, &found)?;
-                if !is_archive {
-                    self.file(plan, found)?;
-                }
+                continue;
             }
+            if self.is_excluded(&found)? || self.is_unpacked(plan, &found)? {
+                continue;
+            }
+            let is_dest = self.file(plan, found)?;
+            // BuildKit lets the files that a pattern matches replace each other where `dest` is no
+            // directory, and only the last one remains. Nobody wants that.
+            if is_dest && replaced {
+                return Err(
+                    self.needs_directory(Some(format!("`{written}` matches {count} paths")))
+                );
+            }
+            replaced |= is_dest;
         }
         Ok(())
+    }
+
+    /// Unpacks an archive, if this is one and it is to be unpacked.
+    fn is_unpacked(&self, plan: &mut Plan<'a>, found: &Match) -> Result<bool, CopyError> {
+        match (self.request.unpack, &found.entry.kind) {
+            (Unpack::Auto, Kind::File { .. }) => unpack(self, plan, found),
+            _ => Ok(false),
+        }
     }
 
     pub(super) fn with_parents(&self, plan: &mut Plan<'a>, written: &str) -> Result<(), CopyError> {
@@ -72,24 +94,6 @@ impl<'a> Copy<'a> {
             }
         }
         Ok(())
-    }
-
-    /// BuildKit lets the files that a pattern matches overwrite each other where `dest` is no
-    /// directory, and only the last one remains. Nobody wants that.
-    fn reject_lost_files(
-        &self,
-        plan: &Plan<'a>,
-        written: &str,
-        matches: &[Match],
-    ) -> Result<(), CopyError> {
-        let files = matches.iter().filter(|found| found.entry.kind != Kind::Dir);
-        if matches.len() < 2 || files.count() == 0 || self.request.dest.ends_with('/') {
-            return Ok(());
-        }
-        if plan.resolve(Path::new(self.request.dest))?.is_dir() {
-            return Ok(());
-        }
-        Err(self.needs_directory(Some(format!("`{written}` matches {} files", matches.len()))))
     }
 
     pub(super) fn needs_directory(&self, why: Option<String>) -> CopyError {
@@ -115,7 +119,7 @@ impl<'a> Copy<'a> {
         exclude: Option<&Ignore>,
     ) -> Result<(), CopyError> {
         self.make_way(plan)?;
-        let dest = plan.resolve(Path::new(self.request.dest))?;
+        let dest = plan.resolve(&self.dest)?;
         if let Some(there) = &dest.entry
             && there.kind != Kind::Dir
         {
@@ -134,7 +138,7 @@ impl<'a> Copy<'a> {
             ignored: self.trail_to(&found.path),
             excluded: Trail::default(),
         };
-        Walk::new(self, plan, exclude).contents(&dir, &place)
+        Walk::new(self, plan, exclude).contents(dir, place)
     }
 
     /// What the ignore list says of a source directory and its parents.
@@ -146,12 +150,13 @@ impl<'a> Copy<'a> {
         parents.iter().skip(1).fold(Trail::default(), enter)
     }
 
-    fn file(&self, plan: &mut Plan<'a>, found: Match) -> Result<(), CopyError> {
+    /// Whether it is the destination itself now, and not in it.
+    fn file(&self, plan: &mut Plan<'a>, found: Match) -> Result<bool, CopyError> {
         let Match { path, name, entry: Entry { meta, kind, .. } } = found;
         let content = match kind {
             Kind::File { .. } => SourceFile::content(self.root(), &path),
             // As below a directory: it would be of no use to anybody.
-            Kind::Fifo => return Ok(()),
+            Kind::Fifo => return Ok(false),
             _ => Content::None,
         };
         let meta = self.metadata(meta, &kind);
@@ -167,10 +172,10 @@ impl<'a> Copy<'a> {
         let kind = Kind::File { size: body.len() as u64 };
         let meta = Metadata { mode: 0o644, mtime: self.request.created, ..Metadata::default() };
         let meta = self.metadata(meta, &kind);
-        self.put(plan, OsStr::new(name), meta, kind, Content::Bytes(body.to_vec()))
+        self.put(plan, OsStr::new(name), meta, kind, Content::Bytes(body.to_vec())).map(drop)
     }
 
-    /// Plans one file at the destination, or in it.
+    /// Plans one file as the destination, or in it; tells whether it is the former.
     fn put(
         &self,
         plan: &mut Plan<'a>,
@@ -178,34 +183,54 @@ impl<'a> Copy<'a> {
         meta: Metadata,
         kind: Kind,
         content: Content,
-    ) -> Result<(), CopyError> {
+    ) -> Result<bool, CopyError> {
         self.make_way(plan)?;
-        let dest = plan.resolve(Path::new(self.request.dest))?;
-        let path = if dest.is_dir() { dest.path.join(name) } else { dest.path };
+        let dest = plan.resolve(&self.dest)?;
+        let is_dest = !dest.is_dir();
+        let path = if is_dest { dest.path } else { dest.path.join(name) };
         plan.ensure_dir(path.parent().unwrap_or(Path::new("")), &self.made())?;
         match plan.lstat(&path)? {
             Some(there) if there.kind == Kind::Dir => Err(CopyError::FileOntoDirectory(path)),
-            _ => plan.put(&path, meta, kind, content),
+            _ => plan.put(&path, meta, kind, content).map(|()| is_dest),
         }
     }
 
     /// Makes the destination's parents, and the destination if it ends with a slash.
     fn make_way(&self, plan: &mut Plan<'a>) -> Result<(), CopyError> {
-        let end = self.request.dest.rfind('/').unwrap_or(0);
-        self.make_dir(plan, &self.request.dest[..end]).map(drop)
+        let dir = if self.request.dest.ends_with('/') {
+            &self.dest
+        } else {
+            self.dest.parent().unwrap_or(&self.dest)
+        };
+        self.make_dir(plan, dir).map(drop)
     }
 
-    /// Makes a directory, following links, and says where it is.
-    pub(super) fn make_dir(&self, plan: &mut Plan<'a>, dest: &str) -> Result<PathBuf, CopyError> {
-        let dir = plan.resolve(Path::new(dest))?;
+    /// Makes the destination a directory and says where it is.
+    pub(super) fn make_dest(&self, plan: &mut Plan<'a>) -> Result<PathBuf, CopyError> {
+        self.make_dir(plan, &self.dest)
+    }
+
+    fn make_dir(&self, plan: &mut Plan<'a>, dir: &Path) -> Result<PathBuf, CopyError> {
+        let dir = plan.resolve(dir)?;
         plan.ensure_dir(&dir.path, &self.made())?;
         Ok(dir.path)
     }
 
-    /// The metadata of a directory made on the way.
-    pub(super) fn made(&self) -> Metadata {
+    /// What a directory made on the way to the destination gets.
+    fn made(&self) -> NewDir {
         let (uid, gid) = self.owner(0, 0);
-        Metadata { mode: 0o755, uid, gid, mtime: self.request.created, ..Metadata::default() }
+        let inherits = match self.request.owner {
+            Owner::Fixed(..) => Inherits::Bit,
+            Owner::Context | Owner::Keep => Inherits::BitAndGroup,
+        };
+        NewDir { meta: Metadata { uid, gid, ..self.implied().meta }, inherits }
+    }
+
+    /// What a directory gets that an archive does not mention.
+    pub(super) fn implied(&self) -> NewDir {
+        let mtime = self.request.created;
+        let meta = Metadata { mode: 0o755, mtime, ..Metadata::default() };
+        NewDir { meta, inherits: Inherits::Nothing }
     }
 
     /// A source's metadata as it is copied.

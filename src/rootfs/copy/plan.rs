@@ -19,6 +19,39 @@ pub(super) struct Plan<'a> {
     names: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
+/// What a directory gets that has to be made on the way.
+pub(super) struct NewDir {
+    pub(super) meta: Metadata,
+    /// What it takes over from a parent with the set-group-ID bit, as with mkdir(2).
+    pub(super) inherits: Inherits,
+}
+
+/// What mkdir(2) takes over from a directory with the set-group-ID bit (inode(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inherits {
+    /// Nothing, as after chmod(2) and chown(2).
+    Nothing,
+    /// The bit, as after chown(2).
+    Bit,
+    /// The bit and the group.
+    BitAndGroup,
+}
+
+impl NewDir {
+    fn below(&self, parent: Option<&Metadata>) -> Metadata {
+        let mut meta = self.meta.clone();
+        if let Some(parent) = parent.filter(|parent| parent.mode & 0o2000 != 0) {
+            if self.inherits != Inherits::Nothing {
+                meta.mode |= 0o2000;
+            }
+            if self.inherits == Inherits::BitAndGroup {
+                meta.gid = parent.gid;
+            }
+        }
+        meta
+    }
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn new(target: &'a dyn View) -> Self {
         Self { target, tree: Tree::new(), names: BTreeMap::new() }
@@ -32,14 +65,14 @@ impl<'a> Plan<'a> {
     /// Follows a path as if `root`, which must not lead through links, were the image's root.
     pub(super) fn resolve_below(&self, root: &Path, path: &Path) -> Result<PathBuf, CopyError> {
         match resolve(&Below { plan: self, root }, path, true) {
-            Ok(resolved) => Ok(root.join(resolved.path)),
+            Ok(resolved) => Ok(below(root, &resolved.path)),
             Err(error) => Err(in_the_way(error, root, path)),
         }
     }
 
     /// Sees to it that a directory and its parents are in the tree: as they are in the image, or
-    /// new ones with this metadata. The path must not lead through links.
-    pub(super) fn ensure_dir(&mut self, path: &Path, new: &Metadata) -> Result<(), CopyError> {
+    /// new ones. The path must not lead through links.
+    pub(super) fn ensure_dir(&mut self, path: &Path, new: &NewDir) -> Result<(), CopyError> {
         let mut missing = Vec::new();
         for ancestor in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
             match self.tree.get(ancestor) {
@@ -51,8 +84,9 @@ impl<'a> Plan<'a> {
             match self.lstat(ancestor)? {
                 Some(entry) if entry.kind == Kind::Dir => self.insert(entry, Content::None),
                 None => {
-                    let new = self.inherit(ancestor, new)?;
-                    self.put(ancestor, new, Kind::Dir, Content::None)?;
+                    let parent = ancestor.parent().and_then(|parent| self.tree.get(parent));
+                    let meta = new.below(parent.map(|node| &node.entry.meta));
+                    self.put(ancestor, meta, Kind::Dir, Content::None)?;
                 }
                 Some(_) => {
                     return Err(CopyError::ParentIsNoDirectory {
@@ -63,17 +97,6 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(())
-    }
-
-    /// A new directory's metadata: below one with the set-group-ID bit the kernel sets it, too
-    /// (inode(7)).
-    fn inherit(&self, dir: &Path, new: &Metadata) -> Result<Metadata, CopyError> {
-        let parent = match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => self.lstat(parent)?,
-            _ => None,
-        };
-        let bit = parent.map_or(0, |parent| parent.meta.mode & 0o2000);
-        Ok(Metadata { mode: new.mode | bit, ..new.clone() })
     }
 
     /// Plans an object, in place of whatever was planned there. Its parents must be in the tree.
@@ -92,17 +115,22 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Plans another name of a planned file; false if there is no such file.
-    pub(super) fn put_link(&mut self, path: &Path, file: &Path) -> Result<bool, CopyError> {
+    /// Plans another name of a planned file, which gets this metadata, if any; false if there is no
+    /// such file.
+    pub(super) fn put_link(
+        &mut self,
+        path: &Path,
+        file: &Path,
+        meta: Option<Metadata>,
+    ) -> Result<bool, CopyError> {
         let Some(node) = self.tree.get(file) else { return Ok(false) };
-        let meta = node.entry.meta.clone();
         let holder = match &node.entry.kind {
             Kind::Dir => return Ok(false),
             Kind::File { .. } => file.to_owned(),
             Kind::HardLink(holder) => holder.clone(),
             // Nobody can tell a second one from another name of the first.
             other => {
-                let other = other.clone();
+                let (other, meta) = (other.clone(), meta.unwrap_or(node.entry.meta.clone()));
                 return self.put(path, meta, other, Content::None).map(|()| true);
             }
         };
@@ -113,15 +141,27 @@ impl<'a> Plan<'a> {
         if holder.starts_with(path) {
             return Ok(false);
         }
+        let Some(node) = self.tree.get_mut(&holder) else { return Ok(false) };
+        if let Some(mut meta) = meta {
+            meta.xattrs.append(&mut node.entry.meta.xattrs);
+            node.entry.meta = meta;
+        }
+        let meta = node.entry.meta.clone();
         self.put(path, meta, Kind::HardLink(holder.clone()), Content::None)?;
         self.names.entry(holder).or_default().insert(path.to_owned());
         Ok(true)
     }
 
     /// The finished tree. A layer is read from its start, so of several names of a file the first
-    /// one gets the content.
+    /// one gets the content. All have the same metadata, as they are the same file.
     pub(super) fn finish(mut self) -> Tree {
         for (holder, mut names) in std::mem::take(&mut self.names) {
+            let meta = self.tree.get(&holder).map(|node| node.entry.meta.clone());
+            for name in &names {
+                if let (Some(node), Some(meta)) = (self.tree.get_mut(name), &meta) {
+                    node.entry.meta.clone_from(meta);
+                }
+            }
             if names.first().is_some_and(|first| *first < holder)
                 && let Some(node) = self.tree.remove(&holder)
             {
@@ -223,16 +263,21 @@ struct Below<'b, 'a> {
 
 impl View for Below<'_, '_> {
     fn lstat(&self, path: &Path) -> Result<Option<Entry>, ViewError> {
-        self.plan.lstat(&self.root.join(path))
+        self.plan.lstat(&below(self.root, path))
     }
 
     fn list(&self, path: &Path) -> Result<Vec<OsString>, ViewError> {
-        self.plan.list(&self.root.join(path))
+        self.plan.list(&below(self.root, path))
     }
 
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
-        self.plan.read(&self.root.join(path), limit)
+        self.plan.read(&below(self.root, path), limit)
     }
+}
+
+/// Joined without a slash at the end where the path is empty.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) }
 }
 
 fn in_the_way(error: ViewError, root: &Path, path: &Path) -> CopyError {

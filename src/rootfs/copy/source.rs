@@ -51,13 +51,14 @@ impl Sources<'_> {
             .map(|pattern| Pattern::new(pattern.as_bytes()))
             .collect::<Result<_, _>>()
             .map_err(bad)?;
-        let base = resolve(self, &start, true)?;
-        if !base.is_dir() {
-            return Err(self.not_found(written, &start));
-        }
         let mut matches = Vec::new();
-        self.expand(&base.path, &patterns, &mut matches)?;
-        Ok(matches)
+        match self.at(&start)? {
+            Some(base) if base.entry.kind == Kind::Dir => {
+                self.expand(&base.path, &patterns, &mut matches)?;
+                Ok(matches)
+            }
+            _ => Err(self.not_found(written, &start)),
+        }
     }
 
     fn literal(&self, written: &str, path: PathBuf) -> Result<Match, CopyError> {
@@ -77,7 +78,7 @@ impl Sources<'_> {
         let (path, entry) = match resolve(self, path, true) {
             Ok(Resolved { path, entry: Some(entry) }) => (path, entry),
             Ok(_) | Err(ViewError::NotADirectory(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(unreadable(error)),
         };
         Ok(self.is_shown(&path, &entry)?.then_some(Match { path, name, entry }))
     }
@@ -91,12 +92,12 @@ impl Sources<'_> {
         matches: &mut Vec<Match>,
     ) -> Result<(), CopyError> {
         let [pattern, deeper @ ..] = patterns else { return Ok(()) };
-        for name in self.root.list(dir)? {
+        for name in self.root.list(dir).map_err(unreadable)? {
             if !pattern.matches(name.as_bytes()) {
                 continue;
             }
             let path = dir.join(&name);
-            let Some(entry) = self.lstat(&path)? else { continue };
+            let Some(entry) = self.lstat(&path).map_err(unreadable)? else { continue };
             if !deeper.is_empty() {
                 if entry.kind == Kind::Dir {
                     self.expand(&path, deeper, matches)?;
@@ -121,9 +122,9 @@ impl Sources<'_> {
         if entry.kind != Kind::Dir || !ignore.may_reinclude_below(path) {
             return Ok(false);
         }
-        for name in self.root.list(path)? {
+        for name in self.root.list(path).map_err(unreadable)? {
             let path = path.join(name);
-            if let Some(entry) = self.root.lstat(&path)?
+            if let Some(entry) = self.root.lstat(&path).map_err(unreadable)?
                 && self.is_shown(&path, &entry)?
             {
                 return Ok(true);
@@ -208,6 +209,14 @@ impl View for Sources<'_> {
             Some(_) => self.root.read(path, limit),
             None => Ok(None),
         }
+    }
+}
+
+/// A source that could not be looked at: a view speaks of an image, this is the context.
+fn unreadable(error: ViewError) -> CopyError {
+    match error {
+        ViewError::Io { path, source } => CopyError::read(&path, source),
+        error => error.into(),
     }
 }
 

@@ -5,7 +5,8 @@
 //! copied where they stand uncompressed in the archive.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,11 +39,11 @@ pub(super) fn unpack<'a>(
         return Ok(false);
     }
     (&file).rewind().map_err(fail)?;
-    let dest = copy.make_dir(plan, copy.request.dest)?;
+    let dest = copy.make_dest(plan)?;
     let file = Arc::new(file);
     let original = (format == Format::Plain).then(|| file.clone());
-    let spool = Spool { dir: copy.request.spool, file: None };
-    let mut archive = Archive { copy, plan, dest, path: &found.path, original, spool };
+    let spool = Spool::new(copy.request.spool);
+    let archive = Archive { copy, plan, dest, path: &found.path, original, spool, last: None };
     archive.members(decoder(BufReader::new(&*file)).map_err(fail)?)?;
     Ok(true)
 }
@@ -63,10 +64,12 @@ struct Archive<'c, 'p, 'a> {
     /// The archive itself, if it is not compressed.
     original: Option<Arc<File>>,
     spool: Spool<'c>,
+    /// The last member's directory and where it led: most members are beside the one before.
+    last: Option<(PathBuf, PathBuf)>,
 }
 
 impl Archive<'_, '_, '_> {
-    fn members(&mut self, data: impl Read) -> Result<(), CopyError> {
+    fn members(mut self, data: impl Read) -> Result<(), CopyError> {
         let mut reader = TarReader::new(BufReader::new(data));
         let path = self.path;
         let tar = |source: TarError| CopyError::Tar { path: path.to_owned(), source };
@@ -83,9 +86,14 @@ impl Archive<'_, '_, '_> {
                 }
                 _ => Content::None,
             };
+            let is_file = matches!(entry.kind, Kind::File { .. });
             self.member(entry, content)?;
+            if !is_file {
+                // It may be a link, or be in the place of one.
+                self.last = None;
+            }
         }
-        Ok(())
+        self.spool.finish()
     }
 
     fn member(&mut self, entry: Entry, content: Content) -> Result<(), CopyError> {
@@ -95,10 +103,10 @@ impl Archive<'_, '_, '_> {
             return Ok(());
         };
         let mut meta = self.metadata(meta);
-        let implied = Metadata { uid: 0, gid: 0, ..self.copy.made() };
-        self.plan.ensure_dir(at.parent().unwrap_or(Path::new("")), &implied)?;
+        let parent = at.parent().unwrap_or(Path::new(""));
+        self.plan.ensure_dir(parent, &self.copy.implied())?;
         if let Kind::HardLink(target) = &kind {
-            return self.link(&path, &at, target);
+            return self.link(&path, &at, target, meta);
         }
         if kind == Kind::Dir
             && let Some(there) = self.plan.lstat(&at)?
@@ -109,10 +117,16 @@ impl Archive<'_, '_, '_> {
         self.plan.put(&at, meta, kind, content)
     }
 
-    fn link(&mut self, member: &Path, at: &Path, target: &Path) -> Result<(), CopyError> {
+    fn link(
+        &mut self,
+        member: &Path,
+        at: &Path,
+        target: &Path,
+        meta: Metadata,
+    ) -> Result<(), CopyError> {
         let file = self.place(target)?;
         if let Some(file) = file
-            && self.plan.put_link(at, &file)?
+            && self.plan.put_link(at, &file, Some(meta))?
         {
             return Ok(());
         }
@@ -128,11 +142,19 @@ impl Archive<'_, '_, '_> {
 
     /// Where a member goes, its parents' links followed below the destination; nothing for the
     /// destination itself.
-    fn place(&self, member: &Path) -> Result<Option<PathBuf>, CopyError> {
+    fn place(&mut self, member: &Path) -> Result<Option<PathBuf>, CopyError> {
         let (Some(parent), Some(name)) = (member.parent(), member.file_name()) else {
             return Ok(None);
         };
-        Ok(Some(self.plan.resolve_below(&self.dest, parent)?.join(name)))
+        if let Some((last, led_to)) = &self.last
+            && last == parent
+        {
+            return Ok(Some(led_to.join(name)));
+        }
+        let leads_to = self.plan.resolve_below(&self.dest, parent)?;
+        let at = leads_to.join(name);
+        self.last = Some((parent.to_owned(), leads_to));
+        Ok(Some(at))
     }
 
     fn metadata(&self, mut meta: Metadata) -> Metadata {
@@ -144,13 +166,19 @@ impl Archive<'_, '_, '_> {
     }
 }
 
-/// A nameless temporary file for contents that are compressed in the archive.
+/// Contents that an archive does not have as they are, in a nameless temporary file.
 struct Spool<'s> {
     dir: &'s Path,
     file: Option<Arc<File>>,
+    len: u64,
+    buffer: Vec<u8>,
 }
 
-impl Spool<'_> {
+impl<'s> Spool<'s> {
+    fn new(dir: &'s Path) -> Self {
+        Self { dir, file: None, len: 0, buffer: vec![0; 128 << 10] }
+    }
+
     /// Stores one member's content.
     fn store(
         &mut self,
@@ -158,31 +186,36 @@ impl Spool<'_> {
         size: u64,
         archive: &Path,
     ) -> Result<FileSlice, CopyError> {
-        let fail = |source| CopyError::Spool { path: self.dir.to_owned(), source };
+        let dir = self.dir;
+        let fail = |source| CopyError::Spool { path: dir.to_owned(), source };
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => Arc::new(tempfile::tempfile_in(self.dir).map_err(fail)?),
+            None => Arc::new(tempfile::tempfile_in(dir).map_err(fail)?),
         };
         self.file = Some(file.clone());
-        let offset = (&*file).seek(SeekFrom::End(0)).map_err(fail)?;
-        let mut buffer = vec![0; 128 << 10];
+        let slice = FileSlice { file: file.clone(), offset: self.len, len: size };
         let mut left = size;
         while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let block = &mut buffer[..wanted];
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let block = &mut self.buffer[..wanted];
             content.read_exact(block).map_err(|source| CopyError::Tar {
                 path: archive.to_owned(),
                 source: TarError::Read(source),
             })?;
-            left -= wanted as u64;
-            // Holes, so that a sparse member does not fill the disk.
-            if block.iter().all(|byte| *byte == 0) {
-                (&*file).seek(SeekFrom::Current(wanted as i64)).map_err(fail)?;
-            } else {
-                (&*file).write_all(block).map_err(fail)?;
+            // Zeros stay holes, so that a sparse member does not fill the disk.
+            if block.iter().any(|byte| *byte != 0) {
+                file.write_all_at(block, self.len).map_err(fail)?;
             }
+            self.len += wanted as u64;
+            left -= wanted as u64;
         }
-        file.set_len(offset + size).map_err(fail)?;
-        Ok(FileSlice { file, offset, len: size })
+        Ok(slice)
+    }
+
+    /// The last hole is only there if the file has its length.
+    fn finish(self) -> Result<(), CopyError> {
+        let Some(file) = self.file else { return Ok(()) };
+        file.set_len(self.len)
+            .map_err(|source| CopyError::Spool { path: self.dir.to_owned(), source })
     }
 }

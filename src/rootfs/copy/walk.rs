@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, Stat, openat, readlinkat, statat};
@@ -23,6 +24,9 @@ use crate::rootfs::root::{CONTENT, DIRECTORY, read_dir};
 use crate::rootfs::stat::{self, Found};
 use crate::rootfs::view::View;
 use crate::rootfs::xattr;
+
+/// Linux' PATH_MAX: what is deeper could neither be opened by its path nor be unpacked again.
+const MAX_PATH: usize = 4096;
 
 /// One directory on the way.
 pub(super) struct Place {
@@ -50,6 +54,24 @@ impl Place {
             ignored: Trail::default(),
             excluded: Trail::default(),
         }
+    }
+}
+
+/// A directory that is being copied.
+struct Level {
+    dir: OwnedFd,
+    place: Place,
+    /// What is left of it.
+    names: std::vec::IntoIter<(OsString, FileType)>,
+    /// How many directories waited before this one.
+    waiting: usize,
+}
+
+impl Level {
+    fn new(dir: OwnedFd, place: Place, waiting: usize) -> Result<Self, CopyError> {
+        let mut names = read_dir(&dir).map_err(|errno| CopyError::read(&place.source, errno))?;
+        names.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        Ok(Self { dir, place, names: names.into_iter(), waiting })
     }
 }
 
@@ -84,21 +106,52 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         Self { copy, exclude, plan, first_names: HashMap::new(), waiting: Vec::new() }
     }
 
-    /// Copies what is inside an open directory.
-    pub(super) fn contents(&mut self, dir: &OwnedFd, place: &Place) -> Result<(), CopyError> {
-        let mut names = read_dir(dir).map_err(|errno| CopyError::read(&place.source, errno))?;
-        names.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        for (name, file_type) in names {
-            let child = place.child(&name);
-            let verdict = self.verdict(place, &child)?;
-            let may_be_dir = matches!(file_type, FileType::Directory | FileType::Unknown);
-            match verdict {
-                Verdict::Hidden => {}
-                Verdict::Perhaps if !may_be_dir => {}
-                verdict => self.object(dir, &name, place, child, verdict)?,
-            }
+    /// Copies what is inside an open directory. With a stack of its own: a hostile context can be
+    /// nested deeper than a thread's goes.
+    pub(super) fn contents(&mut self, dir: OwnedFd, place: Place) -> Result<(), CopyError> {
+        let mut levels = vec![Level::new(dir, place, 0)?];
+        while let Some(level) = levels.last_mut() {
+            let below = match level.names.next() {
+                Some((name, file_type)) => self.name(level, &name, file_type)?,
+                None => {
+                    self.waiting.truncate(level.waiting);
+                    levels.pop();
+                    None
+                }
+            };
+            levels.extend(below);
         }
         Ok(())
+    }
+
+    /// One name of a directory. If it is a directory itself, it is next.
+    fn name(
+        &mut self,
+        level: &Level,
+        name: &OsStr,
+        file_type: FileType,
+    ) -> Result<Option<Level>, CopyError> {
+        let child = level.place.child(name);
+        if child.source.as_os_str().len() > MAX_PATH || child.target.as_os_str().len() > MAX_PATH {
+            return Err(CopyError::read(&child.source, Errno::NAMETOOLONG));
+        }
+        let verdict = self.verdict(&level.place, &child)?;
+        let may_be_dir = matches!(file_type, FileType::Directory | FileType::Unknown);
+        if verdict == Verdict::Hidden || (verdict == Verdict::Perhaps && !may_be_dir) {
+            return Ok(None);
+        }
+        let stat = match statat(&level.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // Removed since the directory was listed.
+            Err(Errno::NOENT) => return Ok(None),
+            stat => stat.map_err(|errno| CopyError::read(&child.source, errno))?,
+        };
+        if stat::found(&stat) == Found::Kind(Kind::Dir) {
+            return self.directory(level, name, &stat, child, verdict).map(Some);
+        }
+        if verdict == Verdict::Shown {
+            self.object(&level.dir, name, &stat, &child)?;
+        }
+        Ok(None)
     }
 
     fn verdict(&self, place: &Place, child: &Place) -> Result<Verdict, CopyError> {
@@ -119,39 +172,31 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         })
     }
 
+    /// Copies anything but a directory.
     fn object(
         &mut self,
         dir: &OwnedFd,
         name: &OsStr,
-        place: &Place,
-        child: Place,
-        verdict: Verdict,
+        stat: &Stat,
+        child: &Place,
     ) -> Result<(), CopyError> {
         let fail = |errno| CopyError::read(&child.source, errno);
-        let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // Removed since the directory was listed.
-            Err(Errno::NOENT) => return Ok(()),
-            stat => stat.map_err(fail)?,
-        };
-        let kind = match stat::found(&stat) {
-            Found::Kind(Kind::Dir) => {
-                return self.directory(dir, name, &stat, place, child, verdict);
-            }
-            _ if verdict == Verdict::Perhaps => return Ok(()),
+        let kind = match stat::found(stat) {
             // As BuildKit does: both only mean something to the processes at their ends.
             Found::Kind(Kind::Fifo) | Found::Other => return Ok(()),
             Found::Symlink => Kind::Symlink(link_target(dir, name).map_err(fail)?),
             Found::Kind(kind) => kind,
         };
-        let mut meta = stat::metadata(&stat);
+        let mut meta = stat::metadata(stat);
         if matches!(kind, Kind::File { .. }) {
             let file = openat(dir, name, CONTENT, Mode::empty()).map_err(fail)?;
             meta.xattrs =
                 xattr::read(file).map_err(|error| CopyError::read(&child.source, error))?;
         }
+        self.copy.root().as_in_image(&mut meta);
         self.arrive()?;
-        self.reject_directory(&child)?;
-        self.put(&stat, self.copy.metadata(meta, &kind), kind, &child)
+        self.reject_directory(child)?;
+        self.put(stat, self.copy.metadata(meta, &kind), kind, child)
     }
 
     fn put(
@@ -167,7 +212,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         let identity = (stat.st_dev, stat.st_ino);
         if stat.st_nlink > 1
             && let Some(first) = self.first_names.get(&identity)
-            && self.plan.put_link(&child.target, first)?
+            && self.plan.put_link(&child.target, first, None)?
         {
             return Ok(());
         }
@@ -178,35 +223,34 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
         self.plan.put(&child.target, meta, kind, content)
     }
 
+    /// Copies a directory, or lets it wait, and opens it.
     fn directory(
         &mut self,
-        parent: &OwnedFd,
+        level: &Level,
         name: &OsStr,
         stat: &Stat,
-        place: &Place,
         mut child: Place,
         verdict: Verdict,
-    ) -> Result<(), CopyError> {
-        let dir = openat(parent, name, DIRECTORY, Mode::empty())
+    ) -> Result<Level, CopyError> {
+        let dir = openat(&level.dir, name, DIRECTORY, Mode::empty())
             .map_err(|errno| CopyError::read(&child.source, errno))?;
         let mut meta = stat::metadata(stat);
         meta.xattrs = xattr::read(&dir).map_err(|error| CopyError::read(&child.source, error))?;
+        self.copy.root().as_in_image(&mut meta);
         let meta = self.copy.metadata(meta, &Kind::Dir);
         let enter = |list: Option<&Ignore>, trail: &Trail, path: &Path| {
             list.map(|list| list.enter(trail, path)).unwrap_or_default()
         };
-        child.ignored = enter(self.copy.ignore(), &place.ignored, &child.source);
-        child.excluded = enter(self.exclude, &place.excluded, &child.inner);
+        child.ignored = enter(self.copy.ignore(), &level.place.ignored, &child.source);
+        child.excluded = enter(self.exclude, &level.place.excluded, &child.inner);
+        let waiting = self.waiting.len();
         if verdict == Verdict::Perhaps {
-            let depth = self.waiting.len();
             self.waiting.push((child.target.clone(), meta));
-            self.contents(&dir, &child)?;
-            self.waiting.truncate(depth);
-            return Ok(());
+        } else {
+            self.arrive()?;
+            child.is_new |= self.put_dir(&child.target, meta, child.is_new)?;
         }
-        self.arrive()?;
-        child.is_new |= self.put_dir(&child.target, meta, child.is_new)?;
-        self.contents(&dir, &child)
+        Level::new(dir, child, waiting)
     }
 
     /// Something is shown here, so the hidden directories around it are copied after all.
@@ -248,7 +292,6 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
 }
 
 fn link_target(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
     let target = readlinkat(dir, name, Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }

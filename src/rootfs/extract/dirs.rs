@@ -51,7 +51,7 @@ impl Unpacker<'_> {
             (dir, Replace::Yes)
         } else {
             let parent = self.dir(split(path).0)?;
-            self.open_or_make(&parent, path)?
+            self.open_or_make(&parent, path, meta)?
         };
         self.settle_dir(&dir, path, meta, replace)?;
         self.dirs.implicit.remove(path);
@@ -95,9 +95,10 @@ impl Unpacker<'_> {
                 Ok(dir) => dir,
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                     self.remember_time(&here, &dir)?;
-                    let (dir, replace) = self.open_or_make(&dir, &below)?;
+                    let meta = implicit();
+                    let (dir, replace) = self.open_or_make(&dir, &below, &meta)?;
                     if replace == Replace::No {
-                        self.settle_dir(&dir, &below, &implicit(), replace)?;
+                        self.settle_dir(&dir, &below, &meta, replace)?;
                         self.dirs.implicit.insert(below.clone(), ());
                     }
                     dir
@@ -109,28 +110,33 @@ impl Unpacker<'_> {
         Ok(dir)
     }
 
-    /// Opens a directory in `parent`, after making it in place of whatever else is there.
+    /// Opens a directory in `parent`, after making it in place of whatever else is there. A new one
+    /// mostly has the right mode at once.
     fn open_or_make(
         &mut self,
         parent: &OwnedFd,
         path: &Path,
+        meta: &Metadata,
     ) -> Result<(OwnedFd, Replace), ExtractError> {
         let name = split(path).1;
         let fail = |errno| system("make the directory", path, errno);
         let open = || openat(parent, name, DIRECTORY, Mode::empty());
-        let make = || mkdirat(parent, name, Mode::from_raw_mode(USABLE));
+        let mode = Mode::from_raw_mode(meta.mode & 0o777 | USABLE);
+        let make = || mkdirat(parent, name, mode);
+        let replaces_link = self.foreign.remove(path).is_some();
         match make() {
-            Ok(()) => return Ok((open().map_err(fail)?, Replace::No)),
-            Err(Errno::EXIST) => {}
+            Ok(()) if !replaces_link => return Ok((open().map_err(fail)?, Replace::No)),
+            Ok(()) => {}
+            Err(Errno::EXIST) => match open() {
+                Ok(dir) => return Ok((dir, Replace::Yes)),
+                Err(Errno::NOTDIR | Errno::LOOP) => {
+                    self.clear(parent, path)?;
+                    make().map_err(fail)?;
+                }
+                Err(errno) => return Err(fail(errno)),
+            },
             Err(errno) => return Err(fail(errno)),
         }
-        match open() {
-            Ok(dir) => return Ok((dir, Replace::Yes)),
-            Err(Errno::NOTDIR | Errno::LOOP) => {}
-            Err(errno) => return Err(fail(errno)),
-        }
-        self.clear(parent, path)?;
-        make().map_err(fail)?;
         let dir = open().map_err(fail)?;
         // What this layer had here before, a whiteout or a file, hid the lower layers' directory.
         if let Some(overlay) = self.overlay() {
@@ -199,6 +205,9 @@ impl Unpacker<'_> {
                 self.finish_dir(path, unfinished)?;
             }
         }
+        let foreign = std::mem::take(&mut self.foreign);
+        self.done.foreign_links =
+            foreign.into_iter().map(|(link, (target, meta))| (link, target, meta)).collect();
         self.done.implicit_dirs = self.dirs.implicit.into_keys().collect();
         Ok(self.done)
     }

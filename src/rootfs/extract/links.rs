@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{ExtractError, Unpacker, Whiteouts, system};
 use crate::layer::{Entry, Metadata};
-use crate::rootfs::place::split;
+use crate::rootfs::place::{remove_below, split};
 use crate::rootfs::stat;
 
 impl Unpacker<'_> {
@@ -102,7 +102,16 @@ impl Unpacker<'_> {
         if self.policy.whiteouts == Whiteouts::Apply {
             return Err(ExtractError::MissingTarget { link: path, target });
         }
-        self.done.foreign_links.push((path, target, meta.clone()));
+        // What another such link names is what this one names.
+        let target = self.foreign.get(&target).map_or(target, |(target, _)| target.clone());
+        self.foreign.insert(path, (target, meta.clone()));
         Ok(())
+    }
+
+    /// What is no directory comes to a path.
+    pub(super) fn forget_foreign(&mut self, path: &Path) {
+        if !self.foreign.is_empty() {
+            remove_below(&mut self.foreign, path);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Unpacking one layer into one directory.
 //!
-//! Entries land where [`Places`](super::place::Places) says. Directories are opened by their literal
+//! Entries land where `place.rs` says. Directories are opened by their literal
 //! path (openat2 refuses every link in it) and kept open for the entries that follow; objects are
 //! made in them by a single name with O_EXCL or its like. So no name is ever followed, and nothing
 //! that a layer contains can reach outside the root. What a directory needs once it is complete (its
@@ -86,8 +86,7 @@ pub enum Whiteouts {
     Apply,
     /// Nothing is removed: several layers are unpacked into the same directory at the same time,
     /// each only as far as it stays visible ([`Index::visible_parts`](super::Index::visible_parts)).
-    /// Directories then get their time and owner from
-    /// [`Index::settle_directories`](super::Index::settle_directories).
+    /// Directories then get their time and owner from [`Index::complete`](super::Index::complete).
     Skip,
 }
 
@@ -105,6 +104,9 @@ pub struct Extracted {
     /// 0755 for root, with a time of 0; below overlayfs they hide the metadata of the directory in
     /// the layers below, so it has to be set from there ([`Root::set_metadata`]).
     pub implicit_dirs: Vec<PathBuf>,
+    /// Whether the layer says what the root itself is like. If not, the directory's own owner and
+    /// mode are whatever they were, and below overlayfs they would be those of the image's root.
+    pub mentions_root: bool,
     /// The layer says that nothing below it remains. overlayfs has no mark for that: leave the layers
     /// below out of the mount.
     pub opaque_root: bool,
@@ -202,7 +204,10 @@ pub fn extract(
     while let Some((entry, mut content)) = entries.next_entry().map_err(ExtractError::Read)? {
         unpacker.count()?;
         match places.step(&entry)? {
-            Step::Root => unpacker.directory(Path::new(""), &entry.meta)?,
+            Step::Root => {
+                unpacker.done.mentions_root = true;
+                unpacker.directory(Path::new(""), &entry.meta)?;
+            }
             Step::Put(path) => unpacker.put(&path, &entry, &mut *content)?,
             Step::Link { path, target } => unpacker.link(&path, &target, &entry)?,
             Step::Remove(path) => unpacker.remove(&path)?,
@@ -229,6 +234,8 @@ struct Unpacker<'a> {
     relocate: BTreeMap<PathBuf, PathBuf>,
     /// Devices that could not be made, for hard links to them.
     refused: HashSet<PathBuf>,
+    /// Hard links, by path, to what this layer does not have.
+    foreign: BTreeMap<PathBuf, (PathBuf, Metadata)>,
     buffer: Vec<u8>,
     done: Extracted,
 }
@@ -243,6 +250,7 @@ impl<'a> Unpacker<'a> {
             passed_over: HashMap::new(),
             relocate: policy.relocate.clone(),
             refused: HashSet::new(),
+            foreign: BTreeMap::new(),
             buffer: vec![0; BUFFER],
             done: Extracted::default(),
         }

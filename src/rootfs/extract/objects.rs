@@ -118,6 +118,7 @@ impl Unpacker<'_> {
         path: &Path,
         make: impl Fn(&OwnedFd, &OsStr) -> rustix::io::Result<T>,
     ) -> Result<rustix::io::Result<T>, ExtractError> {
+        self.forget_foreign(path);
         let name = split(path).1;
         match make(dir, name) {
             Err(Errno::EXIST) => {

@@ -51,6 +51,9 @@ impl Unpacker<'_> {
     fn mark_removed(&mut self, path: &Path, overlay: Overlay) -> Result<(), ExtractError> {
         let (dir, name) = split(path);
         let dir = self.dir(dir)?;
+        if self.foreign.contains_key(path) {
+            return Ok(());
+        }
         // A device 0:0 needs no privilege since Linux 5.8.
         match mknodat(&*dir, name, FileType::CharacterDevice, Mode::empty(), makedev(0, 0)) {
             Ok(()) => Ok(()),

@@ -124,15 +124,29 @@ impl Index {
         }
         let (dir, name) = split(path);
         let layer = self.layer();
+        self.note_rewriting(path, matches!(node.kind, NodeKind::Dir(_)));
         Ok(self.change(|tree, gone| {
             let dir = tree.dir(dir, layer, gone);
             tree.put(dir, name, node, gone)
         }))
     }
 
+    fn note_rewriting(&mut self, path: &Path, by_dir: bool) {
+        let layer = self.layer();
+        if let Some(id) = self.tree.find(path)
+            && self.tree.node(id).touched == layer
+            && !(by_dir && self.tree.is_dir(id))
+        {
+            self.rewritten.insert((layer, path.to_owned()));
+        }
+    }
+
     fn link(&mut self, path: &Path, target: &Path) -> Result<(), IndexError> {
         let layer = self.layer();
         let (dir, name) = split(path);
+        if path != target {
+            self.note_rewriting(path, false);
+        }
         self.change(|tree, gone| {
             let dir = tree.dir(dir, layer, gone);
             if path != target && tree.find(target).is_none_or(|id| !tree.is_dir(id)) {

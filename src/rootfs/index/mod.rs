@@ -8,12 +8,12 @@ mod partial;
 mod tests;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use self::partial::VisiblePart;
+pub use self::partial::{CompleteError, VisiblePart, Wanted};
 use self::tree::{Id, Tree};
 use super::place::PathError;
 
@@ -37,6 +37,17 @@ pub enum IndexError {
         /// What it names.
         target: PathBuf,
     },
+    /// A layer that cannot be unpacked in part.
+    #[error(
+        "the hard link `{}` names `{}`, of which its layer has more than one", link.display(),
+        target.display()
+    )]
+    Ambiguous {
+        /// The link.
+        link: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
     /// A hard link to a directory.
     #[error("the hard link `{}` names the directory `{}`", link.display(), target.display())]
     LinkToDirectory {
@@ -54,4 +65,6 @@ pub struct Index {
     /// Layers that were begun; the last one is the one that is being applied.
     layers: u32,
     contents: HashMap<Id, Arc<[u8]>>,
+    /// Paths at which a layer has put something in place of what it had put there itself.
+    rewritten: BTreeSet<(u32, PathBuf)>,
 }

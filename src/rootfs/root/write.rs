@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, fchmod, fstat, linkat, mkdirat, openat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -66,15 +66,28 @@ impl Root {
     /// a directory is there.
     pub fn write_file(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), RootError> {
         self.remove_file(path)?;
-        self.create_file(path, mode)?
-            .write_all(content)
-            .map_err(|error| RootError::io("write", path, error))
+        let mut file = self.create_file(path, 0o600)?;
+        file.write_all(content).map_err(|error| RootError::io("write", path, error))?;
+        // Writing takes set-id bits away, so they come last.
+        fchmod(&file, Mode::from_raw_mode(mode))
+            .map_err(|errno| RootError::io("change the mode of", path, errno))
     }
 
     /// Makes a symbolic link; what is there already is an error.
     pub fn create_symlink(&self, path: &Path, target: &Path) -> Result<(), RootError> {
         let (parent, name) = self.parent_of(path)?;
         symlinkat(target, parent, name).map_err(|errno| RootError::io("make the link", path, errno))
+    }
+
+    /// Makes another name for what is at `target`, which is taken literally, as a hard link's is; what
+    /// is at `path` already is an error.
+    pub fn create_hard_link(&self, path: &Path, target: &Path) -> Result<(), RootError> {
+        let (parent, name) = self.parent_of(path)?;
+        let (target_dir, target_name) =
+            (target.parent().unwrap_or(target), target.file_name().unwrap_or_default());
+        self.open_dir(target_dir)
+            .and_then(|dir| linkat(dir, target_name, parent, name, AtFlags::empty()))
+            .map_err(|errno| RootError::io("make the hard link", path, errno))
     }
 
     /// Removes a name that is no directory; nothing there is no error.

@@ -45,6 +45,11 @@ impl Merger {
                         "{path} is a hard link to {target}, which is not there"
                     ))
                 })?;
+                // As Docker and containerd do: the link's header is applied to the file.
+                let header = entry.header();
+                let object = &mut self.files[file];
+                object.mode = header.mode()? & 0o7777;
+                (object.uid, object.gid) = (header.uid()?, header.gid()?);
                 self.place(path, file);
             } else if let Some(object) = read_object(&mut entry)? {
                 self.files.push(object);

@@ -1,6 +1,7 @@
 //! Docker's own registry ("distribution"), as Debian packages it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -19,6 +20,11 @@ pub struct DockerRegistry {
 }
 
 impl DockerRegistry {
+    /// A registry to be set up.
+    pub fn builder() -> DockerRegistryBuilder {
+        DockerRegistryBuilder::default()
+    }
+
     /// `127.0.0.1:PORT`.
     pub fn host(&self) -> &str {
         &self.host
@@ -30,45 +36,100 @@ impl DockerRegistry {
     }
 }
 
-/// Starts Debian's `docker-registry` on a free port of the loopback, open to all, or to a user and
-/// a password. It also deletes.
+/// A `docker-registry` before it starts: open to all, with plain HTTP.
+#[derive(Debug, Default)]
+pub struct DockerRegistryBuilder {
+    login: Option<(String, String)>,
+    tls: Option<(PathBuf, PathBuf)>,
+    client_ca: Option<PathBuf>,
+}
+
+impl DockerRegistryBuilder {
+    /// Asks for this user and password (htpasswd).
+    #[must_use]
+    pub fn login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Speaks TLS with this certificate (chain) and key, both PEM files.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Path, key: &Path) -> Self {
+        self.tls = Some((certificate.to_owned(), key.to_owned()));
+        self
+    }
+
+    /// With [`Self::tls`]: clients must show a certificate that this CA signed.
+    #[must_use]
+    pub fn client_ca(mut self, certificate: &Path) -> Self {
+        self.client_ca = Some(certificate.to_owned());
+        self
+    }
+
+    /// Starts it on a free port of the loopback. It also deletes.
+    ///
+    /// # Errors
+    /// If the package is not installed or the program does not start.
+    pub fn start(self) -> anyhow::Result<DockerRegistry> {
+        let program = installed(&["/usr/bin/docker-registry"], "docker-registry")?;
+        let dir = TempDir::with_prefix("testkit-docker-registry-")?;
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("config.yml"), self.config(dir.path())?)?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg(path("config.yml"));
+        // The registry takes settings from REGISTRY_* variables over its file.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("REGISTRY_") {
+                command.env_remove(name);
+            }
+        }
+        let said = "listening on 127.0.0.1:";
+        let ready = Ready::Log(said.to_owned());
+        let daemon = Daemon::start(command, &path("log"), &ready, Duration::from_secs(20))?;
+        let log = daemon.log();
+        let port: String = (log.split(said).nth(1).unwrap_or_default().chars())
+            .take_while(char::is_ascii_digit)
+            .collect();
+        let host = format!("127.0.0.1:{port}");
+        Ok(DockerRegistry { host, daemon, _dir: dir })
+    }
+
+    fn config(&self, dir: &Path) -> anyhow::Result<String> {
+        let storage = dir.join("storage");
+        let mut config = format!(
+            "version: 0.1\n\
+             storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+             http:\n  addr: 127.0.0.1:0\n",
+            storage.display()
+        );
+        if let Some((certificate, key)) = &self.tls {
+            let (certificate, key) = (certificate.display(), key.display());
+            config += &format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
+            if let Some(ca) = &self.client_ca {
+                config += &format!("    clientcas: [{}]\n", ca.display());
+            }
+        }
+        if let Some((user, password)) = &self.login {
+            let file = dir.join("htpasswd");
+            fs::write(&file, format!("{user}:{}\n", bcrypt(password)?))?;
+            let file = file.display();
+            config += &format!("auth:\n  htpasswd:\n    realm: testkit\n    path: {file}\n");
+        }
+        Ok(config)
+    }
+}
+
+/// Starts Debian's `docker-registry` with plain HTTP on a free port of the loopback, open to all,
+/// or to a user and a password.
 ///
 /// # Errors
-/// If the package is not installed or the program does not start.
+/// As [`DockerRegistryBuilder::start`].
 pub fn docker_registry(htpasswd: Option<(&str, &str)>) -> anyhow::Result<DockerRegistry> {
-    let program = installed(&["/usr/bin/docker-registry"], "docker-registry")?;
-    let dir = TempDir::with_prefix("testkit-docker-registry-")?;
-    let path = |name: &str| dir.path().join(name);
-    let mut config = format!(
-        "version: 0.1\n\
-         storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
-         http:\n  addr: 127.0.0.1:0\n",
-        path("storage").display()
-    );
-    if let Some((user, password)) = htpasswd {
-        let file = path("htpasswd");
-        fs::write(&file, format!("{user}:{}\n", bcrypt(password)?))?;
-        let file = file.display();
-        config += &format!("auth:\n  htpasswd:\n    realm: testkit\n    path: {file}\n");
+    let builder = DockerRegistry::builder();
+    match htpasswd {
+        Some((user, password)) => builder.login(user, password).start(),
+        None => builder.start(),
     }
-    fs::write(path("config.yml"), config)?;
-    let mut command = Command::new(program);
-    command.arg("serve").arg(path("config.yml"));
-    // The registry takes settings from REGISTRY_* variables over its file.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("REGISTRY_") {
-            command.env_remove(name);
-        }
-    }
-    let said = "listening on 127.0.0.1:";
-    let ready = Ready::Log(said.to_owned());
-    let daemon = Daemon::start(command, &path("log"), &ready, Duration::from_secs(20))?;
-    let log = daemon.log();
-    let port: String = (log.split(said).nth(1).unwrap_or_default().chars())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    let host = format!("127.0.0.1:{port}");
-    Ok(DockerRegistry { host, daemon, _dir: dir })
 }
 
 /// The password's bcrypt hash, the one kind that the registry takes. Perl, which every Debian has,

@@ -178,7 +178,12 @@ fn unmount_below(root: &Path) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use serde_json::json;
+
     use super::*;
+    use crate::image::Image;
+    use crate::tree::Tree;
+    use crate::{Registry, base};
 
     #[test]
     fn dockerd_starts_and_leaves_nothing() {
@@ -197,5 +202,32 @@ mod tests {
         assert!(!Path::new(&format!("/proc/{containerd}")).exists() && !dir.exists());
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         assert!(!mounts.contains(&*dir.to_string_lossy()), "{mounts}");
+    }
+
+    #[test]
+    fn dockerd_builds_from_the_test_registry_and_pushes_to_it() {
+        let Ok(layer) = base::busybox() else {
+            eprintln!("skipped: busybox-static is not installed");
+            return;
+        };
+        if !Path::new("/usr/sbin/dockerd").exists() || !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: dockerd needs root and the package docker.io");
+            return;
+        }
+        let registry = Registry::start();
+        let config = json!({ "config": { "Env": ["PATH=/bin"], "Cmd": ["sh"] } });
+        registry.add_image("busybox", "latest", vec![layer], config);
+        let (host, context) = (registry.host(), TempDir::new().unwrap());
+        let dockerfile = format!("FROM {host}/busybox\nRUN rm /etc/group && echo hi > /file\n");
+        Tree::new().file("Dockerfile", dockerfile).write_to(context.path()).unwrap();
+        let (name, context) = (format!("{host}/app:1"), context.path().to_str().unwrap());
+        let docker = dockerd().unwrap();
+        docker.run(&["build", "--network", "none", "-t", &name, context]).unwrap();
+        docker.run(&["push", &name]).unwrap();
+        let image = Image::from_registry(&registry, "app", "1").unwrap();
+        image.verify().unwrap();
+        let tree = image.tree().unwrap();
+        assert_eq!(image.text("file").unwrap(), "hi\n");
+        assert!(tree.contains_key("etc/passwd") && !tree.contains_key("etc/group"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod docker_registry;
 mod dockerd;
+mod measure;
 
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
-pub use docker_registry::{DockerRegistry, docker_registry};
+pub use docker_registry::{DockerRegistry, DockerRegistryBuilder, docker_registry};
 pub use dockerd::{Dockerd, DockerdBuilder, dockerd};
+pub use measure::measure;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -126,7 +128,8 @@ impl Daemon {
             return Ok(status);
         }
         let pid = pid_of(&self.child)?;
-        kill_process(pid, Signal::TERM)?;
+        // The group: unshare(1) and others that wait for a child do not pass signals on.
+        kill_process_group(pid, Signal::TERM)?;
         let end = Instant::now() + self.grace;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -155,7 +158,7 @@ impl Drop for Daemon {
 /// its own: who ends the test's group (cargo-nextest after a timeout) must not end it.
 fn watch(child: &Child) -> anyhow::Result<Child> {
     let mut command = Command::new("/bin/sh");
-    let script = "read -r _; kill -TERM \"$1\"; sleep 5; kill -KILL -- \"-$1\"";
+    let script = "read -r _; kill -TERM \"-$1\"; sleep 5; kill -KILL \"-$1\"";
     command.args(["-c", script, "watcher", &child.id().to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.spawn().context("cannot start /bin/sh")

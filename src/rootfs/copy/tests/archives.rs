@@ -93,6 +93,13 @@ fn archives_are_known_by_their_content() {
 }
 
 #[test]
+fn archives_need_no_slash() {
+    let files = [("1.tar", tar(&["f 644 a = 1"])), ("2.tar", gzip(&tar(&["f 644 b = 2"])))];
+    let fixture = fixture(&files, &[]);
+    fixture.gives("ADD *.tar /o", &["d 755 o", "f 644 o/a = 1", "f 644 o/b = 2"]);
+}
+
+#[test]
 fn other_files_are_copied_as_they_are() {
     let files = [
         ("empty.tar", tar(&[])),
@@ -128,7 +135,7 @@ fn members_keep_what_the_archive_says() {
         "f 644 b/c/d = deep",
         "l ln -> /a",
         "f 644 ln/through = t",
-        "h h -> a/f",
+        "h h -> a/through",
         "c 600 null",
         "p 600 pipe",
     ];
@@ -144,7 +151,7 @@ fn members_keep_what_the_archive_says() {
             "d 755 o/b",
             "d 755 o/b/c",
             "f 644 o/b/c/d = deep",
-            "h o/h -> o/a/f",
+            "h o/h -> o/a/through",
             "l o/ln -> /a",
             "CharDevice { major: 1, minor: 3 } 600 o/null",
             "Fifo 600 o/pipe",
@@ -154,6 +161,14 @@ fn members_keep_what_the_archive_says() {
     assert_eq!((meta("o/a").uid, meta("o/a").gid), (11, 12));
     assert_eq!(meta("o/a").mtime.secs, 1_000_000_000);
     assert_eq!((meta("o/b").uid, meta("o/b").mtime), (0, CREATED));
+}
+
+#[test]
+fn a_hard_link_changes_what_it_links_to() {
+    let fixture = fixture(&[("x.tar", tar(&["f 600 b = x", "h a -> b"]))], &[]);
+    fixture.gives("ADD x.tar /", &["f 644 a = x", "h b -> a"]);
+    let tree = fixture.plan("ADD x.tar /").expect("unpacked");
+    assert_eq!(tree[Path::new("b")].entry.meta, tree[Path::new("a")].entry.meta);
 }
 
 #[test]

@@ -34,14 +34,27 @@ fn owners_are_the_contexts_or_the_sources_or_as_told() {
 
 #[test]
 fn directories_of_the_image_keep_what_they_have() {
-    let fixture = Fixture::new(&["f 644 f = x"], &["d 2751 a/b"]).owned_by(Owner::Fixed(7, 8));
+    let fixture = Fixture::new(&["f 644 f = x"], &["d 751 a/b"]).owned_by(Owner::Fixed(7, 8));
     let tree = fixture.plan("COPY f /a/b/c/").expect("copied");
     let me = rustix::process::geteuid().as_raw();
     let [a, b, c] = ["a", "a/b", "a/b/c"].map(|path| tree[Path::new(path)].entry.meta.clone());
     assert_eq!((a.uid, b.uid, c.uid), (me, me, 7));
-    assert_eq!((b.mode, c.mode), (0o2751, 0o755));
+    assert_eq!((a.mode, b.mode), (0o755, 0o751));
     assert!(a.mtime > CREATED && b.mtime > CREATED);
     assert_eq!(c.mtime, CREATED);
+}
+
+#[test]
+fn the_group_bit_is_handed_on_to_new_directories() {
+    let fixture = |owner| Fixture::new(&["d 755 d/sub"], &["d 2775 staff"]).owned_by(owner);
+    let group = rustix::process::getegid().as_raw();
+    for (owner, gid) in [(Owner::Fixed(7, 8), 8), (Owner::Context, group), (Owner::Keep, group)] {
+        let tree = fixture(owner).plan("COPY d /staff/a/b").expect("copied");
+        for (path, mode) in [("staff/a", 0o2755), ("staff/a/b", 0o2755), ("staff/a/b/sub", 0o755)] {
+            assert_eq!(tree[Path::new(path)].entry.meta.mode, mode, "{path}");
+        }
+        assert_eq!(tree[Path::new("staff/a/b")].entry.meta.gid, gid, "{owner:?}");
+    }
 }
 
 #[test]

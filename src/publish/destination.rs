@@ -1,0 +1,41 @@
+//! A repository that the image goes to.
+
+use anyhow::{Context as _, Result};
+
+use crate::registry::{Client, Pusher, Reference, Repository};
+
+/// A repository, and the names that the image gets there. Blobs are sent once for all of them.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The repository.
+    pub repository: Repository,
+    /// References of that repository, in the order in which they were given.
+    pub names: Vec<Reference>,
+    /// Sends to it.
+    pub pusher: Pusher,
+}
+
+impl Destination {
+    /// Sorts references by repository.
+    pub fn all(client: &Client, references: &[Reference]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for reference in references {
+            let repository = reference.repository();
+            match all.iter_mut().find(|known| known.repository == repository) {
+                Some(known) => known.names.push(reference.clone()),
+                None => all.push(Self {
+                    repository,
+                    names: vec![reference.clone()],
+                    pusher: client.pusher(reference),
+                }),
+            }
+        }
+        all
+    }
+
+    /// Asks for the permission to push.
+    pub fn check(&self) -> Result<()> {
+        let names: Vec<_> = self.names.iter().map(Reference::familiar).collect();
+        self.pusher.check().with_context(|| format!("cannot push to {}", names.join(" and ")))
+    }
+}

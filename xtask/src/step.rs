@@ -1,0 +1,82 @@
+//! Commands and steps, with what they are called and how long they take.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+/// The repository's directory.
+pub(crate) fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// Cargo's target directory.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    workspace().join(target.unwrap_or_else(|| "target".into()))
+}
+
+/// `cargo`, the one that runs this.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(workspace());
+    command
+}
+
+/// Does a step and says how long it took.
+///
+/// # Errors
+/// The step's own, with its name.
+pub(crate) fn timed<T>(name: &str, step: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let start = Instant::now();
+    let result = step();
+    let outcome = if result.is_ok() { "" } else { "  FAILED" };
+    println!("{:7.1} s  {name}{outcome}", start.elapsed().as_secs_f64());
+    result.with_context(|| name.to_owned())
+}
+
+/// Runs a command whose output goes to the terminal.
+///
+/// # Errors
+/// If it cannot be started or fails.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {name}"))?;
+    ensure!(status.success(), "{name} ended with {status}");
+    Ok(())
+}
+
+/// Runs a command whose output is shown only if it fails. Returns its standard output.
+///
+/// # Errors
+/// If it cannot be started or fails; with all that it printed.
+pub(crate) fn quiet(command: &mut Command) -> anyhow::Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot start {name}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    ensure!(output.status.success(), "{name} ended with {}:\n{out}{err}", output.status);
+    Ok(out)
+}
+
+/// Builds kiln as it is released. Returns the program's path.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
+    // Where it lies depends on the target triple in .cargo/config.toml, so cargo is asked.
+    let mut build = cargo(&["build", "--release", "--package", "kiln", "--bin", "kiln"]);
+    build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    let output = build.output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo build ended with {}", output.status);
+    let messages = String::from_utf8(output.stdout)?;
+    let mut paths = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    paths.next_back().context("cargo did not say where it put kiln")
+}
