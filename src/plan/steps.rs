@@ -113,7 +113,7 @@ pub(super) struct Draft<'a> {
     inputs: &'a Inputs,
     graph: &'a Graph,
     id: StageId,
-    label: String,
+    label: Option<String>,
     base: Base,
     pub scope: Scope,
     pub config: ImageConfig,
@@ -151,7 +151,9 @@ impl<'a> Draft<'a> {
         }
         let mut scope = Scope::with_env(&config.config.env);
         scope.inherit_args(&parent_scope);
-        let label = stage.from.name.clone().unwrap_or_else(|| format!("stage-{}", id.0));
+        let several = source.dockerfile.stages.len() > 1;
+        let number = || several.then(|| format!("stage-{}", id.0));
+        let label = stage.from.name.clone().or_else(number);
         Ok(Self {
             source,
             inputs,

@@ -1,5 +1,7 @@
 //! What all stages of a build share: the registry client, the blobs, the sandbox, directories.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +14,11 @@ use crate::context::Context;
 use crate::event::Reporter;
 use crate::layer::{BlobStore, LayerOptions, Timestamp};
 use crate::registry::Client;
+use crate::rootfs::Root;
 use crate::sandbox::Entered;
+
+/// Mode of `/` in an image that does not say.
+const ROOT_MODE: u32 = 0o755;
 
 /// The Dockerfile, for errors that point into it.
 #[derive(Debug, Clone)]
@@ -126,12 +132,20 @@ impl Workshop {
         std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a new directory for an unpacked or upper layer; the answer is its name.
+    /// Makes a new directory for an unpacked or upper layer; the answer is its name. It is what a
+    /// RUN sees as `/` unless the layer says otherwise, so its mode is not left to kiln's umask.
     pub fn new_layer_dir(&self) -> Result<String> {
         let name = self.counter.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.layers_dir.join(&name);
-        super::doing(std::fs::create_dir(&path), || format!("cannot make {}", path.display()))?;
+        let made = std::fs::create_dir(&path)
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(ROOT_MODE)));
+        super::doing(made, || format!("cannot make {}", path.display()))?;
         Ok(name)
+    }
+
+    /// Opens a directory that holds files of an image, with the owners that the image gives them.
+    pub(super) fn open_root(&self, path: &Path) -> Result<Root> {
+        Ok(Root::open(path)?.with_owners(self.ownership()))
     }
 
     /// Makes a new directory for something short-lived.

@@ -3,16 +3,22 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod bases;
+pub mod bench;
+pub mod processes;
 pub mod tools;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub mod built;
+pub mod unprivileged;
+
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
 pub struct Kiln {
     dir: tempfile::TempDir,
+    context: PathBuf,
     command: Command,
 }
 
@@ -40,7 +46,7 @@ impl Kiln {
             .current_dir(dir.path())
             .arg("build")
             .stdin(Stdio::null());
-        Self { dir, command }
+        Self { context: dir.path().join("context"), dir, command }
     }
 
     /// Adds arguments.
@@ -63,6 +69,41 @@ impl Kiln {
         self
     }
 
+    /// Runs another program than the one that the tests were built with. Comes before other changes
+    /// than arguments and variables.
+    pub fn with_program(mut self, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        command
+            .envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(self.dir.path());
+        self.command = command;
+        self
+    }
+
+    /// Builds from this directory instead of its own.
+    pub fn from_context(mut self, dir: &Path) -> Self {
+        self.context = dir.to_owned();
+        self
+    }
+
+    /// Removes a file of the context.
+    pub fn without_file(self, path: &str) -> Self {
+        std::fs::remove_file(self.context().join(path)).expect("the file is there");
+        self
+    }
+
+    /// Writes Docker's config.json.
+    pub fn docker_config(self, text: &str) -> Self {
+        self.home_file(".docker/config.json", text)
+    }
+
+    /// Writes credentials for one registry into Docker's config.json.
+    pub fn login(self, host: &str, user: &str, password: &str) -> Self {
+        let auths = serde_json::json!({ host: { "username": user, "password": password } });
+        self.docker_config(&serde_json::json!({ "auths": auths }).to_string())
+    }
+
     /// Writes the Dockerfile.
     pub fn dockerfile(self, text: &str) -> Self {
         self.file("Dockerfile", text)
@@ -70,7 +111,7 @@ impl Kiln {
 
     /// The context directory; it is the argument unless others are given with [`Self::args`].
     pub fn context(&self) -> PathBuf {
-        self.dir.path().join("context")
+        self.context.clone()
     }
 
     /// The directory around the context.
@@ -103,21 +144,37 @@ impl Kiln {
 
     /// The command, ready to be spawned, and what must outlive it.
     pub fn into_command(mut self) -> (Command, tempfile::TempDir) {
-        self.command.arg(self.dir.path().join("context"));
+        self.command.arg(&self.context);
+        (self.command, self.dir)
+    }
+
+    /// The same without the context directory as its last argument.
+    pub fn into_bare_command(self) -> (Command, tempfile::TempDir) {
         (self.command, self.dir)
     }
 
     /// Runs it to its end. Whatever happened, its work directory must be gone.
     pub fn run(self) -> Outcome {
+        self.run_and_keep().0
+    }
+
+    /// The same; the second is the directory that was its own.
+    pub fn run_and_keep(self) -> (Outcome, tempfile::TempDir) {
         let (mut command, dir) = self.into_command();
         let outcome = Outcome::from(command.output().expect("kiln starts"));
-        let left: Vec<_> = std::fs::read_dir(dir.path().join("tmp"))
-            .expect("the directory for temporary files")
-            .map(|entry| entry.expect("an entry").file_name())
-            .collect();
-        assert!(left.is_empty(), "left behind: {left:?}\n{outcome}");
-        outcome
+        assert_no_work_dir(dir.path(), &outcome);
+        (outcome, dir)
     }
+}
+
+/// The work directory of a call in this directory is gone.
+#[track_caller]
+pub fn assert_no_work_dir(dir: &Path, outcome: &Outcome) {
+    let left: Vec<_> = std::fs::read_dir(dir.join("tmp"))
+        .expect("the directory for temporary files")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert!(left.is_empty(), "left behind: {left:?}\n{outcome}");
 }
 
 impl From<Output> for Outcome {
@@ -156,4 +213,10 @@ impl Outcome {
 /// The program under test.
 pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_kiln"))
+}
+
+/// The release binary, which is too slow to make for each test.
+pub fn release() -> PathBuf {
+    let path = std::env::var_os("KILN_RELEASE").map(PathBuf::from);
+    path.expect("KILN_RELEASE is not set to the release binary: run these with `cargo xtask test`")
 }

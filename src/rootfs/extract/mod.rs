@@ -104,6 +104,9 @@ pub struct Extracted {
     /// 0755 for root, with a time of 0; below overlayfs they hide the metadata of the directory in
     /// the layers below, so it has to be set from there ([`Root::set_metadata`]).
     pub implicit_dirs: Vec<PathBuf>,
+    /// Whether the layer says what the root itself is like. If not, the directory's own owner and
+    /// mode are whatever they were, and below overlayfs they would be those of the image's root.
+    pub mentions_root: bool,
     /// The layer says that nothing below it remains. overlayfs has no mark for that: leave the layers
     /// below out of the mount.
     pub opaque_root: bool,
@@ -201,7 +204,10 @@ pub fn extract(
     while let Some((entry, mut content)) = entries.next_entry().map_err(ExtractError::Read)? {
         unpacker.count()?;
         match places.step(&entry)? {
-            Step::Root => unpacker.directory(Path::new(""), &entry.meta)?,
+            Step::Root => {
+                unpacker.done.mentions_root = true;
+                unpacker.directory(Path::new(""), &entry.meta)?;
+            }
             Step::Put(path) => unpacker.put(&path, &entry, &mut *content)?,
             Step::Link { path, target } => unpacker.link(&path, &target, &entry)?,
             Step::Remove(path) => unpacker.remove(&path)?,

@@ -2,6 +2,7 @@
 
 mod docker_registry;
 mod dockerd;
+mod measure;
 
 use std::fs::{self, File};
 use std::io;
@@ -17,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 pub use docker_registry::{DockerRegistry, DockerRegistryBuilder, docker_registry};
 pub use dockerd::{Dockerd, DockerdBuilder, dockerd};
+pub use measure::measure;
 
 const POLL: Duration = Duration::from_millis(20);
 

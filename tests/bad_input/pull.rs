@@ -1,0 +1,205 @@
+//! Base images that cannot be had, or are not what they say.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use serde_json::json;
+use testkit::tar::TarBytes;
+use testkit::{Action, Fault, Registry};
+
+use crate::common::bench::Bench;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A registry whose base image has one layer that is worth a fault.
+fn with_base() -> Bench {
+    let bench = Bench::new();
+    let content: Vec<u8> =
+        (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let layer = TarBytes::new().dir("etc").file("etc/data", content);
+    bench.registry.add_image("base", "1", vec![layer], json!({}));
+    bench
+}
+
+/// Looks into the base's layer.
+const COPY: &str = "FROM REGISTRY/base:1\nCOPY Dockerfile /etc/\n";
+
+#[test]
+fn an_image_that_does_not_exist() {
+    let bench = with_base();
+    assert_snapshot!(bench.fails(bench.kiln("FROM REGISTRY/base:2\nRUN x\n"), 1).error, @"");
+    assert_snapshot!(bench.fails(bench.kiln("FROM REGISTRY/bsae:1\n"), 1).error, @"");
+    let text = "FROM scratch\nCOPY --from=REGISTRY/bsae:1 /a /a\n";
+    assert_snapshot!(bench.fails(bench.kiln(text), 1).error, @"");
+    let digest = format!("FROM REGISTRY/base@sha256:{}\n", "0".repeat(64));
+    assert_snapshot!(bench.fails(bench.kiln(&digest), 1).error, @"");
+}
+
+#[test]
+fn an_image_for_other_platforms() {
+    let bench = with_base();
+    let digest = bench.registry.digest("base", "1").expect("an image");
+    bench.registry.add_index("base", "2", &[("linux/s390x", &digest), ("windows/amd64", &digest)]);
+    let kiln = bench.kiln("FROM REGISTRY/base:2\n").args(["--platform", "linux/amd64"]);
+    assert_snapshot!(bench.fails(kiln, 1).error, @"");
+}
+
+#[test]
+fn a_registry_that_is_down() {
+    let bench = Bench::new();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let down = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let text = format!("FROM {down}/base:1\n");
+    let failure = bench.fails(bench.kiln(&text), 1);
+    assert_snapshot!(failure.error.replace(&down, "DOWN"), @"");
+}
+
+#[test]
+fn a_registry_that_has_no_address() {
+    let bench = Bench::new();
+    let failure = bench.fails(bench.kiln("FROM registry.invalid/base:1\n"), 1);
+    assert!(
+        failure.error.starts_with("error: the registry `registry.invalid` cannot be found: "),
+        "{}",
+        failure.error
+    );
+    assert!(failure.error.contains("DNS"), "{}", failure.error);
+}
+
+#[test]
+fn a_registry_that_speaks_no_http() {
+    let bench = Bench::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    let server = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut first = [0; 4];
+            if stream.read(&mut first).unwrap_or(0) == 0 || &first == b"STOP" {
+                break;
+            }
+            _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+        }
+    });
+    let failure = bench.fails(bench.kiln(&format!("FROM {host}/base:1\n")), 1);
+    let mut stop = std::net::TcpStream::connect(&host).expect("the server");
+    std::io::Write::write_all(&mut stop, b"STOP").expect("sent");
+    server.join().expect("the server ends");
+    assert_snapshot!(failure.error.replace(&host, "HOST"), @"");
+}
+
+#[test]
+fn credentials_that_are_refused() {
+    let registry = Registry::builder().basic_auth("ci", PASSWORD).start();
+    let bench = Bench::on(registry);
+    let kiln = bench.kiln(COPY).login(bench.registry.host(), "ci", "wrong-secret-7361");
+    let failure = bench.fails(kiln, 1);
+    assert!(!failure.log.contains("wrong-secret-7361"), "{}", failure.log);
+    assert_snapshot!(failure.error, @"");
+}
+
+#[test]
+fn credentials_that_are_missing() {
+    let registry = Registry::builder().basic_auth("ci", PASSWORD).start();
+    let bench = Bench::on(registry);
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+    let kiln = bench.kiln(COPY).login("other.example", "ci", "secret-of-another-host");
+    let failure = bench.fails(kiln, 1);
+    assert!(!failure.log.contains("secret-of-another-host"), "{}", failure.log);
+    assert_snapshot!(failure.error, @"");
+}
+
+#[test]
+fn credentials_that_a_token_server_refuses() {
+    let registry = Registry::builder().token_auth("ci", PASSWORD, Duration::from_secs(300)).start();
+    let bench = Bench::on(registry);
+    let kiln = bench.kiln(COPY).login(bench.registry.host(), "ci", "wrong-secret-7361");
+    let failure = bench.fails(kiln, 1);
+    assert!(!failure.log.contains("wrong-secret-7361"), "{}", failure.log);
+    assert_snapshot!(failure.error, @"");
+}
+
+#[test]
+fn a_credentials_file_that_is_broken() {
+    let bench = with_base();
+    let text = "FROM REGISTRY/base:1\n";
+    let broken = r#"{"auths": {"x": {"auth": "c2VjcmV0LTczNjE="#;
+    let failure = bench.fails(bench.kiln(text).docker_config(broken), 1);
+    assert!(!failure.log.contains("c2VjcmV0"), "{}", failure.log);
+    assert_snapshot!(failure.error, @"");
+}
+
+#[test]
+fn a_layer_with_other_bytes() {
+    let bench = with_base();
+    bench.registry.fault(Fault::when("GET", is_layer(&bench), Action::CorruptBody).always());
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_layer_that_is_never_complete() {
+    let bench = with_base();
+    // Each attempt goes on where the last one broke off, so the first one gets bytes alone.
+    bench.registry.fault(Fault::when("GET", is_layer(&bench), Action::CutAfter(1000)));
+    bench.registry.fault(Fault::when("GET", is_layer(&bench), Action::CutAfter(0)).always());
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_layer_that_is_shorter_than_its_size() {
+    let bench = Bench::new();
+    let mut layer = bench.registry.put_layer("base", &TarBytes::new().file("a", "a"));
+    layer.size += 10;
+    bench.registry.add_layers("base", "1", vec![layer], json!({}));
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_layer_that_the_registry_has_lost() {
+    let bench = with_base();
+    bench.registry.fault(Fault::when("GET", is_layer(&bench), Action::status(404)).always());
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_layer_that_is_not_what_the_config_says() {
+    let bench = Bench::new();
+    let mut layer = bench.registry.put_layer("base", &TarBytes::new().file("a", "a"));
+    layer.diff_id = format!("sha256:{}", "5".repeat(64));
+    bench.registry.add_layers("base", "1", vec![layer], json!({}));
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_manifest_with_other_bytes() {
+    let bench = with_base();
+    bench.registry.fault(Fault::on("GET", "/manifests/", Action::CorruptBody).always());
+    let text = format!("FROM REGISTRY/base@{}\n", bench.registry.digest("base", "1").expect("it"));
+    assert_snapshot!(bench.fails(bench.kiln(&text), 1).error, @"");
+}
+
+#[test]
+fn a_registry_that_fails_for_ever() {
+    let bench = with_base();
+    let body = r#"{"errors":[{"code":"UNAVAILABLE","message":"maintenance\u001b[2J until 5"}]}"#;
+    let action = Action::Status { code: 503, headers: Vec::new(), body: body.into() };
+    bench.registry.fault(Fault::on("*", "/v2/base/", action).always());
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+#[test]
+fn a_rate_limit() {
+    let bench = with_base();
+    let action = Action::RetryAfter { code: 429, seconds: 21_600 };
+    bench.registry.fault(Fault::on("*", "/v2/base/", action).always());
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"");
+}
+
+/// Whether a path is that of the base's only layer.
+fn is_layer(bench: &Bench) -> impl Fn(&str) -> bool + Send + 'static {
+    let image = testkit::image::Image::from_registry(&bench.registry, "base", "1").expect("a base");
+    let path = format!("/v2/base/blobs/{}", image.layers[0]);
+    move |asked: &str| asked == path
+}

@@ -1,0 +1,99 @@
+//! The two builders.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use testkit::Registry;
+use testkit::image::{Image, Objects};
+use testkit::process::Dockerd;
+
+use crate::case::Case;
+use crate::common;
+use crate::context::Contexts;
+
+/// What a builder made of a case.
+#[derive(Debug)]
+pub struct Built {
+    pub tree: Objects,
+    pub config: Value,
+}
+
+/// Debian's dockerd, whose builder is a BuildKit.
+#[derive(Debug)]
+pub struct Docker {
+    daemon: Dockerd,
+}
+
+impl Docker {
+    /// Starts it and gives it the base images.
+    pub fn start(registry: &Registry) -> anyhow::Result<Self> {
+        let daemon = testkit::process::dockerd()?;
+        for repo in registry.repositories() {
+            let Some(name) = repo.strip_prefix("library/") else { continue };
+            let full = format!("{}/{repo}:1", registry.host());
+            daemon.run(&["pull", "--quiet", &full])?;
+            daemon.run(&["tag", &full, &format!("{name}:1")])?;
+        }
+        Ok(Self { daemon })
+    }
+
+    /// Builds a case.
+    pub fn build(&self, case: &Case, contexts: &Contexts) -> Result<Built, String> {
+        self.try_build(case, contexts).map_err(|error| format!("{error:#}"))
+    }
+
+    fn try_build(&self, case: &Case, contexts: &Contexts) -> anyhow::Result<Built> {
+        let tag = format!("case-{}", case.name);
+        let mut command = self.daemon.docker();
+        command.args(["build", "--network=host", "--progress=plain", "--tag", &tag]);
+        command.arg("--file").arg(contexts.dockerfile(case)).args(&case.args);
+        let output = command.arg(contexts.context(case)).output()?;
+        ensure!(output.status.success(), "{}", end_of(&String::from_utf8_lossy(&output.stderr)));
+        let archive = contexts.scratch("docker.tar");
+        let path = archive.to_str().context("a path in UTF-8")?;
+        self.daemon.run(&["save", "--output", path, &tag])?;
+        let image = Image::from_docker_archive(&archive)?;
+        let built = Built { tree: image.tree()?, config: image.config };
+        fs::remove_file(archive)?;
+        Ok(built)
+    }
+}
+
+/// kiln, which takes the base images from the registry and pushes to it.
+#[derive(Debug)]
+pub struct Kiln<'a> {
+    registry: &'a Registry,
+}
+
+impl<'a> Kiln<'a> {
+    pub fn new(registry: &'a Registry) -> Self {
+        Self { registry }
+    }
+
+    /// Builds a case.
+    pub fn build(&self, case: &Case, contexts: &Contexts) -> Result<Built, String> {
+        self.try_build(case, contexts).map_err(|error| format!("{error:#}"))
+    }
+
+    fn try_build(&self, case: &Case, contexts: &Contexts) -> anyhow::Result<Built> {
+        let (host, repo) = (self.registry.host(), format!("case/{}", case.name));
+        let outcome = common::Kiln::build()
+            .from_context(&contexts.context(case))
+            .args(["--insecure-registry", host, "--registry-mirror", host])
+            .args(["--tag", &format!("{host}/{repo}:1")])
+            .args(["--file".as_ref(), contexts.dockerfile(case).as_os_str()])
+            .args(&case.args)
+            .run();
+        ensure!(outcome.code == Some(0), "{}", end_of(&outcome.to_string()));
+        let image = Image::from_registry(self.registry, &repo, "1")?;
+        image.verify()?;
+        Ok(Built { tree: image.tree()?, config: image.config })
+    }
+}
+
+/// The last lines, where a builder says why it stops.
+fn end_of(output: &str) -> String {
+    let lines: Vec<_> = output.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}

@@ -1,0 +1,2 @@
+﻿FROM kilnbase:1
+RUN echo bom > /bom

@@ -1,0 +1,4 @@
+FROM kilnbase:1
+CMD [ "a b" , "c\"d" , "\u00e9" , "" , "$HOME" ]
+ENTRYPOINT ["one"
+SHELL ["/bin/sh", "-c"]

@@ -1,0 +1,4 @@
+FROM kilnbase:1
+COPY plain.txt /
+#: ignore plain.txt
+#: fails

@@ -1,0 +1,3 @@
+FROM kilnbase:1
+COPY no-such-file /
+#: fails

@@ -1,0 +1,3 @@
+FROM kilnbase:1
+COPY plain.txt zebra.txt /one
+#: fails

@@ -1,0 +1,3 @@
+FROM kilnbase:1
+RUN exit 3
+#: fails

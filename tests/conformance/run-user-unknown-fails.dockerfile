@@ -1,0 +1,4 @@
+FROM kilnbase:1
+USER nosuchuser
+RUN true
+#: fails

@@ -1,0 +1,3 @@
+FROM kilnbase:1
+RUM echo typo
+#: fails
