@@ -22,7 +22,10 @@ fn skopeo_and_buildah_read_zstd() {
     let (from, to) = (format!("docker://{}", sample.name()), format!("oci:{}:1", layout.display()));
     // Into gzip, so that skopeo has to unpack them.
     let compress = ["--dest-compress", "--dest-compress-format=gzip", "--src-tls-verify=false"];
-    run("skopeo", ["--insecure-policy", "copy", "-q"].into_iter().chain(compress).chain([&*from, &to]));
+    run(
+        "skopeo",
+        ["--insecure-policy", "copy", "-q"].into_iter().chain(compress).chain([&*from, &to]),
+    );
     let copied = Image::from_layout(&layout, Some("1")).expect("the image");
     let kinds = copied.manifest["layers"].to_string();
     assert!(!kinds.contains("+zstd"), "{kinds}");
