@@ -1,5 +1,6 @@
 //! One flag that stops a build: set by a signal or by the first error, seen by every part that waits.
 
+use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,13 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 #[error("the build was cancelled")]
 pub struct Cancelled;
+
+impl Cancelled {
+    /// Whether an error, or one of its causes, says no more than that the build was stopped.
+    pub fn caused(error: &(dyn Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |&error| error.source()).any(|cause| cause.is::<Self>())
+    }
+}
 
 /// A shared flag; clones are the same flag.
 #[derive(Clone, Default)]

@@ -8,13 +8,14 @@ use std::thread;
 use kiln::cancel::Cancel;
 use kiln::cli::{self, CliError, Environment, Invocation, OutputChoice};
 use kiln::event::Reporter;
-use kiln::pipeline::{self, Built, Ground, was_cancelled};
+use kiln::pipeline::{self, Built, Ground};
 use kiln::request::{IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
 use kiln::ui::{self, Console, Device, Report};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
 
 fn main() -> ExitCode {
     // A child of the sandbox must not do anything else first.
@@ -63,11 +64,13 @@ fn build(request: &Request, output: OutputChoice) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            if signal == 0 || !was_cancelled(&error) {
+            if signal == 0 {
                 console.error(error.as_ref());
+                return ExitCode::from(exit_code(&error));
             }
-            console.close();
-            ExitCode::from(if signal == 0 { exit_code(&error) } else { signal_code(signal) })
+            // Whatever else went wrong came of it.
+            console.error(&Stopped(signal));
+            ExitCode::from(signal_code(signal))
         }
     }
 }
@@ -88,6 +91,18 @@ fn report(built: Built) -> Report {
 fn exit_code(error: &anyhow::Error) -> u8 {
     let failed = error.chain().find_map(|cause| cause.downcast_ref::<RunFailed>());
     failed.map_or(1, RunFailed::exit_code)
+}
+
+/// A build that was told to stop.
+#[derive(Debug)]
+struct Stopped(i32);
+
+impl std::error::Error for Stopped {}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the build was stopped by {}", signal_name(self.0).unwrap_or("a signal"))
+    }
 }
 
 /// As shells report a process that a signal ended.

@@ -21,11 +21,11 @@ use anyhow::{Result, anyhow};
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
-use crate::dockerfile::{self, Dockerfile, Located, Span};
+use crate::dockerfile::{self, Dockerfile, Located};
 use crate::event::Reporter;
 use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
 use crate::layer::{LayerOptions, Timestamp};
-use crate::plan::{Action, Graph, ImageKey, Inputs, Plan, plan};
+use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
 use crate::publish::{Destination, Uploads, write_digest_files};
 use crate::registry::{Client, Reference};
 use crate::request::Request;
@@ -77,19 +77,21 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let graph = Graph::new(&dockerfile, &inputs)?;
     let pushed: &[Reference] = if request.push { &names } else { &[] };
     let destinations = Destination::all(&client, pushed);
+    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
+    let questions = questions(&graph, &place)?;
     let images = thread::scope(|scope| {
         let permission = scope.spawn(|| check_push(request, &destinations));
-        let images = resolve_all(&client, &graph, &dockerfile, &inputs, &ground.reporter);
+        let images = resolve_all(&client, &questions, &place, &ground.reporter);
         permission.join().map_err(|_| anyhow!("the push check ended abnormally"))??;
         images
     })?;
     let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
-    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
     can_run(&plan, ground, &place)?;
 
-    let work_dir = WorkDir::create(request, &ground.sandbox, needs_overlay(&plan))?;
+    let work_dir =
+        WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
     let shop =
         Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
     mark_needed(request, &plan, &images);
@@ -162,38 +164,48 @@ fn check_push(request: &Request, destinations: &[Destination]) -> Result<()> {
     destinations.iter().try_for_each(Destination::check)
 }
 
+/// An image to ask a registry for, and the place that names it.
+struct Question<'a> {
+    key: &'a ImageKey,
+    image: &'a NeededImage,
+    reference: Reference,
+    platform: Platform,
+}
+
+/// The images to ask for, before anybody is asked: a name that is none costs no request.
+fn questions<'a>(graph: &'a Graph, place: &Place) -> Result<Vec<Question<'a>>> {
+    let question = |(key, image): (&'a ImageKey, &'a NeededImage)| {
+        let reference = key.name.parse().map_err(anyhow::Error::new);
+        let reference = reference.map_err(|error| place.locate(error, &image.span))?;
+        Ok(Question { key, image, reference, platform: key.platform.parse()? })
+    };
+    graph.images.iter().map(question).collect()
+}
+
 /// Asks registries for all bases at once: manifests and configs, no layers.
 fn resolve_all(
     client: &Client,
-    graph: &Graph,
-    dockerfile: &Dockerfile,
-    inputs: &Inputs,
+    questions: &[Question<'_>],
+    place: &Place,
     reporter: &Reporter,
 ) -> Result<BTreeMap<ImageKey, Arc<BaseImage>>> {
     let shared = SharedLayers::default();
-    let resolve = |key: &ImageKey, span: &Span| -> Result<Arc<BaseImage>> {
-        let locate = |error: anyhow::Error| Located {
-            path: inputs.path.clone(),
-            text: dockerfile.text.as_str().into(),
-            span: span.clone(),
-            message: format!("{error:#}"),
-            help: None,
-            cause: Some(error.reallocate_into_boxed_dyn_error_without_backtrace()),
-        };
+    let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
+        let Question { key, image, reference, platform } = question;
         let task = reporter.start(&format!("resolve {}", key.name));
-        let reference: Reference =
-            key.name.parse().map_err(|error| locate(anyhow::Error::new(error)))?;
-        let platform: Platform = key.platform.parse()?;
-        let resolved =
-            client.resolve(&reference, &platform).map_err(|error| locate(error.into()))?;
+        let resolved = client.resolve(reference, platform).map_err(|error| {
+            let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
+            let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
+            place.locate_with(error.into(), &image.span, help)
+        })?;
         task.done_with(resolved.digest.to_string());
         Ok(Arc::new(BaseImage::new(key.name.clone(), resolved, &shared)))
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = graph
-            .images
+        let resolve = &resolve;
+        let threads: Vec<_> = questions
             .iter()
-            .map(|(key, span)| (key, scope.spawn(move || resolve(key, span))))
+            .map(|question| (question.key, scope.spawn(move || resolve(question))))
             .collect();
         threads
             .into_iter()

@@ -11,6 +11,10 @@ use crate::plan::{ImageKey, Plan, StageId};
 use crate::publish::Uploads;
 use crate::stage::{self, BaseImage, Finished, ImageLayer, Surroundings, Workshop};
 
+/// Stack of a stage's thread. COPY goes into directories by recursion, and a path of `PATH_MAX` can
+/// have 2048 of them. What is not used costs no memory.
+const STACK: usize = 32 << 20;
+
 /// Builds all stages of the plan; the answer is the target.
 pub fn run_stages(
     shop: &Workshop,
@@ -29,10 +33,13 @@ pub fn run_stages(
     thread::scope(|scope| {
         for stage in &plan.stages {
             let board = &board;
-            scope.spawn(move || {
+            let work = move || {
                 let result = stage::build(shop, stage, board);
                 board.post(stage.id, result);
-            });
+            };
+            if let Err(error) = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work) {
+                board.post(stage.id, Err(anyhow!("cannot start a thread for a stage: {error}")));
+            }
         }
     });
     let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +92,7 @@ impl Board<'_> {
 
 /// Whether an error says no more than that the build was stopped.
 pub fn was_cancelled(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Cancelled>())
+    Cancelled::caused(error.as_ref())
 }
 
 impl Surroundings for Board<'_> {

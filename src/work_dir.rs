@@ -1,13 +1,15 @@
 //! The directory in which a build keeps its blobs and file systems, and that is gone afterwards.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
 
+use crate::event::Reporter;
 use crate::request::Request;
+use crate::rootfs::{Root, RootError};
 use crate::sandbox::Entered;
 
 /// What the names of work directories begin with.
@@ -16,7 +18,9 @@ const PREFIX: &str = "kiln-build-";
 /// A build's own directory; removed when dropped.
 #[derive(Debug)]
 pub struct WorkDir {
-    dir: TempDir,
+    path: PathBuf,
+    /// Hears when it cannot be removed.
+    reporter: Reporter,
     /// Locked as long as the build lives: how the next build tells a leftover from a neighbour.
     _lock: File,
 }
@@ -25,15 +29,21 @@ impl WorkDir {
     /// Makes the directory where the request says, or else at the first usual place. Where
     /// `overlay` is needed, the place must be able to hold the upper directory of an overlay mount
     /// (an overlay, such as a container's own root, is not).
-    pub fn create(request: &Request, sandbox: &Entered, overlay: bool) -> Result<Self> {
+    pub fn create(
+        request: &Request,
+        sandbox: &Entered,
+        overlay: bool,
+        reporter: &Reporter,
+    ) -> Result<Self> {
+        let at = |parent: &Path| Self::at(parent, sandbox, overlay, reporter);
         if let Some(parent) = &request.work_dir {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make the work directory {}", parent.display()))?;
-            return Self::at(parent, sandbox, overlay);
+            return at(parent);
         }
         let mut first_failure = None;
         for parent in [&request.temp_dir, Path::new("/var/tmp"), Path::new("/tmp")] {
-            match Self::at(parent, sandbox, overlay) {
+            match at(parent) {
                 Ok(made) => return Ok(made),
                 Err(error) => _ = first_failure.get_or_insert(error),
             }
@@ -41,22 +51,54 @@ impl WorkDir {
         Err(first_failure.unwrap_or_else(|| anyhow::anyhow!("there is no temporary directory")))
     }
 
-    fn at(parent: &Path, sandbox: &Entered, overlay: bool) -> Result<Self> {
+    fn at(parent: &Path, sandbox: &Entered, overlay: bool, reporter: &Reporter) -> Result<Self> {
         remove_leftovers(parent);
-        let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(parent)
+        let made = make(parent)
             .with_context(|| format!("cannot make a work directory in {}", parent.display()))?;
-        let lock = lock(dir.path()).context("cannot lock the work directory")?;
+        let (path, lock) = made;
+        let dir = Self { path, reporter: reporter.clone(), _lock: lock };
         if overlay {
             sandbox.namespaces()?.check_work_dir(dir.path())?;
         }
-        Ok(Self { dir, _lock: lock })
+        Ok(dir)
     }
 
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.path) {
+            let path = self.path.display();
+            self.reporter.warning(&format!("the work directory {path} is left behind: {error}"));
+        }
+    }
+}
+
+/// Makes a directory and locks it.
+fn make(parent: &Path) -> std::io::Result<(PathBuf, File)> {
+    loop {
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        match lock(dir.path()) {
+            // Before it was locked, a build that looks for leftovers may have taken it for one.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(_) if !dir.path().exists() => {}
+            Ok(lock) => return Ok((dir.keep(), lock)),
+            Err(error) if error.kind() == ErrorKind::NotFound && parent.exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes a tree of any depth: a command can make one that `std::fs::remove_dir_all`, which keeps
+/// a descriptor open for each level, cannot remove.
+fn remove(path: &Path) -> Result<(), RootError> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Root::open(parent)?.remove_tree(Path::new(name)),
+        _ => Ok(()),
     }
 }
 
@@ -76,7 +118,7 @@ fn remove_leftovers(parent: &Path) {
     for path in leftovers {
         let is_dir = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
         if is_dir && let Ok(_held) = lock(&path) {
-            _ = std::fs::remove_dir_all(&path);
+            _ = remove(&path);
         }
     }
 }

@@ -6,6 +6,7 @@
 mod env;
 mod error;
 mod flags;
+mod outputs;
 mod resolve;
 mod values;
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::values;
+use super::{outputs, values};
 use crate::image::{ImageFormat, Platform};
+use crate::registry::{Reference, ReferenceError};
 use crate::request::{CompressionChoice, DockerfileSource, RegistryChoice, Request};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
@@ -20,6 +21,8 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
     let dockerfile = dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
     let push = push(&result)?;
+    names(&result)?;
+    outputs::check(&result, env)?;
     let compression = result.compression.unwrap_or_default();
     let compression_level = compression_level(&result, compression)?;
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
@@ -51,6 +54,21 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         skip_push_check: registry.skip_push_permission_check,
         registry: registry_choice(registry, env),
     })
+}
+
+/// Refuses names that no image can have.
+fn names(result: &ResultFlags) -> Result<(), CliError> {
+    for name in &result.tag {
+        let reference: Reference =
+            name.parse().map_err(|error: ReferenceError| CliError::complete(error.to_string()))?;
+        if reference.digest.is_some() {
+            return Err(CliError::new(
+                format!("cannot push to `{name}`: an image's digest is known when it is built"),
+                "name a tag: -t registry.example/name:tag",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Decides what is shown.

@@ -13,6 +13,9 @@ pub enum ContextError {
     /// Something else is there.
     #[error("the context `{}` is not a directory", .0.display())]
     NotADirectory(PathBuf),
+    /// A directory, or whatever else, where a file is to be read.
+    #[error("`{}` is not a regular file", .0.display())]
+    NotAFile(PathBuf),
     /// A file that cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Unreadable {

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 pub use self::dockerfile::{DockerfileText, read_dockerfile};
 pub use self::error::ContextError;
-use crate::rootfs::Root;
 pub use crate::rootfs::ignore;
 use crate::rootfs::ignore::Ignore;
+use crate::rootfs::{Root, RootError};
 
 /// A directory of files to copy from.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ fn in_context(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, ContextError>
     match root.open_file(path) {
         Ok(file) => read_text(file, &root.path().join(path)).map(Some),
         Err(error) if error.is_not_found() => Ok(None),
+        Err(RootError::NotAFile(_)) => Err(ContextError::NotAFile(root.path().join(path))),
         Err(error) => Err(error.into()),
     }
 }

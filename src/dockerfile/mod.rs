@@ -48,4 +48,5 @@ pub use expose::{ExposeError, expose_ports};
 pub use instruction::*;
 pub use located::{Located, line_of};
 pub use print::print;
+pub use suggest::closest;
 pub use typed::device::{Device, DeviceError};

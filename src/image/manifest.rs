@@ -100,6 +100,17 @@ pub enum ManifestError {
     /// Docker's schema 1, obsolete since 2019.
     #[error("the image has a manifest of Docker's old schema 1; push it again with a current tool")]
     Schema1,
+    /// A layer that is no tar, or not only that.
+    #[error(
+        "the layer {digest} is of type `{kind}`, which kiln cannot unpack; it can be a tar, plain \
+         or compressed with gzip or zstd{}", if kind.contains("encrypted") { ", and not encrypted" } else { "" }
+    )]
+    ForeignLayer {
+        /// The layer's blob.
+        digest: Digest,
+        /// Its media type.
+        kind: String,
+    },
     /// Some other document.
     #[error("the registry answered with a document of type `{0}`, which is no image")]
     NotAnImage(String),
@@ -130,7 +141,14 @@ impl Document {
         if media_type::is_index(declared) || value.get("manifests").is_some() {
             Ok(Self::Index(serde_json::from_value(value)?))
         } else if value.get("config").is_some() {
-            Ok(Self::Manifest(serde_json::from_value(value)?))
+            let manifest: Manifest = serde_json::from_value(value)?;
+            match manifest.layers.iter().find(|layer| !media_type::is_layer(&layer.media_type)) {
+                Some(layer) => Err(ManifestError::ForeignLayer {
+                    digest: layer.digest,
+                    kind: layer.media_type.clone(),
+                }),
+                None => Ok(Self::Manifest(manifest)),
+            }
         } else {
             Err(ManifestError::NotAnImage(declared.to_owned()))
         }

@@ -73,6 +73,20 @@ pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | DOCKER_INDEX)
 }
 
+/// Whether a media type is that of a layer that can be unpacked: a tar, plain or compressed with
+/// gzip or zstd. Also of those that may not be distributed, which Windows images have, and of
+/// Docker's zstd, which some tools write.
+pub fn is_layer(media_type: &str) -> bool {
+    const TARS: [&str; 4] = [
+        OCI_LAYER,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        DOCKER_LAYER,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ];
+    let compression = TARS.iter().find_map(|tar| media_type.strip_prefix(tar));
+    matches!(compression, Some("" | "+gzip" | "+zstd" | ".gzip" | ".zstd"))
+}
+
 /// OCI's media type of a layer that kiln wrote.
 pub fn of_layer(compression: Compression) -> &'static str {
     match compression {

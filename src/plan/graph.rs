@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::scope::Scope;
-use super::{Base, CopyFrom, Inputs, StageId};
-use crate::dockerfile::{Dockerfile, Instruction, Located, Node, Span, StageText, expand};
+use super::{Base, CopyFrom, Inputs, StageId, unsupported};
+use crate::dockerfile::{Dockerfile, Instruction, Located, Node, Span, StageText, closest, expand};
 use crate::image::Platform;
 
 /// An image that the build uses, and for which platform.
@@ -20,6 +20,15 @@ pub struct ImageKey {
     pub platform: String,
 }
 
+/// What is known of an image before it is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededImage {
+    /// The first place that names it.
+    pub span: Span,
+    /// The stage that was perhaps meant: its name is a slip away.
+    pub meant_stage: Option<String>,
+}
+
 /// The needed part of a Dockerfile.
 #[derive(Debug)]
 pub struct Graph {
@@ -27,8 +36,8 @@ pub struct Graph {
     pub target: StageId,
     /// Needed stages and what each starts from.
     pub bases: BTreeMap<StageId, Base>,
-    /// Images to resolve, with a place that names each.
-    pub images: BTreeMap<ImageKey, Span>,
+    /// Images to resolve.
+    pub images: BTreeMap<ImageKey, NeededImage>,
     /// Arguments before the first FROM, with their values.
     pub(super) globals: Scope,
 }
@@ -107,7 +116,7 @@ impl Graph {
             return Ok(Base::Stage(parent));
         }
         let key = ImageKey { name, platform: platform.to_string() };
-        self.images.entry(key.clone()).or_insert_with(|| span.clone());
+        self.need(source, &key, span);
         Ok(Base::Image(key))
     }
 
@@ -136,15 +145,22 @@ impl Graph {
             needs.push(*parent);
         }
         for node in &source.dockerfile.stages[id.0].nodes {
+            unsupported::check(source, node)?;
             match copy_from(source, inputs, id, node)? {
                 Some(CopyFrom::Stage(other)) => needs.push(other),
-                Some(CopyFrom::Image(key)) => {
-                    self.images.entry(key).or_insert_with(|| node.span.clone());
-                }
+                Some(CopyFrom::Image(key)) => self.need(source, &key, &node.span),
                 Some(CopyFrom::Context) | None => {}
             }
         }
         Ok(needs)
+    }
+
+    fn need(&mut self, source: &Source<'_>, key: &ImageKey, span: &Span) {
+        self.images.entry(key.clone()).or_insert_with(|| NeededImage {
+            span: span.clone(),
+            meant_stage: closest(&key.name, stage_names(&source.dockerfile.stages))
+                .map(str::to_owned),
+        });
     }
 
     /// Stages whose files a RUN needs in a directory: those with a RUN, and all below them.
@@ -183,8 +199,7 @@ pub(super) fn copy_from(
         if number < id.0 {
             return Ok(Some(CopyFrom::Stage(StageId(number))));
         }
-        let message =
-            format!("invalid stage index {number}: stage {number} comes not before this one");
+        let message = format!("invalid stage index {number}: no such stage comes before this one");
         return Err(source.error(&node.span, message, stage_help(&stages[..id.0])));
     }
     if is_named(&stages[id.0], name) {
@@ -205,8 +220,12 @@ pub(super) fn copy_from(
     Ok(Some(CopyFrom::Image(ImageKey { name: name.clone(), platform })))
 }
 
+fn stage_names(stages: &[StageText]) -> impl Iterator<Item = &str> {
+    stages.iter().filter_map(|stage| stage.from.name.as_deref())
+}
+
 fn stage_help(stages: &[StageText]) -> Option<String> {
-    let names: Vec<&str> = stages.iter().filter_map(|stage| stage.from.name.as_deref()).collect();
+    let names: Vec<&str> = stage_names(stages).collect();
     (!names.is_empty()).then(|| format!("stages before this one: {}", names.join(", ")))
 }
 
@@ -227,7 +246,13 @@ fn find_target(source: &Source<'_>, inputs: &Inputs) -> Result<StageId, Located>
     stage_by_name(stages, wanted).or_else(number).ok_or_else(|| {
         let first = stages.first().map_or(0..0, |stage| stage.node_span.clone());
         let message = format!("target stage `{wanted}` could not be found");
-        source.error(&first, message, stage_help(stages))
+        let names: Vec<&str> = stage_names(stages).collect();
+        let help = match closest(wanted, names.iter().copied()) {
+            Some(name) => Some(format!("did you mean `{name}`?")),
+            None if names.is_empty() => Some("no stage has a name: write FROM … AS name".into()),
+            None => Some(format!("the stages are: {}", names.join(", "))),
+        };
+        source.error(&first, message, help)
     })
 }
 

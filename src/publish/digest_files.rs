@@ -36,5 +36,7 @@ fn lines(destinations: &[Reference], line: impl Fn(&Reference) -> String) -> Str
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -78,7 +78,7 @@ impl Uploads {
         for upload in running {
             let result = upload.join().unwrap_or_else(|_| Err(anyhow!("an upload broke off")));
             if let Err(error) = result {
-                let replaces = failure.as_ref().is_none_or(is_cancelled);
+                let replaces = failure.as_ref().is_none_or(|old| Cancelled::caused(old.as_ref()));
                 if replaces {
                     failure = Some(error);
                 }
@@ -122,10 +122,6 @@ fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {
         return Ok(());
     }
     Err(anyhow!("{name}: the registry stored {answered}, but {sent} was sent"))
-}
-
-fn is_cancelled(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Cancelled>())
 }
 
 fn send_layer(

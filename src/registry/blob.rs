@@ -38,7 +38,7 @@ pub struct BlobReader {
     digest: Digest,
     size: u64,
     /// Its runtime fills the channel.
-    _client: Client,
+    client: Client,
 }
 
 enum State {
@@ -92,7 +92,7 @@ pub(super) fn open(
         host,
         digest: descriptor.digest,
         size: descriptor.size,
-        _client: client.clone(),
+        client: client.clone(),
     })
 }
 
@@ -262,7 +262,14 @@ impl BlobReader {
                 self.state = State::Failed;
                 Err(io::Error::other(error))
             }
-            None => self.verify().map(|()| false),
+            None => {
+                // The task that fetches ends without a word when the build is stopped.
+                self.client
+                    .cancel()
+                    .check()
+                    .map_err(|stop| io::Error::other(RegistryError::from(stop)))?;
+                self.verify().map(|()| false)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! cancellation.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -12,6 +13,8 @@ use crate::cancel::{Cancel, Cancelled};
 
 /// Requests wait more than they compute; TLS is what these threads do.
 const THREADS: usize = 2;
+/// How long a registry may take to forget something.
+const TIDYING: Duration = Duration::from_secs(3);
 
 /// Runs futures for blocking callers.
 pub(super) struct Engine {
@@ -59,6 +62,14 @@ impl Engine {
         match &self.runtime {
             Some(runtime) => Ok(runtime.spawn(async move { stop.or(future).await })),
             None => Err(Cancelled.into()),
+        }
+    }
+
+    /// Runs a future that leaves things tidy, even after the cancellation, but not for long: what
+    /// it does not achieve is the registry's to clean up.
+    pub(super) fn tidy<T>(&self, future: impl Future<Output = Result<T, RegistryError>>) {
+        if let Some(runtime) = &self.runtime {
+            let _ = runtime.block_on(async { tokio::time::timeout(TIDYING, future).await });
         }
     }
 

@@ -12,7 +12,7 @@ use crate::image::manifest::ManifestError;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The build was told to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Cancelled(#[from] Cancelled),
     /// The operating system gave no threads.
     #[error("the registry client cannot start: {0}")]
@@ -181,7 +181,7 @@ pub enum RegistryError {
         found: u64,
     },
     /// A blob whose bytes stopped to come, after all attempts.
-    #[error("{what} could not be read to its end: {received} of {size} bytes came. {source}")]
+    #[error("{what} could not be read to its end: {received} of {size} bytes came; {source}")]
     Truncated {
         /// The blob.
         what: String,

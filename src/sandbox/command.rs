@@ -117,7 +117,7 @@ fn execute(spec: &Spec) -> Result<Infallible, SandboxError> {
             }
         }
     }
-    Err(SandboxError::Command { program: program.to_owned(), exists, source: refused })
+    Err(SandboxError::Command { program: program.to_owned(), exists, reason: refused })
 }
 
 fn candidates(program: &str, env: &[(String, String)]) -> Vec<PathBuf> {

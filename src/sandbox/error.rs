@@ -48,14 +48,14 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The command's program could not be executed.
-    #[error("{}", explain_command(program, *exists, source))]
+    #[error("{}", explain_command(program, *exists, reason))]
     Command {
         /// The program as the command names it.
         program: String,
         /// Whether a file of that name was found.
         exists: bool,
-        /// The kernel's answer.
-        source: io::Error,
+        /// The kernel's answer, which the sentence explains.
+        reason: io::Error,
     },
     /// The user or a group cannot be taken on.
     #[error(
@@ -75,7 +75,7 @@ pub enum SandboxError {
     #[error("the process that runs the command ended unexpectedly: {0}")]
     Lost(String),
     /// The build was told to stop.
-    #[error(transparent)]
+    #[error("{0}")]
     Cancelled(#[from] Cancelled),
 }
 
@@ -133,7 +133,7 @@ mod tests {
             let error = SandboxError::Command {
                 program: program.to_owned(),
                 exists,
-                source: io::Error::from_raw_os_error(errno),
+                reason: io::Error::from_raw_os_error(errno),
             };
             assert!(error.to_string().contains(expected), "{error}");
         }

@@ -73,8 +73,8 @@ impl From<SandboxError> for Failure {
             SandboxError::Step { step, source } => {
                 Self::Step { step, errno: source.raw_os_error(), text: source.to_string() }
             }
-            SandboxError::Command { program, exists, source } => {
-                Self::Command { program, exists, errno: source.raw_os_error().unwrap_or(0) }
+            SandboxError::Command { program, exists, reason } => {
+                Self::Command { program, exists, errno: reason.raw_os_error().unwrap_or(0) }
             }
             SandboxError::User { uid, gid, source } => {
                 Self::User { uid, gid, errno: source.raw_os_error().unwrap_or(0) }
@@ -96,7 +96,7 @@ impl From<Failure> for SandboxError {
                 Self::Step { step, source: errno.map_or_else(|| io::Error::other(text), source) }
             }
             Failure::Command { program, exists, errno } => {
-                Self::Command { program, exists, source: source(errno) }
+                Self::Command { program, exists, reason: source(errno) }
             }
             Failure::User { uid, gid, errno } => Self::User { uid, gid, source: source(errno) },
         }
@@ -143,7 +143,7 @@ mod tests {
         let errors = [
             SandboxError::Step { step: "mount /proc".to_owned(), source: source() },
             SandboxError::Step { step: "fork".to_owned(), source: io::Error::other("2 threads") },
-            SandboxError::Command { program: "a".to_owned(), exists: true, source: source() },
+            SandboxError::Command { program: "a".to_owned(), exists: true, reason: source() },
             SandboxError::User { uid: 1, gid: 2, source: source() },
         ];
         for error in errors {

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::dockerfile::Located;
+use crate::cancel::Cancelled;
+use crate::dockerfile::{Located, Span};
 use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
 
@@ -57,9 +58,9 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
     let total = stage.steps.len();
     for (number, step) in stage.steps.iter().enumerate() {
         shop.cancel.check()?;
-        let name = format!("[{} {}/{total}] {}", stage.label, number + 1, step.line);
+        let name = format!("[{}{}/{total}] {}", stage.prefix(), number + 1, step.line);
         let layer = carry_out(shop, &mut files, step, around, &name)
-            .map_err(|error| shop.place.locate(error, step))?;
+            .map_err(|error| shop.place.locate(error, &step.span))?;
         if let Some(layer) = &layer {
             around.layer_ready(stage.id, layer);
         }
@@ -103,17 +104,14 @@ fn carry_out(
 ) -> Result<Option<Arc<ImageLayer>>> {
     // What the step waits for is prepared before its clock starts.
     let source = match &step.action {
-        Action::Copy(copy) => match &copy.from {
-            CopyFrom::Context => None,
-            CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
-            CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
-        },
-        Action::Run(_) => {
-            files.unpack()?;
-            None
-        }
+        Action::Copy(copy) => source_of(&copy.from, around)?,
         _ => None,
     };
+    match &step.action {
+        Action::Run(_) => _ = files.unpack()?,
+        Action::Copy(_) | Action::Workdir(_) => _ = files.view()?,
+        Action::Metadata => {}
+    }
     let task = shop.reporter.start(name);
     let start = Instant::now();
     let layer = match &step.action {
@@ -133,6 +131,15 @@ fn carry_out(
     Ok(layer)
 }
 
+/// The layers that a COPY takes files from, and whether they are unpacked; none for the context.
+fn source_of(from: &CopyFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
+    Ok(match from {
+        CopyFrom::Context => None,
+        CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
+        CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
+    })
+}
+
 impl Finished {
     fn layers_and_state(&self) -> (Vec<Arc<ImageLayer>>, bool) {
         (self.layers.clone(), self.unpacked)
@@ -140,18 +147,29 @@ impl Finished {
 }
 
 impl Place {
-    /// Adds the place of a step to an error, unless it has one already.
-    fn locate(&self, error: anyhow::Error, step: &Step) -> anyhow::Error {
-        if error.downcast_ref::<Located>().is_some() || error.is::<crate::cancel::Cancelled>() {
+    /// Adds a place to an error, unless it has one already.
+    pub fn locate(&self, error: anyhow::Error, span: &Span) -> anyhow::Error {
+        let help = help_for(&error);
+        self.locate_with(error, span, help)
+    }
+
+    /// The same, with what to do about it.
+    pub fn locate_with(
+        &self,
+        error: anyhow::Error,
+        span: &Span,
+        help: Option<String>,
+    ) -> anyhow::Error {
+        if error.downcast_ref::<Located>().is_some() || Cancelled::caused(error.as_ref()) {
             return error;
         }
-        let (message, help) = (describe(&error), help_for(&error));
+        let message = describe(&error);
         // Not `into()`: that would hide the error's type from `downcast_ref`.
         let cause = error.reallocate_into_boxed_dyn_error_without_backtrace();
         Located {
             path: self.path.clone(),
             text: self.text.clone(),
-            span: step.span.clone(),
+            span: span.clone(),
             message,
             help,
             cause: Some(cause),

@@ -73,8 +73,11 @@ impl Workshop {
         let missing: Vec<usize> =
             (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
         if !missing.is_empty() {
-            let task = self.reporter.start(&unpack_name(layers, &missing));
+            let plural = if missing.len() == 1 { "" } else { "s" };
+            let task = self.reporter.start(&format!("unpack {} layer{plural}", missing.len()));
             side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
+            let size = missing.iter().map(|&number| layers[number].descriptor.size).sum();
+            task.progress(size, Some(size));
             task.done();
         }
         // All layers, not only those that were missing: another stage that unpacked the same base
@@ -283,12 +286,6 @@ fn through_tar<T>(
         );
     }
     Ok(answer)
-}
-
-fn unpack_name(layers: &[Arc<ImageLayer>], missing: &[usize]) -> String {
-    let bytes: u64 = missing.iter().map(|&number| layers[number].descriptor.size).sum();
-    let plural = if missing.len() == 1 { "" } else { "s" };
-    format!("unpack {} layer{plural}, {:.1} MB compressed", missing.len(), bytes as f64 / 1e6)
 }
 
 /// Runs `work` for all items on a few threads; the first error wins.

@@ -34,16 +34,20 @@ fn wanted(index: &Index, sources: &[String]) -> Result<BTreeSet<PathBuf>> {
     let recorder = Recorder { inner: index, seen: Mutex::default() };
     for source in sources {
         for path in source_paths(&recorder, source)? {
-            descend(&recorder, &path)?;
+            look_below(&recorder, path)?;
         }
     }
     Ok(recorder.seen.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn descend(view: &dyn View, path: &Path) -> Result<(), ViewError> {
-    let Some(Entry { kind: Kind::Dir, .. }) = view.lstat(path)? else { return Ok(()) };
-    for name in view.list(path)? {
-        descend(view, &path.join(name))?;
+/// Looks at everything from a path down. Not by recursion: a hostile image can nest directories as
+/// deep as paths are long.
+fn look_below(view: &dyn View, path: PathBuf) -> Result<(), ViewError> {
+    let mut pending = vec![path];
+    while let Some(path) = pending.pop() {
+        if matches!(view.lstat(&path)?, Some(Entry { kind: Kind::Dir, .. })) {
+            pending.extend(view.list(&path)?.into_iter().map(|name| path.join(name)));
+        }
     }
     Ok(())
 }

@@ -74,7 +74,25 @@ fn sentence(error: &(dyn Error + 'static)) -> String {
             parts.push(text);
         }
     }
-    parts.join(": ")
+    without_numbers(&parts.join(": "))
+}
+
+/// Without the numbers that Rust puts behind the operating system's words.
+fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(MARK) {
+        let number = &rest[start + MARK.len()..];
+        let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+        let (kept, after) = match number[end..].strip_prefix(')') {
+            Some(after) if end > 0 => (&rest[..start], after),
+            _ => rest.split_at(start + MARK.len()),
+        };
+        plain.push_str(kept);
+        rest = after;
+    }
+    plain + rest
 }
 
 fn render_place(located: &Located, message: &str, colour: bool) -> String {
@@ -246,6 +264,18 @@ mod tests {
             render_error(error.as_ref(), false),
             "error: cannot build the image [2J: cannot read /x: no such file\n"
         );
+    }
+
+    #[test]
+    fn the_words_of_the_operating_system_stand_without_its_numbers() {
+        for (text, plain) in [
+            ("no such file (os error 2)", "no such file"),
+            ("a (os error 2): b (os error 13), c", "a: b, c"),
+            ("a (os error x) (os error ", "a (os error x) (os error "),
+            ("(os error 2)", "(os error 2)"),
+        ] {
+            assert_eq!(without_numbers(text), plain);
+        }
     }
 
     #[test]

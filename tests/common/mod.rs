@@ -95,10 +95,7 @@ impl Kiln {
 
     /// Writes Docker's config.json.
     pub fn docker_config(self, text: &str) -> Self {
-        let dir = self.dir().join("home/.docker");
-        std::fs::create_dir_all(&dir).expect("a directory");
-        std::fs::write(dir.join("config.json"), text).expect("a file");
-        self
+        self.home_file(".docker/config.json", text)
     }
 
     /// Writes credentials for one registry into Docker's config.json.

@@ -33,3 +33,22 @@ pub fn in_root(root: &Path, program: &str) -> Command {
     command.arg(root).arg(program).env_clear();
     command
 }
+
+/// Copies an image from registry to registry with skopeo, into the media types of `format`: `oci`
+/// or `v2s2`. Certificates are not verified. `more` are further arguments.
+#[track_caller]
+pub fn skopeo_copy(from: &str, to: &str, format: &str, more: &[&str]) {
+    let args = ["--insecure-policy", "copy", "--quiet", "--format", format];
+    let tls = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+    let (from, to) = (format!("docker://{from}"), format!("docker://{to}"));
+    run("skopeo", args.into_iter().chain(tls).chain(more.iter().copied()).chain([&*from, &*to]));
+}
+
+/// What skopeo says of an image: `docker://…`, `oci:…` or `docker-archive:…`.
+#[track_caller]
+pub fn skopeo_inspect(image: &str, more: &[&str]) -> serde_json::Value {
+    let tls = if image.starts_with("docker:") { &["--tls-verify=false"][..] } else { &[] };
+    let args = ["--insecure-policy", "inspect"].iter().chain(tls).chain(more).copied();
+    let text = run("skopeo", args.chain([image]));
+    serde_json::from_str(&text).expect("JSON")
+}

@@ -75,12 +75,11 @@ impl Pusher {
     /// [`RegistryError::Unauthorized`] and [`RegistryError::NotFound`] are the registry's no.
     pub fn check(&self) -> Result<(), RegistryError> {
         let session = self.session();
-        self.client.engine().block_on(async {
-            let upload = self.client.policy().run(async || session.begin().await).await?;
-            // The answer is given; an upload that stays open is the registry's to clean up.
-            let _ = session.cancel(upload).await;
-            Ok(())
-        })
+        let engine = self.client.engine();
+        let begin = self.client.policy().run(async || session.begin().await);
+        let upload = engine.block_on(begin)?;
+        engine.tidy(session.cancel(upload));
+        Ok(())
     }
 
     /// Whether the repository has a blob.

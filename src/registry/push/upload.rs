@@ -68,7 +68,14 @@ impl Upload<'_> {
         match begun {
             None => Ok(Pushed::Exists),
             Some(Begun::Mounted) => Ok(Pushed::Mounted),
-            Some(Begun::Upload(url)) => self.send(url).map(|()| Pushed::Uploaded),
+            Some(Begun::Upload(url)) => {
+                let sent = self.send(url.clone());
+                // A registry keeps what has come of an upload for days, unless it is told not to.
+                if matches!(sent, Err(Failed::Unauthorized(_) | Failed::Other(_))) {
+                    self.client.engine().tidy(self.session.cancel(url));
+                }
+                sent.map(|()| Pushed::Uploaded)
+            }
         }
     }
 
