@@ -52,8 +52,8 @@ pub struct Ground {
 pub struct Built {
     /// The image's digest.
     pub digest: Digest,
-    /// Where it was pushed.
-    pub names: Vec<String>,
+    /// Where it is now: names in registries, then paths of files.
+    pub places: Vec<String>,
     /// Compressed bytes of layers and config.
     pub size: u64,
     /// Number of layers.
@@ -88,7 +88,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
-    can_run(&plan, &ground.sandbox, &place)?;
+    can_run(&plan, ground, &place)?;
 
     let work_dir =
         WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
@@ -107,7 +107,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         digest: image.manifest_digest,
         size: image.size(),
         layers: image.layers.len(),
-        names: image.names,
+        places: places(request, pushed),
         time: start.elapsed(),
         steps: shop.take_times(),
     })
@@ -154,6 +154,12 @@ fn names(request: &Request) -> Result<Vec<Reference>> {
         }
     }
     Ok(names)
+}
+
+fn places(request: &Request, pushed: &[Reference]) -> Vec<String> {
+    let paths = [&request.oci_layout_path, &request.tar_path];
+    let paths = paths.into_iter().flatten().map(|path| path.display().to_string());
+    pushed.iter().map(Reference::familiar).chain(paths).collect()
 }
 
 /// Asks before the build, so that a wrong password costs a second and not the whole build.
@@ -217,12 +223,23 @@ fn resolve_all(
     })
 }
 
-/// Refuses a RUN that nothing can run before anything is fetched for it.
-fn can_run(plan: &Plan, sandbox: &Entered, place: &Place) -> Result<()> {
-    let Err(reason) = sandbox.namespaces() else { return Ok(()) };
+/// Refuses a RUN that nothing can run before anything is fetched for it, and says so where it will
+/// be run with less than most commands expect.
+fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
     let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
     let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
         return Ok(());
+    };
+    let reason = match ground.sandbox.namespaces() {
+        Ok(namespaces) => {
+            if let Some(reason) = namespaces.single_id_reason() {
+                ground.reporter.warning(&format!(
+                    "in every RUN all files are root's, and chown to any other user fails: {reason}"
+                ));
+            }
+            return Ok(());
+        }
+        Err(reason) => reason,
     };
     Err(Located {
         path: place.path.clone(),

@@ -36,8 +36,9 @@ fn sources() -> BTreeMap<PathBuf, String> {
     fn collect(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {
         for entry in std::fs::read_dir(dir).expect("src is readable") {
             let path = entry.expect("an entry").path();
-            // Modules of unit tests.
-            if path.ends_with("tests") || path.ends_with("vectors") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let of_tests = ["tests", "vectors", "testing", "testserver"];
+            if of_tests.iter().any(|end| name.ends_with(end)) {
                 continue;
             }
             if path.is_dir() {

@@ -143,7 +143,7 @@ fn every_registry_flag_reaches_the_request() {
     let project = Project::new();
     let home = project.path("home");
     let (request, _) = project.build_with(
-        "-t a --registry-mirror m1 --registry-mirror m2:5000/p/ --registry-map a=b;c=d \
+        "-t a --registry-mirror m1 --registry-mirror http://m2:5000/p/ --registry-map a=b;c=d \
          --registry-map a=e --skip-default-registry-fallback --insecure --insecure-pull \
          --insecure-registry i:5000 --skip-tls-verify --skip-tls-verify-registry s \
          --registry-certificate h=ca.pem --registry-client-cert h=/c,k --push-retry 2",
@@ -163,7 +163,7 @@ fn every_registry_flag_reaches_the_request() {
         client_certs: vec![("h".into(), "/c".into(), project.path("k"))],
         ca_bundle: Some(project.path("bundle.pem")),
         ca_dirs: vec!["/etc/certs".into(), project.path("more")],
-        mirrors: vec!["m1".into(), "m2:5000/p".into()],
+        mirrors: vec!["m1".into(), "http://m2:5000/p".into()],
         registry_map: vec![
             ("a".into(), vec!["b".into(), "e".into()]),
             ("c".into(), vec!["d".into()]),
@@ -345,7 +345,7 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --add-host db:host-gateway",
         "build -t a --shm-size huge",
         "build -t a --source-date-epoch yesterday",
-        "build -t a --registry-mirror https://mirror",
+        "build -t a --registry-mirror ftp://mirror",
         "build -t a missing",
         "build -t a here.Dockerfile",
         "build -t a ''",

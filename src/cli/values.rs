@@ -95,11 +95,14 @@ pub(super) fn host_certificate(text: &str) -> Result<(String, String, String), S
     }
 }
 
-/// A registry that stands in for another: `HOST[:PORT][/PREFIX]`.
+/// A registry that stands in for another: `[http[s]://]HOST[:PORT][/PREFIX]`. Docker's own setting
+/// is an address with its scheme, kaniko's one without.
 pub(super) fn mirror(text: &str) -> Result<String, String> {
     let name = text.trim_end_matches('/');
-    if name.is_empty() || name.contains("://") || name.contains([' ', '=']) {
-        return Err("expected a host or host:port, without https://".into());
+    let bare = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://"));
+    let bare = bare.unwrap_or(name);
+    if bare.is_empty() || bare.contains("://") || bare.contains([' ', '=']) {
+        return Err("expected a host or host:port, perhaps with http:// or https://".into());
     }
     Ok(name.to_owned())
 }
@@ -226,7 +229,7 @@ mod tests {
             ("a=b", Some(vec![("a", "b")])),
             ("a=b/p/;a=c;", Some(vec![("a", "b/p"), ("a", "c")])),
             ("a", None),
-            ("a=https://b", None),
+            ("a=ftp://b", None),
             ("a/b=c", None),
             ("a=", None),
         ] {

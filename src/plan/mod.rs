@@ -65,8 +65,8 @@ impl Plan {
 pub struct Stage {
     /// Its number in the file.
     pub id: StageId,
-    /// How logs name it: its name, or `stage-N`.
-    pub label: String,
+    /// How logs name it: its name, or `stage-N`; nothing if it has none and is the only one.
+    pub label: Option<String>,
     /// What it starts from.
     pub base: Base,
     /// The place of its FROM.
@@ -77,6 +77,13 @@ pub struct Stage {
     pub config: ImageConfig,
     /// Whether a RUN, here or in a stage that starts from this one, needs its files in a directory.
     pub unpacked: bool,
+}
+
+impl Stage {
+    /// The label and a blank, to stand before a step's number.
+    pub fn prefix(&self) -> String {
+        self.label.as_ref().map(|label| format!("{label} ")).unwrap_or_default()
+    }
 }
 
 /// What a stage starts from.

@@ -64,22 +64,18 @@ fn declared(nodes: &[Node]) -> BTreeSet<String> {
     nodes.iter().flat_map(args).collect()
 }
 
-/// Arguments that mean something without being declared.
-const PREDEFINED: &[&str] = &[
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "FTP_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "no_proxy",
-    "all_proxy",
+/// Arguments that mean something without being declared, in both spellings: programs do not agree
+/// on one, so a RUN gets both, whichever was given.
+const PROXIES: &[[&str; 2]] = &[
+    ["HTTP_PROXY", "http_proxy"],
+    ["HTTPS_PROXY", "https_proxy"],
+    ["FTP_PROXY", "ftp_proxy"],
+    ["NO_PROXY", "no_proxy"],
+    ["ALL_PROXY", "all_proxy"],
 ];
 
 fn is_builtin(name: &str) -> bool {
-    PREDEFINED.contains(&name)
+    PROXIES.iter().any(|spellings| spellings.contains(&name))
         || name == "SOURCE_DATE_EPOCH"
         || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
 }
@@ -113,7 +109,7 @@ pub(super) struct Draft<'a> {
     inputs: &'a Inputs,
     graph: &'a Graph,
     id: StageId,
-    label: String,
+    label: Option<String>,
     base: Base,
     pub scope: Scope,
     pub config: ImageConfig,
@@ -151,7 +147,9 @@ impl<'a> Draft<'a> {
         }
         let mut scope = Scope::with_env(&config.config.env);
         scope.inherit_args(&parent_scope);
-        let label = stage.from.name.clone().unwrap_or_else(|| format!("stage-{}", id.0));
+        let several = source.dockerfile.stages.len() > 1;
+        let number = || several.then(|| format!("stage-{}", id.0));
+        let label = stage.from.name.clone().or_else(number);
         Ok(Self {
             source,
             inputs,
@@ -223,6 +221,7 @@ impl<'a> Draft<'a> {
     fn arg(&mut self, args: &[Arg], node: &Node) -> Result<String, Located> {
         let mut shown = Vec::new();
         for arg in args {
+            // Unlike ENV's, these words see what those before them have declared.
             let default = match &arg.default {
                 Some(word) => Some(self.word(word, node)?),
                 None => self.graph.globals.arg(&arg.name).map(str::to_owned),
@@ -232,9 +231,8 @@ impl<'a> Draft<'a> {
                 Some(value) => format!("{}={value}", arg.name),
                 None => arg.name.clone(),
             });
-            // A bare ARG without any value keeps what the stage below declared.
-            if value.is_some() || self.scope.arg(&arg.name).is_none() {
-                self.scope.set_arg(&arg.name, value);
+            if let Some(value) = value {
+                self.scope.set_arg(&arg.name, &value);
             }
         }
         Ok(format!("ARG {}", shown.join(" ")))
@@ -244,13 +242,7 @@ impl<'a> Draft<'a> {
         let args = command_args(&run.command, self.config.config.shell.as_deref());
         let created_by = run_history(&args, &self.scope);
         let mut env = self.scope.environment();
-        for name in PREDEFINED {
-            if let Some(value) = self.inputs.args.get(*name)
-                && !env.iter().any(|(own, _)| own == name)
-            {
-                env.push(((*name).to_owned(), value.clone()));
-            }
-        }
+        self.add_proxies(&mut env);
         let step = RunStep {
             args,
             env,
@@ -259,6 +251,16 @@ impl<'a> Draft<'a> {
             offline: run.network.as_deref() == Some("none"),
         };
         (Action::Run(step), created_by)
+    }
+
+    /// As in BuildKit, a proxy that is given for this build stands above the image's own.
+    fn add_proxies(&self, env: &mut Vec<(String, String)>) {
+        for spellings in PROXIES {
+            let given = spellings.iter().find_map(|name| self.inputs.args.get(*name));
+            let Some(value) = given.filter(|value| !value.is_empty()) else { continue };
+            env.retain(|(name, _)| !spellings.contains(&name.as_str()));
+            env.extend(spellings.map(|name| (name.to_owned(), value.clone())));
+        }
     }
 
     fn workdir_now(&self) -> String {

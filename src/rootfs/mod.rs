@@ -20,6 +20,7 @@ pub mod ignore;
 pub mod index;
 #[cfg(test)]
 mod overlay_tests;
+mod owner;
 mod place;
 #[cfg(test)]
 mod properties;

@@ -9,7 +9,7 @@ use rustix::fs::{
     fchown, fstat, futimens, statat, utimensat,
 };
 
-use super::xattr;
+use super::{owner, xattr};
 use crate::layer::{Metadata, Timestamp};
 
 /// What to do with a layer's owners.
@@ -17,7 +17,8 @@ use crate::layer::{Metadata, Timestamp};
 pub enum Ownership {
     /// As the layer says; needs root, at least of a user namespace with a range of ids.
     Keep,
-    /// Everything belongs to the one id that there is (a user namespace that maps one id).
+    /// Everything belongs to the one id that there is (a user namespace that maps one id); a file's
+    /// owner is kept beside it.
     Ignore,
 }
 
@@ -54,6 +55,7 @@ pub(super) fn settle(
     ownership: Ownership,
     replace: Replace,
 ) -> Result<u64, SettleError> {
+    let meta = &*owner::to_disk(meta, ownership);
     let stat = fstat(&file).map_err(|errno| failed("look at")(errno.into()))?;
     let owner = owner_to_set(&stat, meta, ownership);
     if let Some((uid, gid)) = owner {

@@ -110,7 +110,7 @@ impl Workshop {
         let lowers: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
         let mountpoint = self.new_scratch_dir()?;
         let mount = self.sandbox.namespaces()?.view(&self.layers_dir, &lowers, &mountpoint)?;
-        let root = Arc::new(Root::open(mount.path())?);
+        let root = Arc::new(self.open_root(mount.path())?);
         Ok(MountedView { root, _mount: mount })
     }
 }

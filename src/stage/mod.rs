@@ -58,7 +58,7 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
     let total = stage.steps.len();
     for (number, step) in stage.steps.iter().enumerate() {
         shop.cancel.check()?;
-        let name = format!("[{} {}/{total}] {}", stage.label, number + 1, step.line);
+        let name = format!("[{}{}/{total}] {}", stage.prefix(), number + 1, step.line);
         let layer = carry_out(shop, &mut files, step, around, &name)
             .map_err(|error| shop.place.locate(error, &step.span))?;
         if let Some(layer) = &layer {
@@ -104,17 +104,14 @@ fn carry_out(
 ) -> Result<Option<Arc<ImageLayer>>> {
     // What the step waits for is prepared before its clock starts.
     let source = match &step.action {
-        Action::Copy(copy) => match &copy.from {
-            CopyFrom::Context => None,
-            CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
-            CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
-        },
-        Action::Run(_) => {
-            files.unpack()?;
-            None
-        }
+        Action::Copy(copy) => source_of(&copy.from, around)?,
         _ => None,
     };
+    match &step.action {
+        Action::Run(_) => _ = files.unpack()?,
+        Action::Copy(_) | Action::Workdir(_) => _ = files.view()?,
+        Action::Metadata => {}
+    }
     let task = shop.reporter.start(name);
     let start = Instant::now();
     let layer = match &step.action {
@@ -132,6 +129,15 @@ fn carry_out(
     }
     shop.record_time(name, start.elapsed());
     Ok(layer)
+}
+
+/// The layers that a COPY takes files from, and whether they are unpacked; none for the context.
+fn source_of(from: &CopyFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
+    Ok(match from {
+        CopyFrom::Context => None,
+        CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
+        CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
+    })
 }
 
 impl Finished {

@@ -73,8 +73,11 @@ impl Workshop {
         let missing: Vec<usize> =
             (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
         if !missing.is_empty() {
-            let task = self.reporter.start(&unpack_name(layers, &missing));
+            let plural = if missing.len() == 1 { "" } else { "s" };
+            let task = self.reporter.start(&format!("unpack {} layer{plural}", missing.len()));
             side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
+            let size = missing.iter().map(|&number| layers[number].descriptor.size).sum();
+            task.progress(size, Some(size));
             task.done();
         }
         // All layers, not only those that were missing: another stage that unpacked the same base
@@ -90,7 +93,7 @@ impl Workshop {
             return Ok(());
         }
         let name = self.new_layer_dir()?;
-        let root = Root::open(&self.layers_dir.join(&name))?;
+        let root = self.open_root(&self.layers_dir.join(&name))?;
         let extracted = self.with_bytes(layer, |bytes| {
             through_tar(layer, bytes, |entries| {
                 Ok(extract(entries, &root, &self.extract_policy()?)?)
@@ -140,7 +143,7 @@ impl Workshop {
     fn complete(&self, layers: &[Arc<ImageLayer>], number: usize) -> Result<()> {
         let mut local = layers[number].lock();
         let Local { dir: Some(dir), incomplete: Some(extracted) } = &*local else { return Ok(()) };
-        let own = Root::open(&self.layers_dir.join(dir))?;
+        let own = self.open_root(&self.layers_dir.join(dir))?;
         self.complete_from(&own, layers, number, extracted)?;
         local.incomplete = None;
         Ok(())
@@ -160,9 +163,8 @@ impl Workshop {
                 layers[number].descriptor.digest
             );
         }
-        let own = self.root_of(&layers[number])?;
         if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
-            self.root_like(&own, &self.root_of(&layers[below])?)?;
+            self.root_like(own, &self.root_of(&layers[below])?)?;
         }
         if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
             return Ok(());
@@ -208,7 +210,7 @@ impl Workshop {
 
     fn root_of(&self, layer: &ImageLayer) -> Result<Root> {
         let name = layer.lock().dir.clone().context("a layer was not unpacked")?;
-        Ok(Root::open(&self.layers_dir.join(name))?)
+        self.open_root(&self.layers_dir.join(name))
     }
 
     /// The file system that layers make, known from their headers; nothing is unpacked.
@@ -230,7 +232,7 @@ impl Workshop {
         layers: &[Arc<ImageLayer>],
         parts: Vec<VisiblePart>,
     ) -> Result<Root> {
-        let root = Root::open(&self.new_scratch_dir()?)?;
+        let root = self.open_root(&self.new_scratch_dir()?)?;
         for (layer, part) in layers.iter().zip(parts) {
             let policy = Extract {
                 filter: Some(part.filter),
@@ -284,12 +286,6 @@ fn through_tar<T>(
         );
     }
     Ok(answer)
-}
-
-fn unpack_name(layers: &[Arc<ImageLayer>], missing: &[usize]) -> String {
-    let bytes: u64 = missing.iter().map(|&number| layers[number].descriptor.size).sum();
-    let plural = if missing.len() == 1 { "" } else { "s" };
-    format!("unpack {} layer{plural}, {:.1} MB compressed", missing.len(), bytes as f64 / 1e6)
 }
 
 /// Runs `work` for all items on a few threads; the first error wins.

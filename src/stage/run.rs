@@ -13,7 +13,7 @@ use crate::event::Task;
 use crate::layer::{Entry, LayerWriter, Whiteout};
 use crate::plan::RunStep;
 use crate::rootfs::diff::SinkError;
-use crate::rootfs::{ChangeSink, Overlay, Process, Root, Users, diff_upper};
+use crate::rootfs::{ChangeSink, Overlay, Process, Users, diff_upper};
 use crate::sandbox::{Network, RunReport, RunRequest, RunStatus, UserSpec};
 
 /// A command that ended badly.
@@ -58,7 +58,7 @@ pub(super) fn run(
     let dirs = files.unpack()?;
     let process = Users::load(files.view()?)?.process(&step.user)?;
     let (upper, work) = (shop.new_layer_dir()?, shop.new_layer_dir()?);
-    shop.root_like(&Root::open(&shop.layers_dir.join(&upper))?, files.view()?)?;
+    shop.root_like(&shop.open_root(&shop.layers_dir.join(&upper))?, files.view()?)?;
     let request = RunRequest {
         base: shop.layers_dir.clone(),
         lowers: dirs.iter().map(PathBuf::from).collect(),
@@ -103,7 +103,7 @@ fn changes(
     upper: &str,
     report: &RunReport,
 ) -> Result<Option<Arc<ImageLayer>>> {
-    let root = Root::open(&shop.layers_dir.join(upper))?;
+    let root = shop.open_root(&shop.layers_dir.join(upper))?;
     let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
     let mut sink = Changes { writer: LayerWriter::create(&shop.blobs, &shop.layer_options)?, shop };
     let style = Overlay { userxattr: shop.sandbox.namespaces()?.userxattr() };

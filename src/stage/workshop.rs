@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::event::Reporter;
 use crate::layer::{BlobStore, LayerOptions, Timestamp};
 use crate::registry::Client;
+use crate::rootfs::Root;
 use crate::sandbox::Entered;
 
 /// Mode of `/` in an image that does not say.
@@ -140,6 +141,11 @@ impl Workshop {
             .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(ROOT_MODE)));
         super::doing(made, || format!("cannot make {}", path.display()))?;
         Ok(name)
+    }
+
+    /// Opens a directory that holds files of an image, with the owners that the image gives them.
+    pub(super) fn open_root(&self, path: &Path) -> Result<Root> {
+        Ok(Root::open(path)?.with_owners(self.ownership()))
     }
 
     /// Makes a new directory for something short-lived.

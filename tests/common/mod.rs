@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub mod built;
+pub mod unprivileged;
 
 /// One call of kiln, in a temporary directory of its own.
 #[derive(Debug)]
@@ -68,6 +69,24 @@ impl Kiln {
         self
     }
 
+    /// Runs another program than the one that the tests were built with. Comes before other changes
+    /// than arguments and variables.
+    pub fn with_program(mut self, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        command
+            .envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(self.dir.path());
+        self.command = command;
+        self
+    }
+
+    /// Builds from this directory instead of its own.
+    pub fn from_context(mut self, dir: &Path) -> Self {
+        self.context = dir.to_owned();
+        self
+    }
+
     /// Removes a file of the context.
     pub fn without_file(self, path: &str) -> Self {
         std::fs::remove_file(self.context().join(path)).expect("the file is there");
@@ -83,12 +102,6 @@ impl Kiln {
     pub fn login(self, host: &str, user: &str, password: &str) -> Self {
         let auths = serde_json::json!({ host: { "username": user, "password": password } });
         self.docker_config(&serde_json::json!({ "auths": auths }).to_string())
-    }
-
-    /// Builds from this directory instead of its own.
-    pub fn from_context(mut self, dir: &Path) -> Self {
-        self.context = dir.to_owned();
-        self
     }
 
     /// Writes the Dockerfile.
@@ -200,4 +213,10 @@ impl Outcome {
 /// The program under test.
 pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_kiln"))
+}
+
+/// The release binary, which is too slow to make for each test.
+pub fn release() -> PathBuf {
+    let path = std::env::var_os("KILN_RELEASE").map(PathBuf::from);
+    path.expect("KILN_RELEASE is not set to the release binary: run these with `cargo xtask test`")
 }

@@ -16,8 +16,7 @@ const GROUP: &str = "root:x:0:\n\
     www:x:1000:\n\
     nobody:x:65534:\n";
 /// `cap_net_raw+ep` in revision 2 of `struct vfs_cap_data`.
-pub const CAPABILITY: &[u8] =
-    b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+pub const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 /// 2020-01-01. In an image everything is older than what a build makes.
 const MTIME: u64 = 1_577_836_800;
 

@@ -1,9 +1,6 @@
 //! The two builders.
 
-use std::fs;
-
-use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use anyhow::ensure;
 use testkit::Registry;
 use testkit::image::{Image, Objects};
 use testkit::process::Dockerd;
@@ -15,19 +12,28 @@ use crate::context::Contexts;
 /// What a builder made of a case.
 #[derive(Debug)]
 pub struct Built {
+    pub image: Image,
     pub tree: Objects,
-    pub config: Value,
 }
 
-/// Debian's dockerd, whose builder is a BuildKit.
+impl Built {
+    fn read(registry: &Registry, repo: &str) -> anyhow::Result<Self> {
+        let image = Image::from_registry(registry, repo, "1")?;
+        image.verify()?;
+        Ok(Self { tree: image.tree()?, image })
+    }
+}
+
+/// Debian's dockerd, whose builder is a BuildKit. It pushes to the registry, too.
 #[derive(Debug)]
-pub struct Docker {
+pub struct Docker<'a> {
     daemon: Dockerd,
+    registry: &'a Registry,
 }
 
-impl Docker {
+impl<'a> Docker<'a> {
     /// Starts it and gives it the base images.
-    pub fn start(registry: &Registry) -> anyhow::Result<Self> {
+    pub fn start(registry: &'a Registry) -> anyhow::Result<Self> {
         let daemon = testkit::process::dockerd()?;
         for repo in registry.repositories() {
             let Some(name) = repo.strip_prefix("library/") else { continue };
@@ -35,7 +41,7 @@ impl Docker {
             daemon.run(&["pull", "--quiet", &full])?;
             daemon.run(&["tag", &full, &format!("{name}:1")])?;
         }
-        Ok(Self { daemon })
+        Ok(Self { daemon, registry })
     }
 
     /// Builds a case.
@@ -44,19 +50,15 @@ impl Docker {
     }
 
     fn try_build(&self, case: &Case, contexts: &Contexts) -> anyhow::Result<Built> {
-        let tag = format!("case-{}", case.name);
+        let repo = format!("docker/{}", case.name);
+        let tag = format!("{}/{repo}:1", self.registry.host());
         let mut command = self.daemon.docker();
         command.args(["build", "--network=host", "--progress=plain", "--tag", &tag]);
         command.arg("--file").arg(contexts.dockerfile(case)).args(&case.args);
         let output = command.arg(contexts.context(case)).output()?;
         ensure!(output.status.success(), "{}", end_of(&String::from_utf8_lossy(&output.stderr)));
-        let archive = contexts.scratch("docker.tar");
-        let path = archive.to_str().context("a path in UTF-8")?;
-        self.daemon.run(&["save", "--output", path, &tag])?;
-        let image = Image::from_docker_archive(&archive)?;
-        let built = Built { tree: image.tree()?, config: image.config };
-        fs::remove_file(archive)?;
-        Ok(built)
+        self.daemon.run(&["push", "--quiet", &tag])?;
+        Built::read(self.registry, &repo)
     }
 }
 
@@ -77,7 +79,7 @@ impl<'a> Kiln<'a> {
     }
 
     fn try_build(&self, case: &Case, contexts: &Contexts) -> anyhow::Result<Built> {
-        let (host, repo) = (self.registry.host(), format!("case/{}", case.name));
+        let (host, repo) = (self.registry.host(), format!("kiln/{}", case.name));
         let outcome = common::Kiln::build()
             .from_context(&contexts.context(case))
             .args(["--insecure-registry", host, "--registry-mirror", host])
@@ -86,9 +88,7 @@ impl<'a> Kiln<'a> {
             .args(&case.args)
             .run();
         ensure!(outcome.code == Some(0), "{}", end_of(&outcome.to_string()));
-        let image = Image::from_registry(self.registry, &repo, "1")?;
-        image.verify()?;
-        Ok(Built { tree: image.tree()?, config: image.config })
+        Built::read(self.registry, &repo)
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// - `#: args --target one`: more arguments for both builders
 /// - `#: ignore *.txt`: a line of the context's `.dockerignore`
 /// - `#: ignore-of-file *.txt`: a line of the Dockerfile's own `.dockerignore`
+/// - `#: xattrs`: the context has a directory of files with extended attributes
 /// - `#: fails`: both builders have to refuse it
 #[derive(Debug)]
 pub struct Case {
@@ -16,6 +17,7 @@ pub struct Case {
     pub args: Vec<String>,
     pub ignore: Vec<String>,
     pub ignore_of_file: Vec<String>,
+    pub xattrs: bool,
     pub fails: bool,
 }
 
@@ -37,6 +39,11 @@ impl Case {
         cases
     }
 
+    /// Whether its context is not that of all.
+    pub fn has_own_context(&self) -> bool {
+        self.xattrs || !self.ignore.is_empty()
+    }
+
     fn read(path: PathBuf) -> Self {
         let text = fs::read_to_string(&path).expect("a Dockerfile");
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -46,6 +53,7 @@ impl Case {
             args: Vec::new(),
             ignore: Vec::new(),
             ignore_of_file: Vec::new(),
+            xattrs: false,
             fails: false,
         };
         for line in text.lines().filter_map(|line| line.strip_prefix("#: ")) {
@@ -54,6 +62,7 @@ impl Case {
                 "args" => case.args.extend(value.split(' ').map(str::to_owned)),
                 "ignore" => case.ignore.push(value.to_owned()),
                 "ignore-of-file" => case.ignore_of_file.push(value.to_owned()),
+                "xattrs" => case.xattrs = true,
                 "fails" => case.fails = true,
                 _ => panic!("{}: `#: {key}` means nothing", case.path.display()),
             }

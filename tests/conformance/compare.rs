@@ -56,11 +56,24 @@ impl fmt::Display for Difference {
 pub fn compare(docker: &Built, kiln: &Built, start: SystemTime) -> Vec<Difference> {
     let mut found: Vec<_> = diff_trees(&docker.tree, &kiln.tree)
         .iter()
-        .chain(&diff_json(&settings(&docker.config), &settings(&kiln.config)))
+        .chain(&diff_json(&settings(&docker.image.config), &settings(&kiln.image.config)))
         .map(|line| Difference::of_line(line))
         .collect();
+    found.iter_mut().for_each(|difference| show_texts(difference, docker, kiln));
     found.extend(mtimes(&docker.tree, &kiln.tree, start));
     found
+}
+
+/// Adds what is in two short files that have different content.
+fn show_texts(difference: &mut Difference, docker: &Built, kiln: &Built) {
+    let path = difference.subject.trim_start_matches('/');
+    for (who, built) in [("docker", docker), ("kiln", kiln)] {
+        let is_short = |built: &Built| built.tree.get(path).is_some_and(|file| file.size < 1000);
+        if difference.text.contains("content") && is_short(docker) && is_short(kiln) {
+            let text = built.image.text(path).unwrap_or_default();
+            difference.text += &format!("\n{who}: {text:?}");
+        }
+    }
 }
 
 /// Regular files that were copied have their times from where they were copied.
@@ -87,9 +100,8 @@ fn settings(image: &Value) -> Value {
         _ => false,
     };
     let fields = FIELDS.iter().map(|field| (format!("config.{field}"), &image["config"][*field]));
-    let all = fields.chain(
-        ["author", "os", "architecture"].map(|field| (field.to_owned(), &image[field])),
-    );
+    let all = fields
+        .chain(["author", "os", "architecture"].map(|field| (field.to_owned(), &image[field])));
     let filled = all.filter(|(_, value)| !is_empty(value));
     Value::Object(filled.map(|(field, value)| (field, value.clone())).collect::<Map<_, _>>())
 }

@@ -1,3 +1,3 @@
 FROM kilnbase:1
-RUN mkdir -p /d /elsewhere && ln -s /elsewhere /d/sub && ln -s /etc/base.conf /d/file
+RUN mkdir -p /d && ln -s /etc/base.conf /d/file && ln -s nowhere /d/a.sh
 COPY dir /d

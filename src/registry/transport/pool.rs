@@ -208,16 +208,16 @@ fn tls_error(host: String, note: &str, error: &rustls::Error) -> RegistryError {
     let (cause, hint) = match error {
         rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => (
             "its certificate is signed by a CA that is not trusted here".to_owned(),
-            format!("Give kiln the CA's certificate for this registry{note}"),
+            format!("Give kiln the CA's certificate: --registry-certificate {host}=FILE{note}"),
         ),
         // Self-signed, as `openssl req -x509` makes it; see the verifier.
         rustls::Error::InvalidCertificate(Bad::Other(_)) => (
             "its certificate is its own CA, and not trusted here".to_owned(),
-            format!("Give kiln this certificate as the registry's CA{note}"),
+            format!("Give kiln this certificate: --registry-certificate {host}=FILE{note}"),
         ),
         rustls::Error::InvalidMessage(_) => (
             "it does not speak TLS".to_owned(),
-            "If it is meant to speak plain HTTP, mark it as insecure".to_owned(),
+            format!("If it is meant to speak plain HTTP: --insecure-registry {host}"),
         ),
         other => (
             other.to_string(),

@@ -193,6 +193,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             meta.xattrs =
                 xattr::read(file).map_err(|error| CopyError::read(&child.source, error))?;
         }
+        self.copy.root().as_in_image(&mut meta);
         self.arrive()?;
         self.reject_directory(child)?;
         self.put(stat, self.copy.metadata(meta, &kind), kind, child)
@@ -235,6 +236,7 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             .map_err(|errno| CopyError::read(&child.source, errno))?;
         let mut meta = stat::metadata(stat);
         meta.xattrs = xattr::read(&dir).map_err(|error| CopyError::read(&child.source, error))?;
+        self.copy.root().as_in_image(&mut meta);
         let meta = self.copy.metadata(meta, &Kind::Dir);
         let enter = |list: Option<&Ignore>, trail: &Trail, path: &Path| {
             list.map(|list| list.enter(trail, path)).unwrap_or_default()

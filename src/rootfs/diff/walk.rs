@@ -131,8 +131,14 @@ impl<'a> Differ<'a> {
                 // It hides what is below, which must not come back because it is left out.
                 self.removed(path, below.as_ref())
             }
-            Object::Dir { entry, dir, opaque } => self.directory(entry, dir, opaque, below),
-            Object::Leaf(leaf) => self.leaf(leaf, below.as_ref()),
+            Object::Dir { mut entry, dir, opaque } => {
+                self.upper.as_in_image(&mut entry.meta);
+                self.directory(entry, dir, opaque, below)
+            }
+            Object::Leaf(mut leaf) => {
+                self.upper.as_in_image(&mut leaf.entry.meta);
+                self.leaf(leaf, below.as_ref())
+            }
         }
     }
 

@@ -67,6 +67,7 @@ impl Root {
                 Err(errno) => return Err(errno.into()),
             }
         }
+        self.as_in_image(&mut meta);
         Ok(Some(Entry { path: path.to_owned(), meta, kind }))
     }
 }

@@ -25,6 +25,10 @@ use rustix::io::Errno;
 
 pub(super) use remove::remove_tree_at;
 
+use super::owner;
+use super::settle::Ownership;
+use crate::layer::Metadata;
+
 /// Something that could not be done in an image's root.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
@@ -87,6 +91,7 @@ impl From<RootError> for io::Error {
 pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
+    owners: Ownership,
 }
 
 impl Root {
@@ -96,10 +101,21 @@ impl Root {
             .map_err(|errno| RootError::Open { path: path.to_owned(), source: errno.into() })?;
         // libseccomp before 2.5 answers EPERM to system calls that it does not know.
         match open_in(&dir, Path::new(""), DIRECTORY, Links::Refuse) {
-            Ok(_) => Ok(Self { dir, path: path.to_owned() }),
+            Ok(_) => Ok(Self { dir, path: path.to_owned(), owners: Ownership::Keep }),
             Err(Errno::NOSYS | Errno::PERM) => Err(RootError::NoOpenat2),
             Err(errno) => Err(RootError::Open { path: path.to_owned(), source: errno.into() }),
         }
+    }
+
+    /// Says how its files were given owners, and thus where their owners are found.
+    #[must_use]
+    pub fn with_owners(self, owners: Ownership) -> Self {
+        Self { owners, ..self }
+    }
+
+    /// Makes what the file system says of an object, attributes included, what the image says.
+    pub(super) fn as_in_image(&self, meta: &mut Metadata) {
+        owner::from_disk(meta, self.owners);
     }
 
     /// Where it is on this machine; for messages, mounts and child processes.

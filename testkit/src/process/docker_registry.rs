@@ -41,6 +41,7 @@ impl DockerRegistry {
 pub struct DockerRegistryBuilder {
     login: Option<(String, String)>,
     tls: Option<(PathBuf, PathBuf)>,
+    client_ca: Option<PathBuf>,
 }
 
 impl DockerRegistryBuilder {
@@ -55,6 +56,13 @@ impl DockerRegistryBuilder {
     #[must_use]
     pub fn tls(mut self, certificate: &Path, key: &Path) -> Self {
         self.tls = Some((certificate.to_owned(), key.to_owned()));
+        self
+    }
+
+    /// With [`Self::tls`]: clients must show a certificate that this CA signed.
+    #[must_use]
+    pub fn client_ca(mut self, certificate: &Path) -> Self {
+        self.client_ca = Some(certificate.to_owned());
         self
     }
 
@@ -97,6 +105,9 @@ impl DockerRegistryBuilder {
         if let Some((certificate, key)) = &self.tls {
             let (certificate, key) = (certificate.display(), key.display());
             config += &format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
+            if let Some(ca) = &self.client_ca {
+                config += &format!("    clientcas: [{}]\n", ca.display());
+            }
         }
         if let Some((user, password)) = &self.login {
             let file = dir.join("htpasswd");

@@ -1,0 +1,3 @@
+FROM kilnbase:1
+COPY links/dangling /x
+#: fails
