@@ -65,6 +65,27 @@ impl Engine {
         }
     }
 
+    /// Runs a future that is not given up at once when the build is cancelled: what it makes at the
+    /// registry could not be taken back without its answer.
+    pub(super) fn finish<T>(
+        &self,
+        future: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let Some(runtime) = &self.runtime else { return Err(Cancelled.into()) };
+        let too_late = async {
+            let forever = std::future::pending::<Result<(), RegistryError>>();
+            let _ = self.stop.or(forever).await;
+            tokio::time::sleep(TIDYING).await;
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                result = future => result,
+                () = too_late => Err(Cancelled.into()),
+            }
+        })
+    }
+
     /// Runs a future that leaves things tidy, even after the cancellation, but not for long: what
     /// it does not achieve is the registry's to clean up.
     pub(super) fn tidy<T>(&self, future: impl Future<Output = Result<T, RegistryError>>) {

@@ -77,7 +77,7 @@ impl Pusher {
         let session = self.session();
         let engine = self.client.engine();
         let begin = self.client.policy().run(async || session.begin().await);
-        let upload = engine.block_on(begin)?;
+        let upload = engine.finish(begin)?;
         engine.tidy(session.cancel(upload));
         Ok(())
     }
