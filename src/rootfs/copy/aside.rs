@@ -18,11 +18,12 @@ pub fn source_paths(view: &dyn View, written: &str) -> Result<Vec<PathBuf>, Copy
     }
 }
 
-/// Plans a directory, and those above it that are missing, all with this metadata.
+/// Plans a directory, and those above it that are missing, all with this metadata. Below one with
+/// the set-group-ID bit they get the bit, too, as after mkdir(2) and chown(2).
 pub fn make_dirs(target: &dyn View, path: &Path, new: &Metadata) -> Result<Tree, CopyError> {
     let mut plan = Plan::new(target);
     let resolved = plan.resolve(path)?;
-    let new = NewDir { meta: new.clone(), inherits: Inherits::Nothing };
+    let new = NewDir { meta: new.clone(), inherits: Inherits::Bit };
     plan.ensure_dir(&resolved.path, &new)?;
     Ok(plan.finish())
 }
