@@ -82,11 +82,7 @@ impl Kiln {
     }
 
     /// Builds from this directory instead of its own.
-<<<<<<< HEAD
-    pub fn in_context(mut self, dir: &Path) -> Self {
-=======
     pub fn context_dir(mut self, dir: &Path) -> Self {
->>>>>>> h-tools
         self.context = dir.to_owned();
         self
     }
