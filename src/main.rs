@@ -77,7 +77,7 @@ fn build(request: &Request, output: OutputChoice) -> ExitCode {
 
 fn report(built: Built) -> Report {
     Report {
-        names: built.names,
+        names: built.places,
         digest: built.digest,
         size: built.size,
         layers: built.layers,

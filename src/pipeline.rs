@@ -52,8 +52,8 @@ pub struct Ground {
 pub struct Built {
     /// The image's digest.
     pub digest: Digest,
-    /// Where it was pushed.
-    pub names: Vec<String>,
+    /// Where it is now: names in registries, then paths of files.
+    pub places: Vec<String>,
     /// Compressed bytes of layers and config.
     pub size: u64,
     /// Number of layers.
@@ -107,7 +107,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         digest: image.manifest_digest,
         size: image.size(),
         layers: image.layers.len(),
-        names: image.names,
+        places: places(request, pushed),
         time: start.elapsed(),
         steps: shop.take_times(),
     })
@@ -154,6 +154,12 @@ fn names(request: &Request) -> Result<Vec<Reference>> {
         }
     }
     Ok(names)
+}
+
+fn places(request: &Request, pushed: &[Reference]) -> Vec<String> {
+    let paths = [&request.oci_layout_path, &request.tar_path];
+    let paths = paths.into_iter().flatten().map(|path| path.display().to_string());
+    pushed.iter().map(Reference::familiar).chain(paths).collect()
 }
 
 /// Asks before the build, so that a wrong password costs a second and not the whole build.

@@ -190,6 +190,16 @@ impl ImageConfig {
         }
     }
 
+    /// Adds an entry to the history for each layer that has none. OCI does not ask for them, and
+    /// tools that append layers write none; but where there is any history, Buildah insists on an
+    /// entry for each layer ("history lists 6 non-empty layers, but we have 8").
+    pub fn complete_history(&mut self) {
+        let told = self.history.iter().filter(|entry| !entry.empty_layer).count();
+        let missing = self.rootfs.diff_ids.len().saturating_sub(told);
+        let entry = History { created: self.created.clone(), ..History::default() };
+        self.history.extend(std::iter::repeat_n(entry, missing));
+    }
+
     /// Whom the image is for.
     pub fn platform(&self) -> Platform {
         Platform {
@@ -254,6 +264,21 @@ mod tests {
         let again: ImageConfig =
             serde_json::from_slice(&serde_json::to_vec(&config).expect("json")).expect("parses");
         assert_eq!(config, again);
+    }
+
+    #[test]
+    fn layers_without_history_get_one() {
+        let empty = History { empty_layer: true, ..History::default() };
+        let known = History { created_by: "COPY".into(), ..History::default() };
+        let mut config = ImageConfig { created: Some("then".into()), ..ImageConfig::default() };
+        config.rootfs.diff_ids = vec![Digest::of(b""); 2];
+        config.history = vec![empty.clone(), known.clone()];
+        config.complete_history();
+        let added = History { created: Some("then".into()), ..History::default() };
+        assert_eq!(config.history, [empty, known, added]);
+        let before = config.clone();
+        config.complete_history();
+        assert_eq!(config, before);
     }
 
     #[test]

@@ -31,7 +31,9 @@ impl BaseImage {
             _ => ImageFormat::Oci,
         };
         let layers = shared.layers_of(&resolved);
-        Self { name, config: resolved.config, format, layers }
+        let mut config = resolved.config;
+        config.complete_history();
+        Self { name, config, format, layers }
     }
 }
 

@@ -1,0 +1,12 @@
+//! Where the image and its digest go, and what is printed.
+
+mod common;
+
+#[path = "outputs/digests.rs"]
+mod digests;
+#[path = "outputs/files.rs"]
+mod files;
+#[path = "outputs/metadata.rs"]
+mod metadata;
+#[path = "outputs/times.rs"]
+mod times;
