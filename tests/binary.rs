@@ -17,6 +17,7 @@ use std::process::Command;
 use common::bases::noise;
 use common::built::{Bench, need_root};
 use common::release;
+use common::tools::in_root;
 
 /// What the file may have.
 const MAX_SIZE: u64 = 10_000_000;
@@ -44,9 +45,7 @@ fn it_runs_where_there_is_nothing_else() {
     fs::copy(release(), root.path().join("kiln")).unwrap();
     for (args, expected) in [(vec!["--version"], "kiln "), (vec!["build", "--help"], "Usage: kiln")]
     {
-        let mut command = Command::new("chroot");
-        command.arg(root.path()).arg("/kiln").args(&args).env_clear();
-        let output = command.output().expect("chroot (package coreutils)");
+        let output = in_root(root.path(), "/kiln").args(&args).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(said.contains(expected), "{args:?}: {said}");

@@ -263,7 +263,7 @@ fn global_scope(source: &Source<'_>, inputs: &Inputs, target: StageId) -> Result
     let target_name = if inputs.target.is_some() { label } else { "default".to_owned() };
     for (name, value) in automatic(&inputs.platform, target_name) {
         let value = inputs.args.get(&name).cloned().unwrap_or(value);
-        scope.set_arg(&name, Some(value));
+        scope.set_arg(&name, &value);
     }
     for node in &source.dockerfile.global_args {
         let Instruction::Arg(args) = &node.instruction else { continue };
@@ -273,8 +273,8 @@ fn global_scope(source: &Source<'_>, inputs: &Inputs, target: StageId) -> Result
                 None => None,
             };
             let value = inputs.args.get(&arg.name).cloned().or(default);
-            if value.is_some() || scope.arg(&arg.name).is_none() {
-                scope.set_arg(&arg.name, value);
+            if let Some(value) = value {
+                scope.set_arg(&arg.name, &value);
             }
         }
     }

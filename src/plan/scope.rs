@@ -1,12 +1,19 @@
-//! The variables that one instruction sees: ENV before ARG of the same name.
+//! The variables that one instruction sees. Of an ENV and an ARG of the same name the later one
+//! counts, as in BuildKit, where both write to one environment (dockerfile2llb/convert.go).
 
 use crate::dockerfile::expand::Variables;
 
 /// Names and values at one point of a stage.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    env: Vec<(String, String)>,
-    args: Vec<(String, Option<String>)>,
+    variables: Vec<Variable>,
+}
+
+#[derive(Debug, Clone)]
+struct Variable {
+    name: String,
+    value: String,
+    is_arg: bool,
 }
 
 impl Scope {
@@ -22,48 +29,56 @@ impl Scope {
 
     /// Sets an ENV variable.
     pub fn set_env(&mut self, name: &str, value: &str) {
-        match self.env.iter_mut().find(|(own, _)| own == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.env.push((name.to_owned(), value.to_owned())),
-        }
+        self.set(name, value, false);
     }
 
-    /// Declares an ARG, with a value or (`ARG name` that nobody gave one) without.
-    pub fn set_arg(&mut self, name: &str, value: Option<String>) {
-        self.args.retain(|(own, _)| own != name);
-        self.args.push((name.to_owned(), value));
+    /// Declares an ARG with a value. One without any, `ARG name` that nobody gave one, changes
+    /// nothing.
+    pub fn set_arg(&mut self, name: &str, value: &str) {
+        self.set(name, value, true);
     }
 
     /// A declared ARG's value.
     pub fn arg(&self, name: &str) -> Option<&str> {
-        self.args.iter().find(|(own, _)| own == name).and_then(|(_, value)| value.as_deref())
+        self.visible_args().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// ARGs that have a value and that no ENV hides, in the order of declaration: what a RUN gets
-    /// on top of ENV, and what its history entry lists.
+    /// ARGs that no later ENV hides, in the order of declaration: what a RUN gets on top of ENV,
+    /// and what its history entry lists.
     pub fn visible_args(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.args
-            .iter()
-            .filter(|(name, _)| !self.env.iter().any(|(own, _)| own == name))
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+        let args = self.variables.iter().filter(|variable| variable.is_arg);
+        args.map(|variable| (variable.name.as_str(), variable.value.as_str()))
     }
 
-    /// The environment of a RUN: ENV, then ARGs.
+    /// The environment of a RUN.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        self.env.iter().cloned().chain(self.visible_args().map(own)).collect()
+        let own = |variable: &Variable| (variable.name.clone(), variable.value.clone());
+        self.variables.iter().map(own).collect()
     }
 
-    /// Takes the ARGs of a stage that this one starts from.
+    /// Takes the ARGs of a stage that this one starts from. The ENV of that stage has been set anew
+    /// and hides them.
     pub fn inherit_args(&mut self, parent: &Scope) {
-        self.args.clone_from(&parent.args);
+        for (name, value) in parent.visible_args() {
+            if self.get(name).is_none() {
+                self.set_arg(name, value);
+            }
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str, is_arg: bool) {
+        let new = Variable { name: name.to_owned(), value: value.to_owned(), is_arg };
+        match self.variables.iter_mut().find(|variable| variable.name == name) {
+            Some(old) => *old = new,
+            None => self.variables.push(new),
+        }
     }
 }
 
 impl Variables for Scope {
     fn get(&self, name: &str) -> Option<&str> {
-        let env = self.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-        env.or_else(|| self.arg(name))
+        let found = self.variables.iter().find(|variable| variable.name == name);
+        found.map(|variable| variable.value.as_str())
     }
 }
 
@@ -72,14 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn env_hides_arg() {
+    fn the_later_of_env_and_arg_counts() {
         let mut scope = Scope::with_env(&["A=env".into(), "PATH=/bin".into()]);
-        scope.set_arg("A", Some("arg".into()));
-        scope.set_arg("B", Some("b".into()));
-        scope.set_arg("C", None);
-        assert_eq!(scope.get("A"), Some("env"));
+        scope.set_arg("A", "arg");
+        scope.set_arg("B", "b");
+        assert_eq!(scope.get("A"), Some("arg"));
+        scope.set_env("B", "env");
+        assert_eq!(scope.get("B"), Some("env"));
         assert_eq!(scope.get("C"), None);
+        assert_eq!(scope.visible_args().collect::<Vec<_>>(), [("A", "arg")]);
         let names: Vec<_> = scope.environment().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["A", "PATH", "B"]);
+        let mut child = Scope::with_env(&["A=env".into(), "B=env".into()]);
+        scope.set_arg("C", "c");
+        child.inherit_args(&scope);
+        assert_eq!(child.arg("C"), Some("c"));
+        assert_eq!((child.get("A"), child.get("B")), (Some("env"), Some("env")));
     }
 }

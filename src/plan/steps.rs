@@ -220,21 +220,19 @@ impl<'a> Draft<'a> {
 
     fn arg(&mut self, args: &[Arg], node: &Node) -> Result<String, Located> {
         let mut shown = Vec::new();
-        // As with ENV, one instruction sees the values from before it.
-        let defaults = args.iter().map(|arg| match &arg.default {
-            Some(word) => self.word(word, node).map(Some),
-            None => Ok(self.graph.globals.arg(&arg.name).map(str::to_owned)),
-        });
-        let defaults = defaults.collect::<Result<Vec<_>, _>>()?;
-        for (arg, default) in args.iter().zip(defaults) {
+        for arg in args {
+            // Unlike ENV's, these words see what those before them have declared.
+            let default = match &arg.default {
+                Some(word) => Some(self.word(word, node)?),
+                None => self.graph.globals.arg(&arg.name).map(str::to_owned),
+            };
             let value = self.inputs.args.get(&arg.name).cloned().or(default);
             shown.push(match &value {
                 Some(value) => format!("{}={value}", arg.name),
                 None => arg.name.clone(),
             });
-            // A bare ARG without any value keeps what the stage below declared.
-            if value.is_some() || self.scope.arg(&arg.name).is_none() {
-                self.scope.set_arg(&arg.name, value);
+            if let Some(value) = value {
+                self.scope.set_arg(&arg.name, &value);
             }
         }
         Ok(format!("ARG {}", shown.join(" ")))

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use testkit::Registry;
 
 use crate::common::built::need_root;
-use crate::common::tools::run;
+use crate::common::tools::{in_root, run};
 use crate::common::{Outcome, release};
 
 /// What the planted library makes when it is loaded.
@@ -49,12 +48,6 @@ fn loader_files() -> Vec<PathBuf> {
     words.filter(needed).map(PathBuf::from).collect()
 }
 
-fn in_root(root: &Path, args: &[&str]) -> Outcome {
-    let mut command = Command::new("chroot");
-    command.arg(root).args(args).env_clear().env("HOME", "/").env("TMPDIR", "/tmp");
-    Outcome::from(command.output().expect("chroot (package coreutils)"))
-}
-
 #[test]
 fn names_are_looked_up_without_the_libraries_of_the_root() {
     need_root();
@@ -62,7 +55,7 @@ fn names_are_looked_up_without_the_libraries_of_the_root() {
     let port = registry.host().rsplit(':').next().unwrap().to_owned();
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    for dir in ["etc", "tmp", "context", "lib", "lib64"] {
+    for dir in ["etc", "tmp", "context"] {
         fs::create_dir(root.join(dir)).unwrap();
     }
     fs::write(root.join("etc/nsswitch.conf"), "hosts: evil files dns\npasswd: evil files\n")
@@ -72,27 +65,28 @@ fn names_are_looked_up_without_the_libraries_of_the_root() {
     let build = tempfile::tempdir().unwrap();
     let library = compile(build.path(), LIBRARY, "libnss_evil.so.2", &["-shared", "-fPIC"]);
     let look_up = compile(build.path(), LOOK_UP, "look-up", &["-static", "-w"]);
-    for file in loader_files() {
-        let target = root.join(file.strip_prefix("/").unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(&file, &target).unwrap();
-        fs::copy(&library, target.with_file_name("libnss_evil.so.2")).unwrap();
-    }
-    for dir in ["lib", "lib64", "usr/lib"] {
-        fs::create_dir_all(root.join(dir)).unwrap();
-        fs::copy(&library, root.join(dir).join("libnss_evil.so.2")).unwrap();
+    let files = loader_files();
+    let usual = ["/lib", "/lib64", "/usr/lib"].map(Path::new);
+    let dirs = files.iter().filter_map(|file| file.parent()).chain(usual);
+    for dir in dirs.map(|dir| root.join(dir.strip_prefix("/").unwrap())) {
+        fs::create_dir_all(&dir).unwrap();
+        for file in files.iter().chain([&library]) {
+            fs::copy(file, dir.join(file.file_name().unwrap())).unwrap();
+        }
     }
 
     // The trap works: a static program that asks glibc falls into it.
     fs::copy(look_up, root.join("look-up")).unwrap();
-    in_root(root, &["/look-up"]).ok();
+    Outcome::from(in_root(root, "/look-up").output().unwrap()).ok();
     fs::remove_file(root.join(MARK)).expect("glibc loads the planted library");
 
     fs::copy(release(), root.join("kiln")).unwrap();
     let name = format!("registry.test:{port}/app:1");
     let host = format!("registry.test:{port}");
-    let args = ["/kiln", "build", "--insecure-registry", &host, "-t", &name, "/context"];
-    in_root(root, &args).ok();
+    let mut kiln = in_root(root, "/kiln");
+    kiln.args(["build", "--insecure-registry", &host, "-t", &name, "/context"]);
+    kiln.env("HOME", "/").env("TMPDIR", "/tmp");
+    Outcome::from(kiln.output().unwrap()).ok();
     assert_eq!(registry.tags("app"), ["1"]);
     assert!(!root.join(MARK).exists(), "kiln has loaded a library of the root");
 }

@@ -1,6 +1,7 @@
 //! Other people's command-line tools.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 /// Runs a program to its end; its standard output. It must be there and succeed.
@@ -23,6 +24,14 @@ pub fn output(mut command: Command) -> String {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
     out
+}
+
+/// A program in another root, with nothing in its environment but what the caller adds.
+pub fn in_root(root: &Path, program: &str) -> Command {
+    // By its path: without PATH it would be looked for in /bin and /usr/bin.
+    let mut command = Command::new("/usr/sbin/chroot");
+    command.arg(root).arg(program).env_clear();
+    command
 }
 
 /// Copies an image from registry to registry with skopeo, into the media types of `format`: `oci`

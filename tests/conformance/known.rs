@@ -41,6 +41,11 @@ pub const KNOWN: &[Known] = &[
                  that is unpacked",
     },
     Known {
+        case: "arg-several-in-one",
+        subject: "config.Labels.b",
+        reason: "in Docker 20.10 the words of one ARG do not see each other; in BuildKit now they do",
+    },
+    Known {
         case: "copy-chmod",
         subject: "/m/three",
         reason: "Docker 20.10 drops the set-id bits of --chmod; BuildKit now sets them",

@@ -73,8 +73,15 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// First byte of a TLS handshake (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// The next request on this connection, or none when the client has closed it.
 pub(crate) fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Head>> {
+    // Docker asks with TLS first, and would wait ten seconds for the answer.
+    if stream.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+        return Err(invalid("a TLS handshake"));
+    }
     let mut raw = Vec::new();
     // A TLS client's greeting has no line end to wait for.
     if stream.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_graphic()) {

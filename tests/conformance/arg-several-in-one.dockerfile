@@ -1,0 +1,3 @@
+FROM kilnbase:1
+ARG A=first B=$A
+LABEL b=$B
