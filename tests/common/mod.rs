@@ -82,7 +82,7 @@ impl Kiln {
     }
 
     /// Builds from this directory instead of its own.
-    pub fn in_context(mut self, dir: &Path) -> Self {
+    pub fn context_dir(mut self, dir: &Path) -> Self {
         self.context = dir.to_owned();
         self
     }

@@ -44,8 +44,8 @@ pub fn entries(registry: &Registry, image: &Image, layer: usize) -> Vec<Entry> {
             link: String::from_utf8_lossy(&link).into_owned(),
             size: entry.size(),
             magic,
-            user: name(Some(header.username().map(|name| name))),
-            group: name(Some(header.groupname().map(|name| name))),
+            user: name(Some(header.username())),
+            group: name(Some(header.groupname())),
             pax: BTreeMap::new(),
         };
         for record in entry.pax_extensions().unwrap().into_iter().flatten() {
