@@ -10,6 +10,8 @@ mod isolation;
 mod leftovers;
 #[path = "run/output.rs"]
 mod output;
+#[path = "run/place.rs"]
+mod place;
 #[path = "run/surroundings.rs"]
 mod surroundings;
 #[path = "run/together.rs"]

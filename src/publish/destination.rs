@@ -16,7 +16,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Sorts references by repository.
+    /// Sorts references by repository, those of one registry beside each other.
     pub fn all(client: &Client, references: &[Reference]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for reference in references {
@@ -30,7 +30,14 @@ impl Destination {
                 }),
             }
         }
+        let registries: Vec<_> = all.iter().map(|it| it.repository.registry.clone()).collect();
+        all.sort_by_key(|it| registries.iter().position(|name| *name == it.repository.registry));
         all
+    }
+
+    /// Whether blobs can be mounted from one to the other.
+    pub fn shares_registry(&self, other: &Self) -> bool {
+        self.repository.registry == other.repository.registry
     }
 
     /// Asks for the permission to push.

@@ -12,7 +12,7 @@ use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, FinishedImage};
-use crate::registry::{Body, Pushed, Pusher, Reference};
+use crate::registry::{Body, Pushed, Pusher, Reference, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// Blobs on their way at the same time, over all destinations.
@@ -53,13 +53,16 @@ impl Uploads {
             return;
         }
         drop(offered);
-        let several = self.destinations.len() > 1;
-        for destination in &self.destinations {
-            let (shop, layer, destination, places) =
-                (self.shop.clone(), layer.clone(), destination.clone(), self.places.clone());
+        // Those of one registry one after the other: the second can mount what the first got.
+        for group in self.destinations.chunk_by(Destination::shares_registry) {
+            let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
+            let (places, several) = (self.places.clone(), self.destinations.len() > 1);
             let upload = thread::spawn(move || {
                 let _place = places.take();
-                let result = send_layer(&shop, &layer, &destination, several);
+                let result = (0..group.len()).try_for_each(|at| {
+                    let sibling = group[..at].first().map(|first| &first.repository);
+                    send_layer(&shop, &layer, &group[at], sibling, several)
+                });
                 if result.is_err() {
                     // No use in building on: the image cannot arrive.
                     shop.cancel.cancel();
@@ -90,13 +93,16 @@ impl Uploads {
     /// Sends the config, then sets every tag.
     pub fn finish(&self, image: &FinishedImage) -> Result<()> {
         self.wait()?;
-        for Destination { repository, pusher, .. } in &self.destinations {
-            let body = Body::Bytes(&image.config);
-            let config =
-                Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
-            pusher
-                .push_blob(&config, body, None, &|_| {})
-                .with_context(|| format!("cannot push the config to {}", repository.familiar()))?;
+        for group in self.destinations.chunk_by(Destination::shares_registry) {
+            for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
+                let sibling = group[..at].first().map(|first| &first.repository);
+                let body = Body::Bytes(&image.config);
+                let config =
+                    Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
+                pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
+                    format!("cannot push the config to {}", repository.familiar())
+                })?;
+            }
         }
         if self.destinations.len() > 1 {
             self.try_manifest(image)?;
@@ -144,6 +150,7 @@ fn send_layer(
     shop: &Workshop,
     layer: &ImageLayer,
     destination: &Destination,
+    sibling: Option<&Repository>,
     several: bool,
 ) -> Result<()> {
     shop.cancel.check()?;
@@ -151,17 +158,19 @@ fn send_layer(
     let Destination { repository: to, pusher, .. } = destination;
     let task = shop.reporter.start(&format!("push layer {} to {to}", descriptor.digest.short()));
     let progress = |done: u64| task.progress(done, Some(descriptor.size));
-    let pushed = match &layer.origin {
-        Origin::Built => send_file(shop, descriptor, pusher, &progress),
-        Origin::Base(from) if layer.is_needed_here() || several => {
-            let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
-            Ok(pusher.push_blob(descriptor, Body::Later(&fetch), Some(from), &progress)?)
-        }
+    let path = shop.blobs.path(&descriptor.digest);
+    let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
+    let (body, mount_from) = match &layer.origin {
+        Origin::Built => (Body::File(&path), sibling),
         Origin::Base(from) => {
-            Ok(pusher.push_blob(descriptor, Body::Remote(from), Some(from), &progress)?)
+            let stored = layer.is_needed_here() || several;
+            let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };
+            let same_registry = from.registry == to.registry;
+            (body, if same_registry { Some(from) } else { sibling })
         }
     };
-    let pushed = pushed
+    let pushed = pusher
+        .push_blob(descriptor, body, mount_from, &progress)
         .with_context(|| format!("cannot push layer {} to {to}", descriptor.digest.short()))?;
     match pushed {
         Pushed::Exists => task.skipped("already there"),
@@ -169,16 +178,6 @@ fn send_layer(
         Pushed::Uploaded => task.done(),
     }
     Ok(())
-}
-
-fn send_file(
-    shop: &Workshop,
-    descriptor: &Descriptor,
-    pusher: &Pusher,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Pushed> {
-    let path = shop.blobs.path(&descriptor.digest);
-    Ok(pusher.push_blob(descriptor, Body::File(&path), None, progress)?)
 }
 
 /// Limits how many uploads run at once.

@@ -89,4 +89,11 @@ fn names_are_looked_up_without_the_libraries_of_the_root() {
     Outcome::from(kiln.output().unwrap()).ok();
     assert_eq!(registry.tags("app"), ["1"]);
     assert!(!root.join(MARK).exists(), "kiln has loaded a library of the root");
+
+    // Nor does it ask somebody else where nobody is named to be asked.
+    let mut kiln = in_root(root, "/kiln");
+    kiln.args(["build", "-t", "unknown.test/app:1", "/context"]);
+    kiln.env("HOME", "/").env("TMPDIR", "/tmp");
+    let outcome = Outcome::from(kiln.output().unwrap());
+    outcome.fails(1, "/etc/resolv.conf names no name server");
 }

@@ -82,7 +82,7 @@ impl Kiln {
     }
 
     /// Builds from this directory instead of its own.
-    pub fn from_context(mut self, dir: &Path) -> Self {
+    pub fn context_dir(mut self, dir: &Path) -> Self {
         self.context = dir.to_owned();
         self
     }
@@ -128,16 +128,26 @@ impl Kiln {
     }
 
     /// Lets kiln see other lines in /etc/hosts, in a mount namespace of its own. Needs root.
-    pub fn hosts(mut self, text: &str) -> Self {
+    pub fn hosts(self, text: &str) -> Self {
         assert!(rustix::process::geteuid().is_root(), "another /etc/hosts needs root");
         let file = self.dir.path().join("hosts");
         std::fs::write(&file, text).expect("a file");
         let script = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh"]).arg(file);
-        command.arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        let file = file.to_string_lossy().into_owned();
+        self.under(&["unshare", "--mount", "sh", "-c", script, "sh", &file])
+    }
+
+    /// Kills kiln when it writes a file of more than so many bytes.
+    pub fn file_limit(self, bytes: usize) -> Self {
+        self.under(&["prlimit", &format!("--fsize={bytes}"), "--"])
+    }
+
+    /// Lets another program start kiln, with kiln's command line after these arguments.
+    fn under(mut self, args: &[&str]) -> Self {
+        let mut command = Command::new(args[0]);
+        command.args(&args[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(self.dir.path()).stdin(Stdio::null());
         self.command = command;
         self
     }

@@ -81,7 +81,7 @@ impl<'a> Kiln<'a> {
     fn try_build(&self, case: &Case, contexts: &Contexts) -> anyhow::Result<Built> {
         let (host, repo) = (self.registry.host(), format!("kiln/{}", case.name));
         let outcome = common::Kiln::build()
-            .from_context(&contexts.context(case))
+            .context_dir(&contexts.context(case))
             .args(["--insecure-registry", host, "--registry-mirror", host])
             .args(["--tag", &format!("{host}/{repo}:1")])
             .args(["--file".as_ref(), contexts.dockerfile(case).as_os_str()])

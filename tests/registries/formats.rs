@@ -3,6 +3,7 @@
 use testkit::Registry;
 use testkit::image::Image;
 use testkit::process::docker_registry;
+use testkit::tar::TarBytes;
 
 use crate::common::{Kiln, bases, tools};
 
@@ -42,6 +43,43 @@ fn bases_of_both_families_give_images_of_both() {
         }
         image.verify().expect("whole");
         assert_eq!(image.text("g").expect("the file"), "content\n", "{tag}");
+    }
+}
+
+#[test]
+fn an_index_of_either_family_is_a_base_by_tag_and_by_digest() {
+    let seed = Registry::start();
+    let images = ["linux/amd64", "linux/arm64"].map(|platform| {
+        let tag = platform.replace('/', "-");
+        let layer = TarBytes::new().file("platform", platform);
+        let architecture = platform.trim_start_matches("linux/");
+        let config = serde_json::json!({ "os": "linux", "architecture": architecture });
+        (platform, seed.add_image("base", &tag, vec![layer], config))
+    });
+    let images: Vec<_> = images.iter().map(|(p, digest)| (*p, digest.as_str())).collect();
+    seed.add_index("base", "1", &images);
+    let registry = docker_registry(None).expect("docker-registry");
+    let host = registry.host();
+    for (family, expected) in [("v2s2", DOCKER), ("oci", OCI)] {
+        let (from, to) = (format!("{}/base:1", seed.host()), format!("{host}/base:{family}"));
+        tools::skopeo_copy(&from, &to, family, &["--all"]);
+        let index = tools::run(
+            "skopeo",
+            ["inspect", "--raw", "--tls-verify=false", &format!("docker://{to}")],
+        );
+        let digest = testkit::digest::sha256(index.as_bytes());
+        for reference in [family.to_owned(), format!("{family}@{digest}")] {
+            for platform in ["linux/amd64", "linux/arm64"] {
+                Kiln::build()
+                    .dockerfile(&format!("FROM {host}/base:{reference}\nENV A=1\n"))
+                    .args(["-t", &format!("{host}/app:1"), "--platform", platform])
+                    .run()
+                    .ok();
+                let image = Image::pull(host, "app", "1", None).expect("the image");
+                assert_eq!(image.manifest["mediaType"], expected, "{reference}");
+                assert_eq!(image.text("platform").expect("the file"), platform, "{reference}");
+            }
+        }
     }
 }
 

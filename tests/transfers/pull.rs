@@ -1,6 +1,9 @@
 //! What is fetched of base images.
 
+use serde_json::json;
 use testkit::Registry;
+use testkit::image::Image;
+use testkit::tar::TarBytes;
 
 use crate::common::{Kiln, bases};
 use crate::traffic::{Traffic, blobs};
@@ -53,6 +56,7 @@ fn layers_for_another_registry_pass_through_once() {
     bases::plain(&source, "base", "1");
     let (layers, _) = blobs(&source, "base", "1");
     let outcome = Kiln::build()
+        .file_limit(bases::BIG / 2)
         .dockerfile(&format!("FROM {}/base:1\nENV B=2\n", source.host()))
         .args(["-t", &format!("{}/app:1", target.host())])
         .run()
@@ -205,9 +209,39 @@ fn copy_from_an_image_takes_only_the_files() {
         assert!(!registry.has_blob("app", layer));
     }
     assert!(!outcome.stderr.contains("unpack"), "{outcome}");
-    let image = testkit::image::Image::from_registry(&registry, "app", "1").expect("an image");
+    let image = Image::from_registry(&registry, "app", "1").expect("an image");
     assert_eq!(image.tree().expect("a tree").into_keys().collect::<Vec<_>>(), ["upper"]);
     assert_eq!(image.text("upper").expect("the file"), "upper\n");
+}
+
+#[test]
+fn files_that_no_step_needs_are_never_written() {
+    const HUGE: usize = 50_000_000;
+    let registry = Registry::start();
+    let layer = TarBytes::new().file("huge", vec![0; HUGE]).file("small", "small\n").dir("dir");
+    registry.add_image("base", "1", vec![layer], json!({}));
+    let host = registry.host();
+    let build = |dockerfile: &str| {
+        Kiln::build()
+            .file_limit(HUGE / 2)
+            .dockerfile(dockerfile)
+            .file("f", "f\n")
+            .args(["-t", &format!("{host}/app:1")])
+    };
+    for dockerfile in [
+        format!("FROM {host}/base:1\nCOPY f /dir\nWORKDIR /dir/new\n"),
+        format!("FROM scratch\nCOPY --from={host}/base:1 /small /dir /\n"),
+        format!("FROM {host}/base:1 AS one\nCOPY f /dir\nFROM scratch\nCOPY --from=one /dir /\n"),
+    ] {
+        build(&dockerfile).run().ok();
+        let image = Image::from_registry(&registry, "app", "1").expect("an image");
+        image.verify().expect("whole");
+    }
+    // The limit is one: whoever needs the file meets it.
+    let (mut command, _dir) =
+        build(&format!("FROM scratch\nCOPY --from={host}/base:1 /huge /\n")).into_command();
+    let output = command.output().expect("kiln starts");
+    assert!(!output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -87,6 +87,18 @@ fn tags_of_one_repository_share_their_blobs() {
 }
 
 #[test]
+fn repositories_of_one_registry_mount_from_each_other() {
+    let (registry, other) = (Registry::start(), Registry::start());
+    let (host, elsewhere) = (registry.host(), other.host());
+    let names = [format!("{host}/one:1"), format!("{elsewhere}/x:1"), format!("{host}/two:1")];
+    three_layers().args(names.iter().flat_map(|name| ["-t", name])).run().ok();
+    let traffic = Traffic::of(&registry);
+    assert_eq!((traffic.uploads(), traffic.mounts()), (4, 4), "{}", traffic.text());
+    assert_eq!(registry.digest("one", "1"), registry.digest("two", "1"));
+    assert_eq!(registry.digest("one", "1"), other.digest("x", "1"));
+}
+
+#[test]
 fn base_layers_for_several_registries_are_fetched_once() {
     let (source, one, two) = (Registry::start(), Registry::start(), Registry::start());
     bases::plain(&source, "base", "1");

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod failure;
 mod guard;
+mod names;
 mod pool;
 mod request;
 mod scheme;

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, Method, Response, Url};
 
+use super::names;
 use crate::registry::error::RegistryError;
 use crate::registry::options::Options;
 use crate::registry::reference::canonical_registry;
@@ -122,7 +123,7 @@ impl Pool {
 }
 
 fn build(tls: &Tls, registry: &str, user_agent: &str) -> Result<Client, RegistryError> {
-    let mut builder = Client::builder()
+    let mut builder = names::settle(Client::builder())
         .tls_backend_preconfigured(tls.config(registry)?)
         // Uploads over HTTP/2 share one TCP window and were measured many times slower
         // (GoogleContainerTools/kaniko#2751, golang/go#47840).
