@@ -101,7 +101,10 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         finish(request, &shop, &finished, format, &uploads)
     });
     // Threads that still send look into the work directory: let them end before it goes.
-    let image = outcome.map_err(|error| why(error, uploads.wait()))?;
+    let image = outcome.map_err(|error| {
+        ground.cancel.cancel();
+        why(error, uploads.wait())
+    })?;
     write_digest_files(request, &names, &image.manifest_digest)?;
     Ok(Built {
         digest: image.manifest_digest,

@@ -34,7 +34,7 @@ use testkit::Registry;
 
 /// One daemon serves all cases, so they are one test.
 #[test]
-fn each_dockerfile_gives_the_image_that_docker_builds() {
+fn each_dockerfile_gives_the_image_that_dockerd_builds() {
     let cases = Case::all();
     let start = SystemTime::now();
     let contexts = context::Contexts::create(&cases).expect("the contexts are written");

@@ -67,6 +67,11 @@ impl ClapError<'_> {
                 format!("invalid value `{value}` for {flag}: expected one of {words}")
             }
             ErrorKind::ValueValidation => {
+                // Whose value may be a password.
+                let value = match value.split_once('=') {
+                    Some((name, _)) if flag == "--build-arg" => format!("{name}=…"),
+                    _ => value,
+                };
                 let why = self.0.source().map(|why| format!(": {why}")).unwrap_or_default();
                 format!("invalid value `{value}` for {flag}{why}")
             }

@@ -35,7 +35,8 @@ impl FinishedImage {
 
     /// Compressed bytes of all layers, and the config.
     pub fn size(&self) -> u64 {
-        self.config.len() as u64 + self.layers.iter().map(|layer| layer.size).sum::<u64>()
+        let layers = self.layers.iter().map(|layer| layer.size);
+        layers.fold(self.config.len() as u64, u64::saturating_add)
     }
 }
 

@@ -104,8 +104,24 @@ impl Uploads {
                 })?;
             }
         }
+        if self.destinations.len() > 1 {
+            self.try_manifest(image)?;
+        }
         for Destination { names, pusher, .. } in &self.destinations {
             names.iter().try_for_each(|name| self.set_tag(pusher, name, image))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the manifest everywhere without a tag: a registry that does not take it shall not be
+    /// found out when others have the tag already.
+    fn try_manifest(&self, image: &FinishedImage) -> Result<()> {
+        let version = image.manifest_digest.to_string();
+        for Destination { repository, pusher, .. } in &self.destinations {
+            self.shop.cancel.check()?;
+            pusher
+                .put_manifest(Some(&version), &image.manifest, &image.manifest_media_type)
+                .with_context(|| format!("cannot push to {}", repository.familiar()))?;
         }
         Ok(())
     }

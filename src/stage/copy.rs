@@ -9,6 +9,7 @@ use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::plan::CopyStep;
 use crate::rootfs::copy::{CopyRequest, CopySource, Owner, Unpack, copy as copy_tree};
+use crate::rootfs::glob::has_meta;
 use crate::rootfs::{Root, Users};
 
 /// A source that is no context: its layers, and whether they are unpacked anyway.
@@ -50,6 +51,11 @@ pub(super) fn copy(
         spool: &shop.scratch_dir,
     };
     let tree = copy_tree(&request)?;
+    // BuildKit's rule, and Dockerfiles rely on it; still it is often a mistake.
+    if tree.is_empty() && step.sources.iter().all(|source| has_meta(source.as_bytes())) {
+        let sources = step.sources.join("` or `");
+        shop.reporter.warning(&format!("no file matches `{sources}`: nothing is copied"));
+    }
     shop.store_tree(files, &tree)
 }
 

@@ -18,6 +18,7 @@ use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
 use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
+use crate::rootfs::UserError;
 
 pub use files::Files;
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
@@ -194,6 +195,9 @@ fn describe(error: &anyhow::Error) -> String {
 }
 
 fn help_for(error: &anyhow::Error) -> Option<String> {
+    if error.chain().any(|cause| cause.is::<UserError>()) {
+        return Some("make the user in an earlier RUN, or give its number".into());
+    }
     error.chain().find_map(|cause| {
         cause
             .downcast_ref::<crate::rootfs::copy::CopyError>()

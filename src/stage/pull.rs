@@ -76,7 +76,8 @@ impl Workshop {
             let plural = if missing.len() == 1 { "" } else { "s" };
             let task = self.reporter.start(&format!("unpack {} layer{plural}", missing.len()));
             side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
-            let size = missing.iter().map(|&number| layers[number].descriptor.size).sum();
+            let sizes = missing.iter().map(|&number| layers[number].descriptor.size);
+            let size = sizes.fold(0, u64::saturating_add);
             task.progress(size, Some(size));
             task.done();
         }

@@ -18,7 +18,7 @@ use crate::sandbox::{Network, RunReport, RunRequest, RunStatus, UserSpec};
 
 /// A command that ended badly.
 #[derive(Debug, thiserror::Error)]
-#[error("process \"{command}\" did not complete successfully: {}", describe(.status))]
+#[error("process \"{}\" did not complete successfully: {}", shortened(command), describe(.status))]
 pub struct RunFailed {
     /// Program and arguments.
     pub command: String,
@@ -34,6 +34,15 @@ impl RunFailed {
             RunStatus::Signaled(signal) => 128 + signal,
         };
         u8::try_from(code).unwrap_or(1)
+    }
+}
+
+/// The command, or its beginning: the Dockerfile's lines are shown anyway.
+fn shortened(command: &str) -> String {
+    const SHOWN: usize = 200;
+    match command.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &command[..end]),
+        None => command.to_owned(),
     }
 }
 

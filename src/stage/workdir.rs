@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::files::Files;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
-use crate::layer::{Metadata, Tree, write_tree};
+use crate::layer::{Tree, write_tree};
 use crate::plan::WorkdirStep;
 use crate::rootfs::Users;
 use crate::rootfs::copy::make_dirs;
@@ -24,14 +24,13 @@ pub(super) fn workdir(
     if resolve(files.view()?, path, true)?.is_dir() {
         return Ok(None);
     }
-    let (uid, gid) = if step.user.is_empty() {
-        (0, 0)
+    let owner = if step.user.is_empty() {
+        None
     } else {
         let process = Users::load(files.view()?)?.process(&step.user)?;
-        (process.uid, process.gid)
+        Some((process.uid, process.gid))
     };
-    let new = Metadata { mode: 0o755, uid, gid, mtime: shop.now, ..Metadata::default() };
-    let tree = make_dirs(files.view()?, path, &new)?;
+    let tree = make_dirs(files.view()?, path, owner, shop.now)?;
     shop.store_tree(files, &tree)
 }
 

@@ -30,7 +30,13 @@ fn on_a_small_disk(kiln: Kiln, kilobytes: u32) -> (Outcome, tempfile::TempDir) {
 fn a_disk_that_is_full_when_a_layer_is_unpacked() {
     let bench = Bench::new().with_busybox();
     let (outcome, dir) = on_a_small_disk(bench.kiln("FROM REGISTRY/base:1\nRUN true\n"), 1024);
-    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @"");
+    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @r"
+    error: the disk that holds DIR/disk/kiln-build-…/blobs is full; free some space, or use --work-dir to name a directory on a larger disk
+     --> DIR/context/Dockerfile:2:1
+      |
+    2 | RUN true
+      | ^^^^^^^^
+    ");
 }
 
 #[test]
@@ -40,7 +46,13 @@ fn a_disk_that_is_full_when_files_are_copied() {
         (0..500_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let kiln = bench.kiln("FROM scratch\nCOPY big /\n").file("big", big);
     let (outcome, dir) = on_a_small_disk(kiln, 1024);
-    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @"");
+    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @r"
+    error: cannot complete the layer: the disk that holds DIR/disk/kiln-build-…/blobs is full; free some space, or use --work-dir to name a directory on a larger disk
+     --> DIR/context/Dockerfile:2:1
+      |
+    2 | COPY big /
+      | ^^^^^^^^^^
+    ");
 }
 
 #[test]
@@ -50,7 +62,13 @@ fn a_disk_that_is_full_during_a_command() {
     let (outcome, dir) = on_a_small_disk(bench.kiln(text), 16 << 10);
     let failure = bench.failed(&outcome, 1, dir);
     assert!(failure.log.contains("No space left on device"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"");
+    assert_snapshot!(failure.error, @r#"
+    error: process "/bin/sh -c dd if=/dev/zero of=/big bs=1M count=64" did not complete successfully: exit code: 1
+     --> DIR/context/Dockerfile:2:1
+      |
+    2 | RUN dd if=/dev/zero of=/big bs=1M count=64
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -58,14 +76,20 @@ fn a_disk_that_is_full_when_what_a_command_wrote_is_stored() {
     let bench = Bench::new().with_busybox();
     let text = "FROM REGISTRY/base:1\nRUN dd if=/dev/urandom of=/big bs=1M count=8\n";
     let (outcome, dir) = on_a_small_disk(bench.kiln(text), 16 << 10);
-    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @"");
+    assert_snapshot!(bench.failed(&outcome, 1, dir).error, @r"
+    error: cannot store what RUN changed: cannot complete the layer: the disk that holds DIR/disk/kiln-build-…/blobs is full; free some space, or use --work-dir to name a directory on a larger disk
+     --> DIR/context/Dockerfile:2:1
+      |
+    2 | RUN dd if=/dev/urandom of=/big bs=1M count=8
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    ");
 }
 
 #[test]
 fn a_work_directory_that_cannot_be_made() {
     let bench = Bench::new();
     let kiln = bench.kiln("FROM scratch\n").args(["--work-dir", "context/Dockerfile"]);
-    assert_snapshot!(bench.fails(kiln, 1).error, @"");
+    assert_snapshot!(bench.fails(kiln, 1).error, @"error: cannot make the work directory DIR/context/Dockerfile: File exists");
     let kiln = bench.kiln("FROM scratch\n").args(["--work-dir", "/proc/kiln"]);
-    assert_snapshot!(bench.fails(kiln, 1).error, @"");
+    assert_snapshot!(bench.fails(kiln, 1).error, @"error: cannot make the work directory /proc/kiln: No such file or directory");
 }

@@ -93,7 +93,14 @@ impl Bench {
 
     fn redact(&self, text: &str, dir: &Path) -> String {
         let text = text.replace(self.registry.host(), "REGISTRY");
-        digests_hidden(&text.replace(&dir.display().to_string(), "DIR"))
+        let text = digests_hidden(&text.replace(&dir.display().to_string(), "DIR"));
+        let mut parts = text.split("kiln-build-");
+        let first = parts.next().unwrap_or_default().to_owned();
+        // What follows is random, until a slash or the end of the word.
+        parts.fold(first, |text, part| {
+            let random = part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len());
+            text + "kiln-build-…" + &part[random..]
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use testkit::base::busybox;
 use testkit::image::Image;
 use testkit::tar::TarBytes;
 
-use super::{Kiln, Outcome};
+use super::Kiln;
 
 /// The PATH of the busybox image.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -70,11 +70,6 @@ impl Bench {
             .text("out")
             .expect("/out")
     }
-}
-
-/// The lines of a step's output in a plain log.
-pub fn lines_of(outcome: &Outcome) -> Vec<&str> {
-    outcome.stderr.lines().collect()
 }
 
 /// These tests make namespaces and devices.

@@ -69,7 +69,14 @@ fn files() -> TarBytes {
     for dir in ["usr/lib", "usr/share", "usr/share/removed", "usr/share/moved"] {
         tar = tar.dir(dir).mtime(MTIME);
     }
-    tar = tar.dir("root").mode(0o700).dir("var/empty").mode(0o555).dir("var/log").mode(0o2775);
+    tar = tar
+        .dir("root")
+        .mode(0o700)
+        .dir("var/empty")
+        .mode(0o555)
+        .dir("var/log")
+        .mode(0o2775)
+        .owner(0, 50);
     tar.file("etc/passwd", PASSWD)
         .mtime(MTIME)
         .file("etc/group", GROUP)

@@ -4,4 +4,4 @@ COPY --chown=5:6 dir /var/log/copied
 COPY dir/sub /var/log
 WORKDIR /var/log/wd/deep
 RUN mkdir /var/log/by-run
-ADD archive.tar /var/log/added/
+ADD plain.txt /var/log/added/

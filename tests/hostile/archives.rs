@@ -24,12 +24,12 @@ fn members_with_dots_are_refused() {
 
 #[test]
 fn absolute_members_land_in_the_image() {
-    let archive = TarBytes::new().file("/evil", "x").file("//tmp/evil", "x").dir("/");
-    accepted(&[archive.clone()], &WAYS);
+    let archive = TarBytes::new().file("/usr/evil", "x").file("//tmp/evil", "x").dir("/");
+    accepted(std::slice::from_ref(&archive), &WAYS);
     let (bench, _) = attack(&[archive], Way::Add);
     let tree = Image::from_registry(&bench.registry, "app", "1").expect("an image").tree();
     let tree = tree.expect("a tree");
-    assert!(tree.contains_key("evil") && tree.contains_key("tmp/evil"), "{:?}", tree.keys());
+    assert!(tree.contains_key("usr/evil") && tree.contains_key("tmp/evil"), "{:?}", tree.keys());
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn nothing_is_written_through_a_symbolic_link() {
             TarBytes::new().file("evil/passwd", "x").file("evil/canary", "x"),
         ];
         for way in WAYS {
-            attack(&[inside.clone()], way);
+            attack(std::slice::from_ref(&inside), way);
             attack(&above, way);
         }
     }
@@ -62,7 +62,7 @@ fn a_directory_that_becomes_a_link_between_its_files() {
         TarBytes::new().file("a/b/passwd", "evil").whiteout("a/b/shadow"),
     ];
     for way in WAYS {
-        attack(&[inside.clone()], way);
+        attack(std::slice::from_ref(&inside), way);
         attack(&between, way);
     }
 }
@@ -88,7 +88,7 @@ fn hard_links_reach_nothing_outside() {
     for target in ["/etc/passwd", "/proc/self/exe", "etc/../../canary"] {
         let archive = TarBytes::new().hardlink("evil", target);
         for way in WAYS {
-            let (bench, outcome) = attack(&[archive.clone()], way);
+            let (bench, outcome) = attack(std::slice::from_ref(&archive), way);
             if outcome.code == Some(0) {
                 let image = Image::from_registry(&bench.registry, "app", "1").expect("an image");
                 let own = std::fs::read_to_string("/etc/passwd").expect("users");
@@ -103,7 +103,7 @@ fn hard_links_reach_nothing_outside() {
         .hardlink("evil", "way")
         .file("evil", "through the link");
     for way in WAYS {
-        attack(&[archive.clone()], way);
+        attack(std::slice::from_ref(&archive), way);
     }
 }
 
@@ -117,7 +117,7 @@ fn a_hard_link_to_nothing_names_both() {
 fn devices_arrive_as_what_they_are() {
     let archive = TarBytes::new().char_device("dev/evil", 1, 1).block_device("sda", 8, 0).fifo("p");
     for way in IMAGE_WAYS {
-        attack(&[archive.clone()], way);
+        attack(std::slice::from_ref(&archive), way);
     }
     let (bench, outcome) = attack(&[archive], Way::Add);
     if outcome.code == Some(0) {
@@ -132,7 +132,7 @@ fn a_device_like_a_whiteout_of_the_overlay_removes_nothing_else() {
     // 0:0 is what the overlay itself uses for a deleted file.
     let archive = TarBytes::new().char_device("etc/passwd", 0, 0).char_device("evil", 0, 0);
     for way in WAYS {
-        attack(&[archive.clone()], way);
+        attack(std::slice::from_ref(&archive), way);
     }
 }
 
@@ -249,7 +249,7 @@ fn names_of_any_bytes_do_not_reach_the_terminal() {
         .file("new\nline", "")
         .hardlink("z", "\u{1b}[31mnothing");
     for way in WAYS {
-        attack(&[archive.clone()], way);
+        attack(std::slice::from_ref(&archive), way);
     }
 }
 
@@ -264,7 +264,7 @@ fn the_root_can_only_be_a_directory() {
         TarBytes::new().char_device("./", 1, 3),
     ] {
         for way in WAYS {
-            attack(&[archive.clone()], way);
+            attack(std::slice::from_ref(&archive), way);
         }
     }
 }

@@ -22,7 +22,7 @@ fn odd_names_remove_nothing_outside() {
 fn auxiliary_marks_of_aufs_are_passed_over() {
     let archive = TarBytes::new().dir(".wh..wh.plnk").file(".wh..wh.plnk/1.2", "x").file("a", "");
     for way in IMAGE_WAYS {
-        let (_, outcome) = attack(&[archive.clone()], way);
+        let (_, outcome) = attack(std::slice::from_ref(&archive), way);
         assert_eq!(outcome.code, Some(0), "{way:?} {outcome}");
     }
 }
@@ -60,7 +60,7 @@ fn a_mark_with_content_is_a_mark() {
     let archive =
         TarBytes::new().file("tmp/.wh.x", "content").dir(".wh.etc").symlink(".wh.bin", "/");
     for way in IMAGE_WAYS {
-        attack(&[archive.clone()], way);
+        attack(std::slice::from_ref(&archive), way);
     }
 }
 
@@ -70,7 +70,7 @@ fn an_object_and_its_mark_in_one_layer() {
     let after = TarBytes::new().dir("etc").file("etc/new", "").whiteout("etc");
     for archive in [before, after] {
         for way in IMAGE_WAYS {
-            attack(&[archive.clone()], way);
+            attack(std::slice::from_ref(&archive), way);
         }
     }
 }

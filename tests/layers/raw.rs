@@ -34,9 +34,8 @@ pub fn entries(registry: &Registry, image: &Image, layer: usize) -> Vec<Entry> {
         let header = entry.header().clone();
         let mut magic = [0; 8];
         magic.copy_from_slice(&header.as_bytes()[257..265]);
-        let name = |field: Option<Result<Option<&str>, std::str::Utf8Error>>| {
-            field.and_then(Result::ok).flatten().unwrap_or_default().to_owned()
-        };
+        let text =
+            |field: Option<&[u8]>| String::from_utf8_lossy(field.unwrap_or_default()).into_owned();
         let link = entry.link_name_bytes().unwrap_or_default();
         let mut found = Entry {
             path: String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
@@ -44,8 +43,8 @@ pub fn entries(registry: &Registry, image: &Image, layer: usize) -> Vec<Entry> {
             link: String::from_utf8_lossy(&link).into_owned(),
             size: entry.size(),
             magic,
-            user: name(Some(header.username())),
-            group: name(Some(header.groupname())),
+            user: text(header.username_bytes()),
+            group: text(header.groupname_bytes()),
             pax: BTreeMap::new(),
         };
         for record in entry.pax_extensions().unwrap().into_iter().flatten() {

@@ -71,7 +71,7 @@ impl Upload<'_> {
             Some(Begun::Upload(url)) => {
                 let sent = self.send(url.clone());
                 // A registry keeps what has come of an upload for days, unless it is told not to.
-                if matches!(sent, Err(Failed::Unauthorized(_) | Failed::Other(_))) {
+                if sent.is_err() {
                     self.client.engine().tidy(self.session.cancel(url));
                 }
                 sent.map(|()| Pushed::Uploaded)
