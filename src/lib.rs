@@ -20,6 +20,9 @@
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
+//! | [`publish`] | uploads, tags, files that name the digest |
+//! | [`schedule`] | stages side by side |
+//! | [`work_dir`], `settings` | the build's own directory; a request in the words of the modules |
 //! | [`pipeline`] | THE STORY: request → image in a registry |
 //! | [`ui`] | the only place that prints |
 //! | [`cli`] | flags and environment → a typed request |

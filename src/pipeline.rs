@@ -67,11 +67,13 @@ pub struct Built {
 /// Builds and publishes an image.
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
+    // 1. Context
     let file = read_dockerfile(&request.context, request.dockerfile.path())?;
     let dockerfile = parse(&file)?;
     let context = Context::open(&request.context, &file.path)?;
     let names = names(request)?;
 
+    // 2. Plan
     let client = Client::new(settings::registry_options(request), ground.cancel.clone())?;
     let inputs = inputs(request, file.path.display().to_string())?;
     let graph = Graph::new(&dockerfile, &inputs)?;
@@ -90,6 +92,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
     can_run(&plan, ground, &place)?;
 
+    // 3. Stages, and 4. their layers on their way to the destinations
     let work_dir =
         WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
     let shop =
@@ -97,6 +100,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations);
     let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
+        // 5. Assemble, and 6. publish
         let format = settings::image_format(request, base_of(&plan, &images));
         finish(request, &shop, &finished, format, &uploads)
     });
@@ -106,6 +110,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         why(error, uploads.wait())
     })?;
     write_digest_files(request, &names, &image.manifest_digest)?;
+    // 7. Report
     Ok(Built {
         digest: image.manifest_digest,
         size: image.size(),

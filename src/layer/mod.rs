@@ -23,6 +23,7 @@ pub use compress::{Compression, Compressor, DEFAULT_GZIP_LEVEL};
 pub use content::{Content, FileSlice, Node, Source, Tree};
 pub use decompress::{Format, Limit, decoder, decoder_limited, sniff, threaded};
 pub use entry::{Entry, Kind, Metadata, Timestamp};
+pub(crate) use read_ahead::fill;
 pub use store::{BlobStore, BlobWriter, StoreError};
 pub use tar_error::TarError;
 pub use tar_read::{TarEntry, TarReader, looks_like_tar};

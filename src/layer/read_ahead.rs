@@ -82,7 +82,7 @@ fn read_ahead(
 
 /// Reads until the buffer is full or the input ends. Bytes before an error are lost with it: nobody
 /// can use half a stream.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {

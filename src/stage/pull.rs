@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::layers::{ImageLayer, Local, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
-use crate::layer::{Entry, Kind, TarReader, decoder, threaded};
+use crate::layer::{Entry, Kind, TarReader, decoder, fill, threaded};
 use crate::rootfs::{
     Extract, Extracted, Index, Ownership, Root, View, VisiblePart, Whiteouts, extract,
 };
@@ -50,7 +50,7 @@ impl Workshop {
         let (mut done, total) = (0, layer.descriptor.size);
         loop {
             let mut buffer = vec![0; BUFFER_SIZE];
-            let count = read_full(&mut reader, &mut buffer)
+            let count = fill(&mut reader, &mut buffer)
                 .with_context(|| format!("cannot fetch a layer from {repository}"))?;
             if count == 0 {
                 break;
@@ -307,20 +307,6 @@ fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) ->
             thread.join().map_err(|_| anyhow!("a worker ended abnormally"))?
         })
     })
-}
-
-/// Reads until the buffer is full or the end is reached.
-fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Bytes that another thread is downloading.
