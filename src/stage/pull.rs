@@ -57,7 +57,8 @@ impl Workshop {
             }
             self.cancel.check()?;
             buffer.truncate(count);
-            writer.write_all(&buffer).context("cannot store a layer")?;
+            // The error is a sentence of the store already.
+            writer.write_all(&buffer)?;
             done += count as u64;
             task.progress(done, Some(total));
             // What unpacks may have failed and gone; the blob is stored all the same.
