@@ -213,6 +213,14 @@ fn resolve_all(
             place.locate_with(error.into(), &image.span, help)
         })?;
         task.done_with(resolved.digest.to_string());
+        let own = resolved.config.platform();
+        let says_nothing = own.os.is_empty() || own.architecture.is_empty();
+        if !says_nothing && !own.satisfies(platform) {
+            reporter.warning(&format!(
+                "InvalidBaseImagePlatform: {} is an image for {own}, not for {platform}",
+                key.name
+            ));
+        }
         Ok(Arc::new(BaseImage::new(key.name.clone(), resolved, &shared)))
     };
     thread::scope(|scope| {

@@ -35,7 +35,10 @@ impl WorkDir {
         overlay: bool,
         reporter: &Reporter,
     ) -> Result<Self> {
-        let at = |parent: &Path| Self::at(parent, sandbox, overlay, reporter);
+        let at = |parent: &Path| {
+            outside(parent, &request.context)?;
+            Self::at(parent, sandbox, overlay, reporter)
+        };
         if let Some(parent) = &request.work_dir {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make the work directory {}", parent.display()))?;
@@ -100,6 +103,22 @@ fn remove(path: &Path) -> Result<(), RootError> {
         (Some(parent), Some(name)) => Root::open(parent)?.remove_tree(Path::new(name)),
         _ => Ok(()),
     }
+}
+
+/// COPY must not find the build's own files, whose names and contents are new each time.
+fn outside(parent: &Path, context: &Path) -> Result<()> {
+    let (Ok(inner), Ok(outer)) = (parent.canonicalize(), context.canonicalize()) else {
+        return Ok(());
+    };
+    // Where the whole machine is the context, there is no place outside of it.
+    if outer.parent().is_some() && inner.starts_with(&outer) {
+        anyhow::bail!(
+            "{} is inside the context, so that COPY would find the build's own files; name a \
+             directory elsewhere with --work-dir",
+            parent.display()
+        );
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> std::io::Result<File> {

@@ -52,7 +52,11 @@ impl Context {
 fn open_root(dir: &Path) -> Result<Root, ContextError> {
     match std::fs::metadata(dir) {
         Ok(found) if !found.is_dir() => Err(ContextError::NotADirectory(dir.to_owned())),
-        Ok(_) => Ok(Root::open(dir)?),
+        // The user may have named it by a link; in it, links are a stranger's.
+        Ok(_) => match dir.canonicalize() {
+            Ok(dir) => Ok(Root::open(&dir)?),
+            Err(source) => Err(ContextError::Unreadable { path: dir.to_owned(), source }),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(ContextError::Missing(dir.to_owned()))
         }

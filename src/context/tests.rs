@@ -129,3 +129,13 @@ fn a_default_dockerfile_cannot_be_a_link_out_of_the_context() {
     symlink("../secret", dir.path().join("context/Dockerfile")).expect("linked");
     assert!(read_dockerfile(&dir.path().join("context"), None).is_err());
 }
+
+#[test]
+fn a_context_may_be_named_by_a_link() {
+    let dir = dir(&[("context/Dockerfile", "FROM scratch"), ("context/f", "")]);
+    symlink("context", dir.path().join("link")).expect("linked");
+    let link = dir.path().join("link");
+    assert!(read_dockerfile(&link, None).is_ok());
+    let context = Context::open(&link, Path::new("Dockerfile")).expect("opens");
+    assert!(context.root.open_file(Path::new("f")).is_ok());
+}

@@ -78,7 +78,10 @@ impl FromStr for Platform {
             [os, architecture, variant] => (os, architecture, Some(variant)),
             _ => return Err(PlatformError(text.to_owned())),
         };
-        if parts.iter().any(|part| part.is_empty()) {
+        let is_name = |part: &&str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        if !parts.iter().all(is_name) {
             return Err(PlatformError(text.to_owned()));
         }
         let (architecture, variant) = normalise(architecture, variant);
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_no_platform_is_refused() {
-        for text in ["", "linux", "linux/", "a/b/c/d"] {
+        for text in ["", "linux", "linux/", "a/b/c/d", "linux/amd64,linux/arm64", "li nux/arm"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }
