@@ -29,33 +29,12 @@ pub struct Place {
     pub text: Arc<str>,
 }
 
-/// What all stages share.
+/// What all stages share: the caller's [`Tools`], and the directories of one build.
 #[derive(Debug)]
 pub struct Workshop {
-    /// Fetches blobs.
-    pub client: Client,
+    tools: Tools,
     /// Blobs that are on this machine.
     pub blobs: BlobStore,
-    /// How layers are written.
-    pub layer_options: LayerOptions,
-    /// What runs a RUN.
-    pub sandbox: Entered,
-    /// Where the build's own files are, if it has any.
-    pub context: Context,
-    /// Hears of progress.
-    pub reporter: Reporter,
-    /// Stops everything.
-    pub cancel: Cancel,
-    /// Where errors point to.
-    pub place: Place,
-    /// Time of objects that the build makes.
-    pub now: Timestamp,
-    /// The same for history entries, RFC 3339.
-    pub created: String,
-    /// `--add-host`.
-    pub hosts: Vec<(String, String)>,
-    /// Size of a RUN's /dev/shm in bytes.
-    pub shm_size: u64,
     /// Unpacked layers and overlay directories, with short names: the lower directories of an
     /// overlay mount have to fit in one page together.
     pub layers_dir: PathBuf,
@@ -63,6 +42,14 @@ pub struct Workshop {
     pub scratch_dir: PathBuf,
     counter: AtomicUsize,
     times: Mutex<Vec<(String, Duration)>>,
+}
+
+impl std::ops::Deref for Workshop {
+    type Target = Tools;
+
+    fn deref(&self) -> &Tools {
+        &self.tools
+    }
 }
 
 /// The parts of a [`Workshop`] that a caller chooses.
@@ -102,18 +89,8 @@ impl Workshop {
             Ok(path)
         };
         Ok(Self {
-            client: tools.client,
+            tools,
             blobs: BlobStore::create(&dir.join("blobs"))?,
-            layer_options: tools.layer_options,
-            sandbox: tools.sandbox,
-            context: tools.context,
-            reporter: tools.reporter,
-            cancel: tools.cancel,
-            place: tools.place,
-            now: tools.now,
-            created: tools.created,
-            hosts: tools.hosts,
-            shm_size: tools.shm_size,
             layers_dir: make("l")?,
             scratch_dir: make("scratch")?,
             counter: AtomicUsize::new(0),
