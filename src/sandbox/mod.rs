@@ -20,6 +20,7 @@
 //! before it starts a thread.
 
 mod assemble;
+mod broker;
 mod capability;
 mod command;
 mod devices;
