@@ -21,7 +21,7 @@ use rustix::net::{
 };
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, getppid, set_child_subreaper, set_parent_process_death_signal,
-    waitpid,
+    wait,
 };
 
 use super::broker::{self, Broker, Family};
@@ -112,7 +112,7 @@ fn conclude(status: Option<RunStatus>, reporter: &mut Reporter) {
     let family = Family::own();
     loop {
         family.kill();
-        match waitpid(None, WaitOptions::empty()) {
+        match wait(WaitOptions::empty()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => break,
         }
@@ -126,7 +126,7 @@ fn conclude(status: Option<RunStatus>, reporter: &mut Reporter) {
 /// Waits for the command, and for orphans meanwhile; nothing if kiln wants an end.
 fn wait_for(command: Pid) -> std::io::Result<Option<RunStatus>> {
     loop {
-        while let Some((process, status)) = match waitpid(None, WaitOptions::NOHANG) {
+        while let Some((process, status)) = match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => None,
             result => result?,
         } {

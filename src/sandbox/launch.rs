@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::error::{During, SandboxError};
-use super::request::{RunReport, RunStatus};
+use super::request::RunReport;
 use super::root::path_of;
 use super::spec::{Message, Spec};
 use super::supervisor;

@@ -136,6 +136,14 @@ impl Snapshot {
         SnapshotView { root, tree: &self.tree, ledger: &self.ledger }
     }
 
+    /// Every symbolic link and where it leads, in no order.
+    pub fn links(&self) -> impl Iterator<Item = (PathBuf, &Path)> {
+        self.tree.paths().filter_map(|(path, node)| match &node.what {
+            tree::What::Symlink(target) => Some((path, target.as_path())),
+            _ => None,
+        })
+    }
+
     /// How many objects there are, without the root.
     pub fn len(&self) -> usize {
         self.tree.nodes().count()

@@ -27,8 +27,7 @@ mod stat;
 mod tables;
 
 pub(super) use family::Family;
-pub(super) use hear::Broker;
-pub(super) use place::DEVICES;
+pub(super) use hear::{Broker, links_among};
 
 use std::io;
 

@@ -59,7 +59,7 @@ pub(super) struct Places {
 const MAX_LINKS: usize = 40;
 
 /// The devices of every container (OCI runtime spec, default devices).
-pub(in crate::sandbox) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go). Container
 /// engines hide it; on a bare machine it is in reach.
