@@ -29,6 +29,7 @@ mod enter;
 mod error;
 mod files;
 mod init;
+mod inplace;
 mod keeper;
 mod launch;
 mod mounts;
@@ -46,6 +47,7 @@ mod view;
 mod work_dir;
 
 pub use chroot::Chroot;
+pub use inplace::{HOME, Inplace};
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
 pub use namespaces::Namespaces;
