@@ -416,10 +416,7 @@ fn agree(commands: &[Vec<Step>]) {
     let (plain, base) = (mounts.dir("plain"), mounts.dir("base"));
     let ledger = Arc::new(Ledger::default());
     for (root, ledger) in [(&base, None), (&plain, Some(ledger.clone()))] {
-        let policy = Extract {
-            ledger,
-            ..Extract::new(Whiteouts::Apply, ownership())
-        };
+        let policy = Extract { ledger, ..Extract::new(Whiteouts::Apply, ownership()) };
         extract(&mut image().entries(), root, &policy).expect("unpacks");
     }
     let scan = scan(&mounts, &[]);
