@@ -63,7 +63,11 @@ impl<'a> Walk<'a> {
         let (shared, ready) = (Mutex::new(start), Condvar::new());
         std::thread::scope(|scope| {
             for _ in 1..self.scan.threads.get() {
-                scope.spawn(|| self.work(&shared, &ready));
+                // Where a container allows no more threads, this one does all the work.
+                let thread = std::thread::Builder::new();
+                if thread.spawn_scoped(scope, || self.work(&shared, &ready)).is_err() {
+                    break;
+                }
             }
             self.work(&shared, &ready);
         });
