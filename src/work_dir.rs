@@ -29,11 +29,7 @@ impl WorkDir {
     /// Makes the directory where the request says, or else at the first usual place. For namespaces,
     /// the place must be able to hold the upper directory of an overlay mount (an overlay, such as a
     /// container's own root, is not).
-    pub fn create(
-        request: &Request,
-        sandbox: &Sandbox,
-        reporter: &Reporter,
-    ) -> Result<Self> {
+    pub fn create(request: &Request, sandbox: &Sandbox, reporter: &Reporter) -> Result<Self> {
         let overlay = match sandbox {
             Sandbox::Namespaces(namespaces) => Some(namespaces),
             _ => None,

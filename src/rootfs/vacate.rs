@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat, renameat, statat, symlinkat,
+    AtFlags, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat, renameat, statat,
+    symlinkat,
 };
 use rustix::io::Errno;
 
@@ -94,12 +95,7 @@ pub fn clear(root: &Root, kept: &Kept) -> Result<(), RootError> {
 }
 
 /// Moves all that [`vacate`] has moved back into a directory that was cleared.
-pub fn bring_back(
-    from: &Root,
-    to: &Root,
-    kept: &Kept,
-    vacated: &Vacated,
-) -> Result<(), RootError> {
+pub fn bring_back(from: &Root, to: &Root, kept: &Kept, vacated: &Vacated) -> Result<(), RootError> {
     let present = |path: &Path| to.open_dir(path).is_ok();
     let mut pending = vec![PathBuf::new()];
     while let Some(dir) = pending.pop() {
@@ -110,7 +106,10 @@ pub fn bring_back(
         for (name, kind) in names {
             let path = dir.join(name);
             // A directory that stayed has only some of its names to get back.
-            if kind == FileType::Directory && kept.relation(&path) == Relation::Above && present(&path) {
+            if kind == FileType::Directory
+                && kept.relation(&path) == Relation::Above
+                && present(&path)
+            {
                 pending.push(path);
             } else {
                 move_one(from, to, &path)?;

@@ -19,8 +19,8 @@ use super::spec::{RootSpec, Spec};
 use super::{capability, launch};
 use crate::cancel::Cancel;
 use crate::event::Stream;
-use crate::rootfs::vacate::{Kept, Vacated, bring_back, clear, vacate};
 use crate::rootfs::Root;
+use crate::rootfs::vacate::{Kept, Vacated, bring_back, clear, vacate};
 
 /// The directory of kiln's own image that is kiln's own.
 pub const HOME: &str = "/kaniko";

@@ -218,6 +218,7 @@ fn conclude(report: &[u8], supervisor: ExitStatus) -> Result<RunReport, SandboxE
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::sandbox::RunStatus;
 
     fn conclude(report: &[u8]) -> Result<RunReport, SandboxError> {
         super::conclude(report, ExitStatus::default())

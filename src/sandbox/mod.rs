@@ -47,10 +47,12 @@ mod view;
 mod work_dir;
 
 pub use chroot::Chroot;
-pub use inplace::{HOME, Inplace};
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
+pub use inplace::{HOME, Inplace};
 pub use namespaces::Namespaces;
-pub use request::{DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec};
+pub use request::{
+    DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec,
+};
 pub use supervisor::dispatch;
 pub use view::ViewMount;

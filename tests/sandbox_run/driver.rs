@@ -14,7 +14,8 @@ use std::sync::Mutex;
 use kiln::cancel::Cancel;
 use kiln::event::Stream;
 use kiln::sandbox::{
-    Choice, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError, UserSpec,
+    Choice, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError,
+    UserSpec,
 };
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,

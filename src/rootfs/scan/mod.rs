@@ -29,7 +29,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use self::ledger::Known;
@@ -135,7 +135,8 @@ impl Snapshot {
 
     /// Every symbolic link and where it leads, in no order.
     pub fn links(&self) -> impl Iterator<Item = (PathBuf, &Path)> {
-        self.tree.paths().filter_map(|(path, node)| match &node.what {
+        let is_link = |node: &tree::Node| matches!(node.what, tree::What::Symlink(_));
+        self.tree.paths_of(is_link).into_iter().filter_map(|(path, node)| match &node.what {
             tree::What::Symlink(target) => Some((path, target.as_path())),
             _ => None,
         })
