@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::image::ImageFormat;
+use crate::registry::CredentialSource;
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,8 +132,8 @@ pub struct RegistryChoice {
     pub registry_map: Vec<(String, Vec<String>)>,
     /// Fail when no mirror has an image, rather than ask the original registry.
     pub no_default_fallback: bool,
-    /// Docker's config.json with credentials, if there is one.
-    pub docker_config: Option<PathBuf>,
+    /// Where credentials are looked for, in order. Shows no secret.
+    pub credentials: Vec<CredentialSource>,
     /// How often a failed push is tried again, beyond what single requests already are.
     pub push_retry: u32,
 }

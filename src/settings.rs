@@ -26,7 +26,7 @@ pub(crate) fn registry_options(request: &Request) -> Options {
         mirrors: choice.mirrors,
         registry_map: choice.registry_map,
         no_default_fallback: choice.no_default_fallback,
-        docker_config: choice.docker_config,
+        credentials: choice.credentials,
         retries: defaults.retries + choice.push_retry,
         ..defaults
     }

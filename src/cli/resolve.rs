@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{outputs, values};
+use super::{credentials, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{CompressionChoice, DockerfileSource, RegistryChoice, Request};
@@ -312,18 +312,9 @@ fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
         mirrors: flags.registry_mirror,
         registry_map: map,
         no_default_fallback: flags.skip_default_registry_fallback,
-        docker_config: docker_config(env),
+        credentials: credentials::sources(env),
         push_retry: flags.push_retry,
     }
-}
-
-fn docker_config(env: &Environment) -> Option<PathBuf> {
-    let directory = match (env.get(env::DOCKER_CONFIG), env.get(env::HOME)) {
-        (Some(directory), _) => env.absolute(directory),
-        (None, Some(home)) => env.absolute(home).join(".docker"),
-        (None, None) => return None,
-    };
-    Some(directory.join("config.json")).filter(|file| file.is_file())
 }
 
 /// `/var/tmp` before `/tmp`: the latter is memory on many machines, and images are big.

@@ -35,6 +35,9 @@ mod tls;
 mod token;
 mod transport;
 
+pub use auth::{
+    CredentialSource, HostLogin, Login, Secret, SourceReport, SourceState, credential_report,
+};
 pub use blob::BlobReader;
 pub use client::Client;
 pub use error::{RegistryError, Unauthorized};
