@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
@@ -74,7 +75,9 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let names = names(request)?;
 
     // 2. Plan
-    let client = Client::new(settings::registry_options(request), ground.cancel.clone())?;
+    let options = settings::registry_options(&request.registry);
+    let client = Client::new(options, ground.cancel.clone())?;
+    let bases = BaseCache::new(request.cache_dir.clone(), ground.reporter.clone());
     let inputs = inputs(request, file.path.display().to_string())?;
     let graph = Graph::new(&dockerfile, &inputs)?;
     let pushed: &[Reference] = if request.push { &names } else { &[] };
@@ -83,7 +86,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let questions = questions(&graph, &place)?;
     let images = thread::scope(|scope| {
         let permission = scope.spawn(|| check_push(request, &destinations));
-        let images = resolve_all(&client, &questions, &place, &ground.reporter);
+        let images = resolve_all(&client, &bases, &questions, &place, &ground.reporter);
         permission.join().map_err(|_| anyhow!("the push check ended abnormally"))??;
         images
     })?;
@@ -93,10 +96,10 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     can_run(&plan, ground, &place)?;
 
     // 3. Stages, and 4. their layers on their way to the destinations
+    let sources = Sources { client, bases, context };
     let work_dir =
         WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
-    let shop =
-        Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
+    let shop = Arc::new(Workshop::open(work_dir.path(), tools(request, ground, sources, place))?);
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations);
     let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
@@ -199,6 +202,7 @@ fn questions<'a>(graph: &'a Graph, place: &Place) -> Result<Vec<Question<'a>>> {
 /// Asks registries for all bases at once: manifests and configs, no layers.
 fn resolve_all(
     client: &Client,
+    bases: &BaseCache,
     questions: &[Question<'_>],
     place: &Place,
     reporter: &Reporter,
@@ -207,7 +211,7 @@ fn resolve_all(
     let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
         let Question { key, image, reference, platform } = question;
         let task = reporter.start(&format!("resolve {}", key.name));
-        let resolved = client.resolve(reference, platform).map_err(|error| {
+        let resolved = bases.resolve(client, reference, platform).map_err(|error| {
             let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
             let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
             place.locate_with(error.into(), &image.span, help)
@@ -221,7 +225,11 @@ fn resolve_all(
                 key.name
             ));
         }
-        Ok(Arc::new(BaseImage::new(key.name.clone(), resolved, &shared)))
+        let image = BaseImage::new(key.name.clone(), resolved, &shared);
+        // What is on this machine already is not fetched past it.
+        let here = image.layers.iter().filter(|l| bases.blob(&l.descriptor.digest).is_some());
+        here.for_each(|layer| layer.need_here());
+        Ok(Arc::new(image))
     };
     thread::scope(|scope| {
         let resolve = &resolve;
@@ -272,17 +280,20 @@ fn needs_overlay(plan: &Plan) -> bool {
     plan.stages.iter().any(|stage| stage.unpacked)
 }
 
-fn tools(
-    request: &Request,
-    ground: &Ground,
+/// Where files come from.
+struct Sources {
     client: Client,
+    bases: BaseCache,
     context: Context,
-    place: Place,
-) -> Tools {
+}
+
+fn tools(request: &Request, ground: &Ground, sources: Sources, place: Place) -> Tools {
+    let Sources { client, bases, context } = sources;
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
     Tools {
         client,
+        bases,
         layer_options: LayerOptions {
             compression: settings::compression(request),
             clamp: epoch,

@@ -58,8 +58,31 @@ pub struct Request {
     pub add_hosts: Vec<(String, String)>,
     /// Size of a RUN's `/dev/shm` in bytes.
     pub shm_size: u64,
+    /// Where the warmer has put base images, if anywhere.
+    pub cache_dir: Option<PathBuf>,
     /// Whether the build starts without asking the registry if it may push.
     pub skip_push_check: bool,
+    /// How registries are reached.
+    pub registry: RegistryChoice,
+}
+
+/// One call of the warmer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmRequest {
+    /// Image names as typed.
+    pub images: Vec<String>,
+    /// A Dockerfile whose images are wanted too; absolute.
+    pub dockerfile: Option<PathBuf>,
+    /// Values for its ARGs.
+    pub build_args: BTreeMap<String, String>,
+    /// Where images are kept; absolute.
+    pub cache_dir: PathBuf,
+    /// Download what is there already.
+    pub force: bool,
+    /// Seconds after which an image that is there is downloaded again.
+    pub ttl: u64,
+    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
+    pub platform: Option<String>,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }

@@ -51,6 +51,7 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
+        cache_dir: None,
         skip_push_check: registry.skip_push_permission_check,
         registry: registry_choice(registry, env),
     })

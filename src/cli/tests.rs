@@ -87,6 +87,7 @@ fn defaults() {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         add_hosts: Vec::new(),
         shm_size: 64 << 20,
+        cache_dir: None,
         skip_push_check: false,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
@@ -135,6 +136,7 @@ fn every_flag_reaches_the_request() {
         jobs: 3,
         add_hosts: vec![("db".into(), "10.0.0.2".into())],
         shm_size: 1 << 30,
+        cache_dir: None,
         skip_push_check: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),

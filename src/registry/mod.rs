@@ -42,7 +42,7 @@ pub use blob::BlobReader;
 pub use client::Client;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
-pub use pull::Resolved;
+pub use pull::{Resolved, choose};
 pub use push::{Body, Pushed, Pusher};
 pub use reference::{HUB, Reference, ReferenceError, Repository};
 
