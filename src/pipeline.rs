@@ -11,6 +11,8 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod unpacked;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use self::unpacked::Unpacked;
 use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
@@ -69,9 +72,11 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let file = read_dockerfile(&request.context, request.dockerfile.path())?;
+    let unpacked = Unpacked::from_archive(request, ground)?;
+    let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir);
+    let file = read_dockerfile(dir, request.dockerfile.path())?;
     let dockerfile = parse(&file)?;
-    let context = Context::open(&request.context, &file.path)?;
+    let context = Context::open(dir, &file.path)?;
     let names = names(request)?;
 
     // 2. Plan

@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::context::Archive;
 use crate::image::ImageFormat;
 use crate::registry::CredentialSource;
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The directory that COPY and ADD read; absolute.
+    /// The directory that COPY and ADD read; absolute, but for one in an archive, where it is seen
+    /// from the archive's top (empty for the top itself).
     pub context: PathBuf,
+    /// The archive that has the context, if it is no directory of this machine.
+    pub archive: Option<Archive>,
     /// Where the Dockerfile is.
     pub dockerfile: DockerfileSource,
     /// Image names as typed; empty when nothing is pushed and no file needs a name.
@@ -79,8 +84,8 @@ pub struct WarmRequest {
     pub cache_dir: PathBuf,
     /// Download what is there already.
     pub force: bool,
-    /// Seconds after which an image that is there is downloaded again.
-    pub ttl: u64,
+    /// The age from which on an image that is there is downloaded again.
+    pub ttl: Duration,
     /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
     pub platform: Option<String>,
     /// How registries are reached.
@@ -90,7 +95,7 @@ pub struct WarmRequest {
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
-    /// This file; absolute.
+    /// This file; absolute, but for one that is looked for in an archive.
     Path(PathBuf),
     /// `Dockerfile` in the context, else `dockerfile` there.
     Default,

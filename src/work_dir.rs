@@ -36,7 +36,10 @@ impl WorkDir {
         reporter: &Reporter,
     ) -> Result<Self> {
         let at = |parent: &Path| {
-            outside(parent, &request.context)?;
+            // What is unpacked has a work directory of its own around it.
+            if request.archive.is_none() {
+                outside(parent, &request.context)?;
+            }
             Self::at(parent, sandbox, overlay, reporter)
         };
         if let Some(parent) = &request.work_dir {

@@ -75,7 +75,7 @@ impl Bench {
             build_args: BTreeMap::new(),
             cache_dir: self.cache(),
             force: false,
-            ttl: 3600,
+            ttl: Duration::from_secs(3600),
             platform: Some("linux/amd64".into()),
             registry: Default::default(),
         }
@@ -165,7 +165,7 @@ fn an_image_becomes_a_layout_that_other_tools_read() {
     assert_eq!(bench.reads("base"), ["HEAD manifests"]);
     let request = WarmRequest { force: true, ..bench.request(&["base:1"]) };
     assert_eq!(bench.warm(&request).stored.len(), 1);
-    let request = WarmRequest { ttl: 0, ..bench.request(&["base:1"]) };
+    let request = WarmRequest { ttl: Duration::ZERO, ..bench.request(&["base:1"]) };
     assert_eq!(bench.warm(&request).stored.len(), 1);
     assert_eq!(entries(&bench.cache()), [digest.as_str()]);
 }

@@ -64,6 +64,7 @@ fn defaults() {
     let request = project.build("-t app:1");
     let expected = Request {
         context: project.path(""),
+        archive: None,
         dockerfile: DockerfileSource::Default,
         destinations: vec!["app:1".into()],
         push: true,
@@ -111,6 +112,7 @@ fn every_flag_reaches_the_request() {
     );
     let expected = Request {
         context: project.path("app"),
+        archive: None,
         dockerfile: DockerfileSource::Path(project.path("app/docker/Dockerfile")),
         destinations: vec!["r.example/a:1".into(), "b".into()],
         push: false,

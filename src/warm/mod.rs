@@ -4,8 +4,6 @@
 mod download;
 mod images;
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::download::download;
@@ -102,7 +100,7 @@ impl Warmer<'_> {
         match read(dir, &digest, reference, &repository, &image.platform) {
             Ok(Some(found)) => {
                 let slot = Slot::hold(dir, found.resolved.digest, self.cancel)?;
-                Ok(slot.is_younger_than(self.ttl()))
+                Ok(slot.is_younger_than(self.request.ttl))
             }
             // What is damaged is replaced.
             Ok(None) | Err(_) => Ok(false),
@@ -116,7 +114,7 @@ impl Warmer<'_> {
         let Resolved { reference, repository, digest, .. } = resolved;
         let whole =
             || matches!(read(dir, digest, reference, repository, &image.platform), Ok(Some(_)));
-        let stored = self.request.force || !slot.is_younger_than(self.ttl()) || !whole();
+        let stored = self.request.force || !slot.is_younger_than(self.request.ttl) || !whole();
         if stored {
             let draft = slot.begin()?;
             download(&self.client, resolved, &draft, self.reporter, self.cancel)?;
@@ -141,9 +139,5 @@ impl Warmer<'_> {
             slot.begin()?.finish(document, kind.as_deref().unwrap_or(media_type::OCI_INDEX))?;
         }
         Ok(())
-    }
-
-    fn ttl(&self) -> Duration {
-        Duration::from_secs(self.request.ttl)
     }
 }
