@@ -128,7 +128,7 @@ fn in_directory(
     let directory = files.directory()?;
     let layer = write_layer(shop, None, |sink| directory.changes(sink))?;
     if let Some(layer) = &layer {
-        directory.count_layer();
+        directory.count_layer(shop, layer)?;
         files.push(layer.clone(), None)?;
     }
     Ok(layer)
