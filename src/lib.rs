@@ -23,6 +23,7 @@
 //! | [`publish`] | uploads, tags, files that name the digest |
 //! | [`schedule`] | stages side by side |
 //! | [`work_dir`], `settings` | the build's own directory; a request in the words of the modules |
+//! | [`warm`] | local copies of base images |
 //! | [`pipeline`] | THE STORY: request → image in a registry |
 //! | [`ui`] | the only place that prints |
 //! | [`cli`] | flags and environment → a typed request |
@@ -47,4 +48,5 @@ mod settings;
 pub mod stage;
 pub mod sys;
 pub mod ui;
+pub mod warm;
 pub mod work_dir;

@@ -11,6 +11,8 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod dry_run;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+pub use self::dry_run::dry_run;
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
@@ -26,7 +29,7 @@ use crate::event::Reporter;
 use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
 use crate::layer::{LayerOptions, Timestamp};
 use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
-use crate::publish::{Destination, Uploads, write_digest_files};
+use crate::publish::{Destination, Uploads, send_digest, write_digest_files};
 use crate::registry::{Client, Reference};
 use crate::request::Request;
 use crate::sandbox::Entered;
@@ -98,7 +101,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let shop =
         Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
     mark_needed(request, &plan, &images);
-    let uploads = Uploads::new(shop.clone(), destinations);
+    let uploads = Uploads::new(shop.clone(), destinations)
+        .ignoring_immutable_tags(request.ignore_immutable_tags);
     let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
         // 5. Assemble, and 6. publish
         let format = settings::image_format(request, base_of(&plan, &images));
@@ -110,6 +114,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         why(error, uploads.wait())
     })?;
     write_digest_files(request, &names, &image.manifest_digest)?;
+    let options = settings::registry_options(request);
+    send_digest(request, &options, &ground.cancel, &image.manifest_digest)?;
     // 7. Report
     Ok(Built {
         digest: image.manifest_digest,
@@ -296,6 +302,7 @@ fn tools(
         now,
         created: rfc3339(now),
         hosts: request.add_hosts.clone(),
+        ignore_paths: request.ignore_paths.clone(),
         shm_size: request.shm_size,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::image::ImageFormat;
 
@@ -29,10 +30,14 @@ pub struct Request {
     pub platform: Option<String>,
     /// Gets `sha256:…`.
     pub digest_file: Option<PathBuf>,
+    /// An `https://` address that gets `sha256:…` by PUT. Signed addresses are passwords: never shown.
+    pub digest_url: Option<String>,
     /// Gets a line `repository@sha256:…` for each destination.
     pub image_name_with_digest_file: Option<PathBuf>,
     /// Gets a line `repository:tag@sha256:…` for each destination.
     pub image_name_tag_with_digest_file: Option<PathBuf>,
+    /// A directory whose file `images` gets a line of JSON for each destination: `name`, `digest`.
+    pub builder_output: Option<PathBuf>,
     /// Where to write an OCI image layout.
     pub oci_layout_path: Option<PathBuf>,
     /// Where to write an archive for `docker load`.
@@ -49,6 +54,10 @@ pub struct Request {
     pub work_dir: Option<PathBuf>,
     /// The directory for temporary files.
     pub temp_dir: PathBuf,
+    /// Where local copies of base images are, if they are to be used.
+    pub cache_dir: Option<PathBuf>,
+    /// Absolute paths in the image: what a RUN changes at or below them is not in its layer.
+    pub ignore_paths: Vec<PathBuf>,
     /// How a RUN is isolated.
     pub isolation: IsolationChoice,
     /// Compression threads, at least 1.
@@ -59,6 +68,8 @@ pub struct Request {
     pub shm_size: u64,
     /// Whether the build starts without asking the registry if it may push.
     pub skip_push_check: bool,
+    /// Whether a tag that exists and may not be changed is as good as one that was set.
+    pub ignore_immutable_tags: bool,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -100,6 +111,10 @@ pub enum IsolationChoice {
     Auto,
     /// Linux namespaces, or an error.
     Namespaces,
+    /// A private directory and chroot, or an error.
+    Chroot,
+    /// The container's own root directory, or an error.
+    Inplace,
     /// No command is run: a RUN is an error.
     None,
 }
@@ -135,4 +150,29 @@ pub struct RegistryChoice {
     pub docker_config: Option<PathBuf>,
     /// How often a failed push is tried again, beyond what single requests already are.
     pub push_retry: u32,
+    /// The same for pulls.
+    pub pull_retry: u32,
+    /// Who started kiln, to stand behind its own name in requests (`skaffold`).
+    pub upstream_client: Option<String>,
+}
+
+/// Base images that shall have local copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmRequest {
+    /// Image names as typed.
+    pub images: Vec<String>,
+    /// A Dockerfile whose bases are wanted too.
+    pub dockerfile: Option<PathBuf>,
+    /// Values for the ARGs that its FROM lines use.
+    pub build_args: BTreeMap<String, String>,
+    /// Where the copies are kept; absolute.
+    pub cache_dir: PathBuf,
+    /// Whether a copy that is there is made again.
+    pub force: bool,
+    /// How old a copy may be.
+    pub ttl: Duration,
+    /// `os/architecture[/variant]`; the host's if none.
+    pub platform: Option<String>,
+    /// How registries are reached.
+    pub registry: RegistryChoice,
 }

@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "schedule",
     "work_dir",
     "settings",
+    "warm",
     "pipeline",
     "ui",
     "cli",

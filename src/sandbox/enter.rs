@@ -19,6 +19,10 @@ pub enum Choice {
     Auto,
     /// Namespaces or an error.
     Namespaces,
+    /// A chroot or an error.
+    Chroot,
+    /// The container's own root directory or an error.
+    Inplace,
     /// None: a build without RUN needs none.
     None,
 }
@@ -65,6 +69,9 @@ impl fmt::Display for Unable {
 ///
 /// To be called before any thread is started.
 pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
+    if matches!(choice, Choice::Chroot | Choice::Inplace) {
+        return Err(SandboxError::Request("this isolation is not available in this build".into()));
+    }
     if choice == Choice::None {
         return Ok(Entered::Unable(Unable {
             reason: "isolation `none` was asked for".to_owned(),
