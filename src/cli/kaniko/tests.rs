@@ -69,11 +69,13 @@ impl Project {
 }
 
 fn warnings(job: &Job) -> Vec<&str> {
-    let text = |remark| match remark {
-        &Remark::Warning(ref text) => Some(text.as_str()),
-        _ => None,
-    };
-    job.remarks.iter().filter_map(text).collect()
+    let mut texts = Vec::new();
+    for remark in &job.remarks {
+        if let Remark::Warning(text) = remark {
+            texts.push(text.as_str());
+        }
+    }
+    texts
 }
 
 fn flags(tool: Tool) -> impl Iterator<Item = &'static Flag> {
@@ -129,7 +131,7 @@ fn every_flag_is_read_in_every_spelling() {
             for args in spellings {
                 let values = Values::read(tool.table(), args.iter().map(OsString::from))
                     .unwrap_or_else(|error| panic!("{args:?}: {error}"));
-                assert_eq!(values.list(flag.name), [value.clone()], "{args:?}");
+                assert_eq!(values.list(flag.name), std::slice::from_ref(&value), "{args:?}");
                 let old = flag.old.iter().any(|old| args[0].starts_with(&format!("--{old}")));
                 let warned = values.remarks().iter().any(|remark| match remark {
                     Remark::Warning(text) => text.contains("old spelling"),

@@ -68,8 +68,7 @@ impl Values {
         typed: &str,
         rest: &mut std::vec::IntoIter<String>,
     ) -> Result<(), CliError> {
-        let mut letters = typed.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in typed.char_indices() {
             let flag = self.flags().find(|flag| flag.short == Some(letter)).ok_or_else(|| {
                 CliError::new(format!("there is no flag `-{letter}`"), "--help names all flags")
             })?;
