@@ -120,3 +120,19 @@ fn an_address_gets_the_digest_by_put() {
         assert_eq!(error.contains("answered 403"), !works, "{error}");
     }
 }
+
+#[test]
+fn a_digest_file_that_is_there_needs_no_writable_directory() {
+    let job = Job::new(DOCKERFILE);
+    std::fs::create_dir(job.path("dev")).expect("a directory");
+    std::fs::write(job.path("dev/termination-log"), "longer than a digest ".repeat(9))
+        .expect("a file");
+    let script = "mount -t tmpfs none dev && touch dev/termination-log log && \
+                  mount --bind log dev/termination-log && mount -o remount,ro dev && \
+                  exec \"$0\" executor -c context --no-push --digest-file dev/termination-log";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(crate::common::program());
+    command.current_dir(job.path("")).env("TMPDIR", job.path("tmp"));
+    job.run(command).ok();
+    assert_eq!(job.text("log").len(), "sha256:".len() + 64);
+}

@@ -315,7 +315,7 @@ fn the_log_is_kaniko_s() {
     for (flags, format, level, timestamp) in [
         ("", LogFormat::Color, LogLevel::Info, false),
         ("--log-format=json -v debug", LogFormat::Json, LogLevel::Debug, false),
-        ("--log-format text -vpanic", LogFormat::Text, LogLevel::Fatal, false),
+        ("--log-format text -vPANIC", LogFormat::Text, LogLevel::Fatal, false),
         ("--log-timestamp --verbosity=warn", LogFormat::Color, LogLevel::Warn, true),
     ] {
         let output = project.job(&format!("-c app --no-push {flags}")).output;

@@ -112,6 +112,11 @@ impl Values {
             self.warn(format!("--{} is empty and has no effect", flag.name));
             return Ok(());
         }
+        // As logrus reads its levels, and kaniko its compressions.
+        let value = match flag.kind {
+            Kind::Word(_) => value.to_lowercase(),
+            _ => value,
+        };
         check(flag, &value)?;
         let values = self.given.entry(flag.name).or_default();
         if !flag.kind.repeats() {
