@@ -1,7 +1,7 @@
 //! RUN: a command in the stage's files; what it changed becomes a layer.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -195,13 +195,28 @@ struct Changes<'a> {
     shop: &'a Workshop,
 }
 
+impl Changes<'_> {
+    /// Whether the path, relative to the image's root, is at or below one that is left out.
+    fn ignores(&self, path: &Path) -> bool {
+        let path = Path::new("/").join(path);
+        self.shop.ignore_paths.iter().any(|ignored| path.starts_with(ignored))
+    }
+}
+
 impl ChangeSink for Changes<'_> {
     fn file(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), SinkError> {
         self.shop.cancel.check()?;
+        if self.ignores(&entry.path) {
+            return Ok(());
+        }
         Ok(self.writer.append(entry, content)?)
     }
 
     fn whiteout(&mut self, whiteout: &Whiteout) -> Result<(), SinkError> {
+        let (Whiteout::Remove(path) | Whiteout::Opaque(path) | Whiteout::Ignored(path)) = whiteout;
+        if self.ignores(path) {
+            return Ok(());
+        }
         Ok(self.writer.whiteout(whiteout, self.shop.now)?)
     }
 }
