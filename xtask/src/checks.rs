@@ -8,10 +8,10 @@ use anyhow::{Context as _, bail, ensure};
 use testkit::base;
 
 use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
-use crate::{image, packages};
+use crate::{gitlab_ci_local, image, packages};
 
 /// What tests compare kiln with, and what they make base images from.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "attr",
     "buildah",
     "busybox-static",
@@ -22,6 +22,8 @@ const PACKAGES: [&str; 14] = [
     "iptables",
     "libcap2-bin",
     "mmdebstrap",
+    "podman",
+    "rsync",
     "runc",
     "skopeo",
     "uidmap",
@@ -90,6 +92,7 @@ fn tests(binary: &Path, image: &Path) -> anyhow::Result<String> {
     let mut command = Command::new(nextest);
     command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
     command.env("KILN_RELEASE", binary).env("KILN_IMAGE", image);
+    command.env("KILN_GITLAB_CI_LOCAL", gitlab_ci_local::ensure()?);
     let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
     let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
     if rows.is_dir() {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod demo;
+mod gitlab_ci_local;
 mod image;
 mod packages;
 mod step;
