@@ -45,6 +45,10 @@ const FILES: [(&str, &str); 4] = [
     ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
 ];
 
+/// Debian's busybox has no nohup, and without it Jenkins starts no step
+/// (<https://github.com/jenkinsci/durable-task-plugin>, BourneShellScript).
+const NOHUP: &str = "#!/busybox/sh\ntrap '' HUP\nexec \"$@\"\n";
+
 /// Symbolic links, so that the program is in the image once. `warmer` and `executor` are names
 /// under which kiln takes kaniko's flags. A runner looks for its shell in /bin, then in /busybox.
 const LINKS: [(&str, &str); 3] = [
@@ -82,6 +86,11 @@ fn busybox(dir: &Path) -> anyhow::Result<()> {
     let list = quiet(Command::new(BUSYBOX).arg("--list"))?;
     for name in list.lines().filter(|name| *name != "busybox") {
         symlink("busybox", dir.join(name))?;
+    }
+    let nohup = dir.join("nohup");
+    if nohup.symlink_metadata().is_err() {
+        fs::write(&nohup, NOHUP)?;
+        mode(&nohup, 0o755)?;
     }
     Ok(())
 }
