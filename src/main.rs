@@ -46,6 +46,8 @@ fn build(request: &Request, output: OutputChoice) -> ExitCode {
     let choice = match request.isolation {
         IsolationChoice::Auto => Choice::Auto,
         IsolationChoice::Namespaces => Choice::Namespaces,
+        IsolationChoice::Chroot => Choice::Chroot,
+        IsolationChoice::Inplace => Choice::Inplace,
         IsolationChoice::None => Choice::None,
     };
     // Namespaces can only be entered while there is one thread.

@@ -29,7 +29,7 @@ use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
 use crate::publish::{Destination, Uploads, write_digest_files};
 use crate::registry::{Client, Reference};
 use crate::request::Request;
-use crate::sandbox::Entered;
+use crate::sandbox::{Entered, Sandbox};
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
@@ -93,10 +93,9 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     can_run(&plan, ground, &place)?;
 
     // 3. Stages, and 4. their layers on their way to the destinations
-    let work_dir =
-        WorkDir::create(request, &ground.sandbox, needs_overlay(&plan), &ground.reporter)?;
-    let shop =
-        Arc::new(Workshop::open(work_dir.path(), tools(request, ground, client, context, place))?);
+    let (sandbox, work_dir) = settle(request, ground, &plan)?;
+    let tools = tools(request, ground, sandbox, client, context, place);
+    let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations);
     let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
@@ -239,24 +238,13 @@ fn resolve_all(
     })
 }
 
-/// Refuses a RUN that nothing can run before anything is fetched for it, and says so where it will
-/// be run with less than most commands expect.
+/// Refuses a RUN that nothing can run before anything is fetched for it.
 fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
     let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
     let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
         return Ok(());
     };
-    let reason = match ground.sandbox.namespaces() {
-        Ok(namespaces) => {
-            if let Some(reason) = namespaces.single_id_reason() {
-                ground.reporter.warning(&format!(
-                    "in every RUN all files are root's, and chown to any other user fails: {reason}"
-                ));
-            }
-            return Ok(());
-        }
-        Err(reason) => reason,
-    };
+    let Sandbox::None(reason) = ground.sandbox.strongest() else { return Ok(()) };
     Err(Located {
         path: place.path.clone(),
         text: place.text.clone(),
@@ -268,13 +256,39 @@ fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
     .into())
 }
 
-fn needs_overlay(plan: &Plan) -> bool {
+/// Decides how commands are run, which depends on what the work directory can hold, and says so where
+/// they are run with less than most expect.
+fn settle(request: &Request, ground: &Ground, plan: &Plan) -> Result<(Sandbox, WorkDir)> {
+    let Ground { sandbox, reporter, .. } = ground;
+    let (sandbox, dir) = match sandbox.strongest() {
+        Sandbox::Namespaces(namespaces) if needs_files(plan) => {
+            match (WorkDir::create(request, Some(&namespaces), reporter), sandbox.without_overlay()) {
+                (Ok(dir), _) => (Sandbox::Namespaces(namespaces), dir),
+                (Err(error), Sandbox::None(_)) => return Err(error),
+                (Err(_), other) => (other, WorkDir::create(request, None, reporter)?),
+            }
+        }
+        strongest => (strongest, WorkDir::create(request, None, reporter)?),
+    };
+    if needs_files(plan) {
+        if let Some(reason) = sandbox.single_id_reason() {
+            reporter.warning(&format!(
+                "in every RUN all files are root's, and chown to any other user fails: {reason}"
+            ));
+        }
+    }
+    Ok((sandbox, dir))
+}
+
+/// Whether a stage's files have to be on disk, because a command runs in them.
+fn needs_files(plan: &Plan) -> bool {
     plan.stages.iter().any(|stage| stage.unpacked)
 }
 
 fn tools(
     request: &Request,
     ground: &Ground,
+    sandbox: Sandbox,
     client: Client,
     context: Context,
     place: Place,
@@ -288,7 +302,7 @@ fn tools(
             clamp: epoch,
             threads: request.jobs,
         },
-        sandbox: ground.sandbox.clone(),
+        sandbox,
         context,
         reporter: ground.reporter.clone(),
         cancel: ground.cancel.clone(),

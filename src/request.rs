@@ -100,6 +100,10 @@ pub enum IsolationChoice {
     Auto,
     /// Linux namespaces, or an error.
     Namespaces,
+    /// A chroot with a broker for /proc, /sys and /dev, or an error.
+    Chroot,
+    /// `/` itself, or an error.
+    Inplace,
     /// No command is run: a RUN is an error.
     None,
 }

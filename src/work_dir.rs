@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::event::Reporter;
 use crate::request::Request;
 use crate::rootfs::{Root, RootError};
-use crate::sandbox::Entered;
+use crate::sandbox::Namespaces;
 
 /// What the names of work directories begin with.
 const PREFIX: &str = "kiln-build-";
@@ -26,18 +26,17 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Makes the directory where the request says, or else at the first usual place. Where
-    /// `overlay` is needed, the place must be able to hold the upper directory of an overlay mount
-    /// (an overlay, such as a container's own root, is not).
+    /// Makes the directory where the request says, or else at the first usual place. For `overlay`,
+    /// the place must be able to hold the upper directory of an overlay mount (an overlay, such as a
+    /// container's own root, is not).
     pub fn create(
         request: &Request,
-        sandbox: &Entered,
-        overlay: bool,
+        overlay: Option<&Namespaces>,
         reporter: &Reporter,
     ) -> Result<Self> {
         let at = |parent: &Path| {
             outside(parent, &request.context)?;
-            Self::at(parent, sandbox, overlay, reporter)
+            Self::at(parent, overlay, reporter)
         };
         if let Some(parent) = &request.work_dir {
             std::fs::create_dir_all(parent)
@@ -54,14 +53,14 @@ impl WorkDir {
         Err(first_failure.unwrap_or_else(|| anyhow::anyhow!("there is no temporary directory")))
     }
 
-    fn at(parent: &Path, sandbox: &Entered, overlay: bool, reporter: &Reporter) -> Result<Self> {
+    fn at(parent: &Path, overlay: Option<&Namespaces>, reporter: &Reporter) -> Result<Self> {
         remove_leftovers(parent);
         let made = make(parent)
             .with_context(|| format!("cannot make a work directory in {}", parent.display()))?;
         let (path, lock) = made;
         let dir = Self { path, reporter: reporter.clone(), _lock: lock };
-        if overlay {
-            sandbox.namespaces()?.check_work_dir(dir.path())?;
+        if let Some(namespaces) = overlay {
+            namespaces.check_work_dir(dir.path())?;
         }
         Ok(dir)
     }

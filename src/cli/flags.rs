@@ -134,6 +134,8 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "KIND", default_value = "auto", value_parser = values::choice([
         ("auto", IsolationChoice::Auto),
         ("namespaces", IsolationChoice::Namespaces),
+        ("chroot", IsolationChoice::Chroot),
+        ("inplace", IsolationChoice::Inplace),
         ("none", IsolationChoice::None),
     ]))]
     pub(super) isolation: IsolationChoice,

@@ -9,6 +9,7 @@
 //! | [`extract`](mod@extract) | a layer → a directory |
 //! | [`index`] | layers → a tree of names, without unpacking |
 //! | [`diff`] | an overlay's upper directory → a layer |
+//! | [`scan`] | a directory that a command ran in, with no overlay → a layer |
 //! | [`users`] | `etc/passwd` and `etc/group`: USER, HOME, `--chown` |
 
 pub mod copy;
@@ -25,6 +26,7 @@ mod place;
 #[cfg(test)]
 mod properties;
 pub mod root;
+pub mod scan;
 mod settle;
 mod stat;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
 pub use index::{CompleteError, Index, IndexError, VisiblePart, Wanted};
 pub use place::PathError;
 pub use root::{Root, RootError};
+pub use scan::{Ledger, Scan, Snapshot, SnapshotView};
 pub use settle::Ownership;
 pub use users::{Process, UserError, Users};
 pub use view::{Resolved, View, ViewError, resolve};

@@ -19,9 +19,14 @@ pub(super) enum Found {
 
 /// What kind of object this is.
 pub(super) fn found(stat: &Stat) -> Found {
-    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
-    Found::Kind(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File { size: size(stat) },
+    let device = (major(stat.st_rdev), minor(stat.st_rdev));
+    found_of(FileType::from_raw_mode(stat.st_mode), device, size(stat))
+}
+
+/// The same of its parts; a device's number is (major, minor).
+pub(super) fn found_of(kind: FileType, (major, minor): (u32, u32), size: u64) -> Found {
+    Found::Kind(match kind {
+        FileType::RegularFile => Kind::File { size },
         FileType::Directory => Kind::Dir,
         FileType::CharacterDevice => Kind::CharDevice { major, minor },
         FileType::BlockDevice => Kind::BlockDevice { major, minor },

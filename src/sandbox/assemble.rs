@@ -14,7 +14,7 @@ use super::devices;
 use super::error::{During, SandboxError};
 use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root, is_directory, path_of};
-use super::spec::Spec;
+use super::spec::{OverlaySpec, Spec};
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go).
 const MASKED: [&str; 12] = [
@@ -37,12 +37,12 @@ const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "pr
 
 /// Mounts everything and returns the root, which is not `/` yet. Needs a mount namespace that nothing
 /// propagates out of.
-pub(super) fn assemble(spec: &Spec) -> Result<Root, SandboxError> {
+pub(super) fn assemble(spec: &Spec, layers: &OverlaySpec) -> Result<Root, SandboxError> {
     // The names of the layers are relative to here. The working directory stays the real one while
     // the scratch file system covers it.
-    rustix::process::chdir(&*spec.base).during("change to the directory of the layers")?;
+    rustix::process::chdir(&*layers.base).during("change to the directory of the layers")?;
     let scratch = scratch().during("mount a tmpfs for the sandbox's own files")?;
-    let mut root = mount_root(spec, scratch.as_fd())?;
+    let mut root = mount_root(layers, scratch.as_fd())?;
 
     // The files of /etc before anything else is mounted: where the image has made them links into
     // /proc or /dev, those lead to nothing of the host's.
@@ -53,7 +53,7 @@ pub(super) fn assemble(spec: &Spec) -> Result<Root, SandboxError> {
 
     proc(&mut root)?;
     sys(&mut root)?;
-    devices::mount(&mut root, spec)?;
+    devices::mount(&mut root, spec.shm_size, layers.user_namespace)?;
 
     for path in READ_ONLY {
         if let Some(place) = present(&root, path)? {
@@ -78,11 +78,12 @@ fn scratch() -> io::Result<OwnedFd> {
     Ok(Mount::new("tmpfs", &options, NO_PROGRAMS)?.attach(here.as_fd())?.into_fd())
 }
 
-fn mount_root(spec: &Spec, scratch: BorrowedFd<'_>) -> Result<Root, SandboxError> {
+fn mount_root(layers: &OverlaySpec, scratch: BorrowedFd<'_>) -> Result<Root, SandboxError> {
     let open = || openat(scratch, "root", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     mkdirat(scratch, "root", Mode::from_raw_mode(0o755)).during("make the root's mount point")?;
     let place = open().during("open the root's mount point")?;
-    spec.overlay
+    layers
+        .overlay
         .mount(&path_of(place.as_fd()), MountFlags::empty())
         .during("mount the layers as an overlay")?;
     // Once more: the first descriptor is of the directory below the mount.

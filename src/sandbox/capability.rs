@@ -9,7 +9,7 @@ use rustix::thread::{
 };
 
 /// Docker's default set (moby: oci/caps/defaults.go).
-const KEPT: CapabilitySet = CapabilitySet::CHOWN
+pub(super) const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::FOWNER)
@@ -24,17 +24,25 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::AUDIT_WRITE);
 
+/// What a command in a chroot must not have: it could leave the chroot with another one (chroot(2)).
+pub(super) const KEPT_IN_CHROOT: CapabilitySet = KEPT.difference(CapabilitySet::SYS_CHROOT);
+
 /// Whether this process may mount.
 pub(super) fn has_sys_admin() -> bool {
-    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+    has(CapabilitySet::SYS_ADMIN)
+}
+
+/// Whether this process has all of these.
+pub(super) fn has(wanted: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(wanted))
 }
 
 /// Takes the others out of the bounding set, so that no exec, of a set-uid program neither, gets them
 /// back. Needs CAP_SETPCAP, thus comes before [`lower`] and before the change of user.
-pub(super) fn bound() -> io::Result<()> {
+pub(super) fn bound(kept: CapabilitySet) -> io::Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        if KEPT.contains(capability) {
+        if kept.contains(capability) {
             continue;
         }
         match remove_capability_from_bounding_set(capability) {
@@ -48,13 +56,13 @@ pub(super) fn bound() -> io::Result<()> {
 
 /// Lowers the process's own sets, after the change of user: that has emptied them for any but root.
 /// Nothing is inheritable or ambient, as in Docker since CVE-2022-24769.
-pub(super) fn lower() -> io::Result<()> {
+pub(super) fn lower(kept: CapabilitySet) -> io::Result<()> {
     let present = capabilities(None)?;
     set_capabilities(
         None,
         CapabilitySets {
-            effective: present.effective & KEPT,
-            permitted: present.permitted & KEPT,
+            effective: present.effective & kept,
+            permitted: present.permitted & kept,
             inheritable: CapabilitySet::empty(),
         },
     )?;

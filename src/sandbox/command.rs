@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{CapabilitySet, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::capability;
 use super::error::{During, SandboxError};
@@ -20,8 +20,13 @@ use crate::sys;
 /// Docker's soft limit of open files, where the hard limit allows it.
 const OPEN_FILES: u64 = 1_048_576;
 
-/// Runs the command in the present root. Returns only if that is not possible.
-pub(super) fn become_command(spec: &Spec) -> Result<Infallible, SandboxError> {
+/// Runs the command in the present root with at most the `kept` capabilities. `last` is done when all
+/// else is, just before the program is executed. Returns only if that is not possible.
+pub(super) fn become_command(
+    spec: &Spec,
+    kept: CapabilitySet,
+    last: impl FnOnce() -> Result<(), SandboxError>,
+) -> Result<Infallible, SandboxError> {
     // Its own session: no terminal of kiln's to read from or to be stopped by.
     rustix::process::setsid().during("start a session")?;
     umask(Mode::from_raw_mode(0o022));
@@ -30,11 +35,12 @@ pub(super) fn become_command(spec: &Spec) -> Result<Infallible, SandboxError> {
     own_output(&spec.user);
     enter_directory(&spec.cwd)?;
     // The bounding set while CAP_SETPCAP is there; the ids while CAP_SETUID is; then the rest.
-    capability::bound().during("limit the capabilities")?;
+    capability::bound(kept).during("limit the capabilities")?;
     become_user(&spec.user, spec.single_id)?;
-    capability::lower().during("drop capabilities")?;
+    capability::lower(kept).during("drop capabilities")?;
     sys::signal::reset();
     sys::process::close_on_exec().during("close kiln's files")?;
+    last()?;
     execute(spec)
 }
 

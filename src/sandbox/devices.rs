@@ -10,7 +10,6 @@ use rustix::mount::MountAttrFlags;
 use super::error::{During, SandboxError};
 use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root};
-use super::spec::Spec;
 
 /// Names with their major and minor numbers (kernel: Documentation/admin-guide/devices.txt).
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -35,7 +34,11 @@ const LINKS: [(&str, &str); 6] = [
 const TTY_GROUP: (&str, &str) = ("gid", "5");
 
 /// Mounts /dev and all in it.
-pub(super) fn mount(root: &mut Root, spec: &Spec) -> Result<(), SandboxError> {
+pub(super) fn mount(
+    root: &mut Root,
+    shm_size: u64,
+    user_namespace: bool,
+) -> Result<(), SandboxError> {
     let place = root.ensure(Path::new("dev"), Kind::Directory).during("open /dev")?;
     let options = [("mode", "0755"), ("size", "64m")];
     let dev = Mount::new("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)
@@ -44,14 +47,14 @@ pub(super) fn mount(root: &mut Root, spec: &Spec) -> Result<(), SandboxError> {
     let dev = dev.as_fd();
 
     for (name, major, minor) in DEVICES {
-        device(dev, name, (major, minor), spec.user_namespace)
+        device(dev, name, (major, minor), user_namespace)
             .during(format!("make /dev/{name}"))?;
     }
     for (name, target) in LINKS {
         symlinkat(target, dev, name).during(format!("make /dev/{name}"))?;
     }
     attach(dev, "pts", terminals()).during("mount /dev/pts")?;
-    let size = spec.shm_size.to_string();
+    let size = shm_size.to_string();
     attach(dev, "shm", Mount::new("tmpfs", &[("mode", "1777"), ("size", &size)], NO_PROGRAMS))
         .during("mount /dev/shm")?;
     // A kernel may be built without POSIX message queues. Nothing that does not use them misses them.

@@ -1,4 +1,4 @@
-//! Getting the right to mount, before there is a thread.
+//! Finding out what this machine allows, and getting the right to mount, before there is a thread.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::UnshareFlags;
 
+use super::chroot::{self, Chroot};
 use super::error::SandboxError;
 use super::namespaces::Namespaces;
 use super::{capability, userns};
@@ -15,34 +16,37 @@ use crate::sys;
 /// Which isolation is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Namespaces if the machine allows them.
+    /// The strongest that the machine allows.
     Auto,
     /// Namespaces or an error.
     Namespaces,
+    /// A chroot with a broker, or an error.
+    Chroot,
+    /// `/` itself, or an error.
+    Inplace,
     /// None: a build without RUN needs none.
     None,
 }
 
-/// What came of it. Clones are the same namespaces.
+/// What the machine allows, of what is wanted. Clones are the same.
 #[derive(Debug, Clone)]
-pub enum Entered {
-    /// RUN works.
+pub struct Entered {
+    /// Commands in namespaces.
+    pub namespaces: Result<Namespaces, Unable>,
+    /// Commands in a chroot.
+    pub chroot: Result<Chroot, Unable>,
+}
+
+/// How one build runs its commands.
+#[derive(Debug, Clone)]
+pub enum Sandbox {
+    /// On an overlay, in namespaces.
     Namespaces(Namespaces),
-    /// RUN does not; all else does.
-    Unable(Unable),
+    /// In a directory, in a chroot.
+    Chroot(Chroot),
+    /// Not at all.
+    None(Unable),
 }
-
-impl Entered {
-    /// The namespaces, or why there are none.
-    pub fn namespaces(&self) -> Result<&Namespaces, Unable> {
-        match self {
-            Self::Namespaces(namespaces) => Ok(namespaces),
-            Self::Unable(unable) => Err(unable.clone()),
-        }
-    }
-}
-
-impl std::error::Error for Unable {}
 
 /// Why a RUN is not possible, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +57,67 @@ pub struct Unable {
     pub advice: String,
 }
 
+impl std::error::Error for Unable {}
+
 impl fmt::Display for Unable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.reason, self.advice)
+    }
+}
+
+impl Unable {
+    fn not_wanted(choice: &str) -> Self {
+        Self {
+            reason: format!("isolation `{choice}` was asked for"),
+            advice: "use --isolation auto for the strongest that is possible".to_owned(),
+        }
+    }
+}
+
+impl Entered {
+    /// The strongest isolation, where the work directory can hold an overlay if it takes one.
+    pub fn strongest(&self) -> Sandbox {
+        match &self.namespaces {
+            Ok(namespaces) => Sandbox::Namespaces(namespaces.clone()),
+            Err(_) => self.without_overlay(),
+        }
+    }
+
+    /// The strongest isolation that needs no overlay.
+    pub fn without_overlay(&self) -> Sandbox {
+        match (&self.chroot, &self.namespaces) {
+            (Ok(chroot), _) => Sandbox::Chroot(chroot.clone()),
+            (Err(unable), _) => Sandbox::None(unable.clone()),
+        }
+    }
+}
+
+impl Sandbox {
+    /// The isolation's name, as `--isolation` has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Namespaces(_) => "namespaces",
+            Self::Chroot(_) => "chroot",
+            Self::None(_) => "none",
+        }
+    }
+
+    /// Whether root is the only user that there is: chown to any other fails.
+    pub fn single_id(&self) -> bool {
+        match self {
+            Self::Namespaces(namespaces) => namespaces.single_id(),
+            Self::Chroot(chroot) => chroot.single_id(),
+            Self::None(_) => true,
+        }
+    }
+
+    /// Why root is the only user, where commands can be run.
+    pub fn single_id_reason(&self) -> Option<&str> {
+        match self {
+            Self::Namespaces(namespaces) => namespaces.single_id_reason(),
+            Self::Chroot(chroot) => chroot.single_id_reason(),
+            Self::None(_) => None,
+        }
     }
 }
 
@@ -65,37 +127,62 @@ impl fmt::Display for Unable {
 ///
 /// To be called before any thread is started.
 pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
-    if choice == Choice::None {
-        return Ok(Entered::Unable(Unable {
-            reason: "isolation `none` was asked for".to_owned(),
-            advice: "use --isolation auto to run commands".to_owned(),
-        }));
-    }
     sys::signal::keep_children();
-    match try_enter() {
-        Ok(namespaces) => Ok(Entered::Namespaces(namespaces)),
-        Err(reason) => {
-            let unable = Unable { reason, advice: userns::advice() };
-            match choice {
-                Choice::Namespaces => Err(SandboxError::Unavailable(unable)),
-                _ => Ok(Entered::Unable(unable)),
-            }
-        }
+    let wants = |own: Choice, name: &str| match choice {
+        Choice::None => Err(Unable::not_wanted("none")),
+        Choice::Auto => Ok(()),
+        choice if choice == own => Ok(()),
+        _ => Err(Unable::not_wanted(if name == "chroot" { "namespaces" } else { "chroot" })),
+    };
+    let namespaces = wants(Choice::Namespaces, "namespaces").and_then(|()| {
+        try_namespaces().map_err(|reason| Unable { reason, advice: userns::advice() })
+    });
+    let chroot = wants(Choice::Chroot, "chroot").and_then(|()| {
+        try_chroot().map_err(|reason| Unable {
+            reason,
+            advice: "run kiln as root in a container with the engine's default capabilities and \
+                     seccomp profile"
+                .to_owned(),
+        })
+    });
+    protect_memory()?;
+    match choice {
+        Choice::Namespaces => needs("namespaces", namespaces.as_ref().err())?,
+        Choice::Chroot => needs("chroot", chroot.as_ref().err())?,
+        Choice::Inplace | Choice::Auto | Choice::None => {}
+    }
+    Ok(Entered { namespaces, chroot })
+}
+
+fn needs(isolation: &'static str, unable: Option<&Unable>) -> Result<(), SandboxError> {
+    match unable {
+        Some(unable) => Err(SandboxError::Unavailable { isolation, unable: unable.clone() }),
+        None => Ok(()),
     }
 }
 
-fn try_enter() -> Result<Namespaces, String> {
+fn try_namespaces() -> Result<Namespaces, String> {
     let single_id = match as_root() {
         Ok(()) => None,
         Err(first) => userns::enter().map_err(|second| {
             if first == second { second } else { format!("{first}; {second}") }
         })?,
     };
-    // No command of an image may read kiln's memory or environment through /proc, where credentials
-    // are. Children that are executed afterwards have to ask for it themselves.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|error| format!("cannot protect kiln's memory: {error}"))?;
     Namespaces::new(single_id).map_err(|error| error.to_string())
+}
+
+fn try_chroot() -> Result<Chroot, String> {
+    chroot::possible()?;
+    Chroot::new().map_err(|error| error.to_string())
+}
+
+/// No command of an image may read kiln's memory or environment through /proc, where credentials are.
+/// Children that are executed afterwards have to ask for it themselves.
+fn protect_memory() -> Result<(), SandboxError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| SandboxError::Step {
+        step: "protect kiln's memory".to_owned(),
+        source: error.into(),
+    })
 }
 
 fn as_root() -> Result<(), String> {

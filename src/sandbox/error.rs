@@ -9,9 +9,14 @@ use crate::cancel::Cancelled;
 /// A sandbox that could not do its job.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// Namespaces were asked for by name and are not to be had.
-    #[error("isolation `namespaces` is not possible here: {0}")]
-    Unavailable(Unable),
+    /// An isolation was asked for by name and is not to be had.
+    #[error("isolation `{isolation}` is not possible here: {unable}")]
+    Unavailable {
+        /// Its name.
+        isolation: &'static str,
+        /// Why, and what to do.
+        unable: Unable,
+    },
     /// The work directory cannot hold the upper directory of an overlay.
     #[error(
         "`{}` ({file_system}) cannot hold the changes of a RUN: {problem}; use --work-dir with a \

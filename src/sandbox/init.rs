@@ -7,14 +7,15 @@ use rustix::thread::UnshareFlags;
 
 use super::error::{During, SandboxError};
 use super::request::{Network, RunStatus};
-use super::spec::{Message, Reporter, Spec};
-use super::{assemble, command};
+use super::spec::{Message, OverlaySpec, Reporter, Spec};
+use super::{assemble, capability, command};
 use crate::sys::{self, process::Fork, process::Parent};
 
 /// Runs the command and reports how it ended. When this process ends, the kernel kills all others of
 /// its pid namespace and waits for them.
 pub(super) fn run(
     spec: &Spec,
+    layers: &OverlaySpec,
     supervisor: Parent,
     reporter: &mut Reporter,
 ) -> Result<(), SandboxError> {
@@ -23,13 +24,13 @@ pub(super) fn run(
     // Modes are as given here; the command gets a mask of its own.
     rustix::process::umask(rustix::fs::Mode::empty());
 
-    let root = assemble::assemble(spec)?;
+    let root = assemble::assemble(spec, layers)?;
     assemble::change_root(root.as_fd())?;
     // Ends the descriptors of the old root with it. What is left open is the pipe to kiln.
     reporter.send(&Message::Placeholders(root.into_made()));
 
     match sys::process::fork().during("fork")? {
-        Fork::Child => match command::become_command(spec) {
+        Fork::Child => match command::become_command(spec, capability::KEPT, || Ok(())) {
             Ok(never) => match never {},
             Err(error) => {
                 reporter.send(&Message::Failed(error.into()));
@@ -82,7 +83,7 @@ fn reap_until(command: Pid) -> rustix::io::Result<RunStatus> {
     }
 }
 
-fn run_status(status: WaitStatus) -> RunStatus {
+pub(super) fn run_status(status: WaitStatus) -> RunStatus {
     match status.terminating_signal() {
         Some(signal) => RunStatus::Signaled(signal),
         None => RunStatus::Exited(status.exit_status().unwrap_or_default()),

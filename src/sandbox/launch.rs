@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::error::{During, SandboxError};
-use super::request::{RunReport, RunStatus};
+use super::request::RunReport;
 use super::root::path_of;
 use super::spec::{Message, Spec};
 use super::supervisor;
@@ -197,20 +197,21 @@ fn read(pipe: &mut File, buffer: &mut [u8]) -> io::Result<Option<usize>> {
 /// to become the command ends too.
 fn conclude(report: &[u8], supervisor: ExitStatus) -> Result<RunReport, SandboxError> {
     let mut placeholders: Vec<OsString> = Vec::new();
+    let mut asked = 0;
     for message in serde_json::Deserializer::from_slice(report).into_iter() {
         match message {
             Ok(Message::Placeholders(made)) => placeholders = made,
-            Ok(Message::Ended(status)) => return Ok(finished(status, placeholders)),
+            Ok(Message::Asked(calls)) => asked = calls,
+            Ok(Message::Ended(status)) => {
+                let placeholders = placeholders.into_iter().map(Into::into).collect();
+                return Ok(RunReport { status, placeholders, asked });
+            }
             Ok(Message::Failed(failure)) => return Err(failure.into()),
             Ok(Message::Lost(how)) => return Err(SandboxError::Lost(how)),
             Err(error) => return Err(SandboxError::Lost(format!("its report says {error}"))),
         }
     }
     Err(SandboxError::Lost(format!("{supervisor}, without a report")))
-}
-
-fn finished(status: RunStatus, placeholders: Vec<OsString>) -> RunReport {
-    RunReport { status, placeholders: placeholders.into_iter().map(Into::into).collect() }
 }
 
 #[cfg(test)]

@@ -20,13 +20,16 @@
 //! before it starts a thread.
 
 mod assemble;
+mod broker;
 mod capability;
+mod chroot;
 mod command;
 mod devices;
 mod enter;
 mod error;
 mod files;
 mod init;
+mod keeper;
 mod launch;
 mod mounts;
 mod namespaces;
@@ -42,9 +45,10 @@ mod userns;
 mod view;
 mod work_dir;
 
-pub use enter::{Choice, Entered, Unable, enter};
+pub use chroot::Chroot;
+pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
 pub use namespaces::Namespaces;
-pub use request::{Network, RunReport, RunRequest, RunStatus, UserSpec};
+pub use request::{DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec};
 pub use supervisor::dispatch;
 pub use view::ViewMount;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{During, SandboxError};
-use super::request::{RunReport, RunRequest};
-use super::spec::Spec;
+use super::request::{LayeredRoot, RunReport, RunRequest};
+use super::spec::{OverlaySpec, RootSpec, Spec};
 use super::view::ViewMount;
-use super::{files, launch, overlay::Stack, program, stub, subid, view, work_dir};
+use super::{launch, overlay::Stack, program, stub, subid, view, work_dir};
 use crate::cancel::Cancel;
 use crate::event::Stream;
 
@@ -78,67 +78,43 @@ impl Namespaces {
     /// until its command, and all that it has started, has ended.
     pub fn run(
         &self,
+        root: &LayeredRoot,
         request: &RunRequest,
         output: &(dyn Fn(Stream, &[u8]) + Sync),
         cancel: &Cancel,
     ) -> Result<RunReport, SandboxError> {
-        let spec = self.spec(request)?;
-        stub::ensure(&request.base).during(format!(
+        let spec = self.spec(root, request)?;
+        stub::ensure(&root.base).during(format!(
             "make mount points in `{}`",
-            request.base.join(stub::NAME).display()
+            root.base.join(stub::NAME).display()
         ))?;
         launch::run(&self.0.program, &spec, output, cancel)
     }
 
-    fn spec(&self, request: &RunRequest) -> Result<Spec, SandboxError> {
-        check(request)?;
+    fn spec(&self, root: &LayeredRoot, request: &RunRequest) -> Result<Spec, SandboxError> {
+        if !root.base.is_absolute() {
+            let problem = format!("`{}` is not an absolute path", root.base.display());
+            return Err(SandboxError::Request(problem));
+        }
         let mut lowers = vec![PathBuf::from(stub::NAME)];
-        lowers.extend_from_slice(&request.lowers);
+        lowers.extend_from_slice(&root.lowers);
         let stack = Stack {
             lowers: &lowers,
-            upper: Some((&request.upper, &request.work)),
+            upper: Some((&root.upper, &root.work)),
             userxattr: self.userxattr(),
         };
-        Ok(Spec {
-            base: request.base.clone().into(),
+        let root = RootSpec::Overlay(OverlaySpec {
+            base: root.base.clone().into(),
             overlay: stack.options()?,
-            args: request.args.clone(),
-            env: request.env.clone(),
-            cwd: request.cwd.clone(),
-            user: request.user.clone(),
-            hostname: request.hostname.clone(),
-            etc: files::generate(request),
-            shm_size: request.shm_size,
-            network: request.network,
             user_namespace: self.0.user_namespace,
-            single_id: self.single_id(),
-        })
+        });
+        Spec::new(request, root, self.single_id())
     }
 }
 
 /// Someone may have made such a user namespace before kiln (`unshare --map-root-user`).
-fn only_one_id() -> Option<String> {
+pub(super) fn only_one_id() -> Option<String> {
     let map = subid::identity(Path::new("/proc/self/uid_map")).ok()?;
     let one = map.iter().map(|range| u64::from(range.count)).sum::<u64>() == 1;
     one.then(|| "kiln was started in a user namespace with one id".to_owned())
-}
-
-/// What the kernel would misunderstand or refuse without a word on why.
-fn check(request: &RunRequest) -> Result<(), SandboxError> {
-    let problem = if !request.base.is_absolute() {
-        format!("`{}` is not an absolute path", request.base.display())
-    } else if request.args.first().is_none_or(String::is_empty) {
-        "it has no program".to_owned()
-    } else if !request.cwd.starts_with('/') {
-        format!("its working directory `{}` is not an absolute path", request.cwd)
-    } else if let Some((name, _)) =
-        request.env.iter().find(|(name, value)| name.contains(['=', '\0']) || value.contains('\0'))
-    {
-        format!("the environment variable `{}` has a `=` or a zero byte", name.escape_debug())
-    } else if request.args.iter().any(|arg| arg.contains('\0')) {
-        "an argument has a zero byte".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(SandboxError::Request(problem))
 }

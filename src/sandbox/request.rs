@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// One command in one root file system.
-#[derive(Clone)]
-pub struct RunRequest {
+/// The root of a command in namespaces: layers put on one another.
+#[derive(Debug, Clone)]
+pub struct LayeredRoot {
     /// The absolute directory that holds the directories below. A `stub` is made in it, once.
     pub base: PathBuf,
     /// Directories of the unpacked layers, relative to `base`, lowest first; none for scratch. Their
@@ -17,6 +17,23 @@ pub struct RunRequest {
     pub upper: PathBuf,
     /// The overlay's own directory, empty, relative to `base`, on the file system of `upper`.
     pub work: PathBuf,
+}
+
+/// The root of a command in a chroot: one directory, which it changes.
+#[derive(Debug, Clone)]
+pub struct DirectoryRoot {
+    /// Absolute, and not `/`.
+    pub path: PathBuf,
+    /// An empty directory on the same file system, for what the image has in the way of /proc, /sys,
+    /// /dev and the files of /etc that are kiln's.
+    pub aside: PathBuf,
+    /// Symbolic links of the image that lead into /proc, /sys or /dev, relative to `path`.
+    pub links: Vec<PathBuf>,
+}
+
+/// One command.
+#[derive(Clone)]
+pub struct RunRequest {
     /// The program, looked up in `env`'s PATH if it has no slash, and its arguments.
     pub args: Vec<String>,
     /// The whole environment.
@@ -39,10 +56,6 @@ impl fmt::Debug for RunRequest {
     /// Values of the environment may be secrets, so only the names are shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunRequest")
-            .field("base", &self.base)
-            .field("lowers", &self.lowers)
-            .field("upper", &self.upper)
-            .field("work", &self.work)
             .field("args", &self.args)
             .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("cwd", &self.cwd)
@@ -93,4 +106,6 @@ pub struct RunReport {
     /// command's. A directory among them stays if the command has put something into it. Rarely any,
     /// since most mount points come from a stub layer below the image.
     pub placeholders: Vec<PathBuf>,
+    /// How many system calls the broker was asked about; none without one.
+    pub asked: u64,
 }

@@ -7,15 +7,14 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
-use super::request::{Network, RunStatus, UserSpec};
+use super::files;
+use super::request::{Network, RunRequest, RunStatus, UserSpec};
 
 /// All that a RUN's processes know. They are a re-exec of kiln, so nothing else of kiln's memory or
 /// environment is there to leak.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Spec {
-    pub base: OsString,
-    /// Ready to mount; names relative to `base`.
-    pub overlay: Overlay,
+    pub root: RootSpec,
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
     pub cwd: String,
@@ -25,10 +24,39 @@ pub(super) struct Spec {
     pub etc: Etc,
     pub shm_size: u64,
     pub network: Network,
-    /// Whether ids are mapped, so device nodes cannot be made.
-    pub user_namespace: bool,
     /// Whether only one id is mapped, so groups cannot be set.
     pub single_id: bool,
+}
+
+/// What the command's root is, and so how it is isolated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum RootSpec {
+    /// An overlay, in namespaces.
+    Overlay(OverlaySpec),
+    /// A directory, in a chroot with a broker.
+    Directory(DirectorySpec),
+}
+
+/// A root that is to be mounted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OverlaySpec {
+    /// The directory that the names in `overlay` are relative to.
+    pub base: OsString,
+    /// Ready to mount.
+    pub overlay: Overlay,
+    /// Whether ids are mapped, so device nodes cannot be made.
+    pub user_namespace: bool,
+}
+
+/// A root that lies ready.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DirectorySpec {
+    /// Absolute, without symbolic links.
+    pub path: OsString,
+    /// Whether the devices in its /dev work.
+    pub own_devices: bool,
+    /// Links that lead into /proc, /sys or /dev, relative to it.
+    pub links: Vec<OsString>,
 }
 
 /// The options of an overlay mount: those that it needs, and one that old kernels do not know.
@@ -51,6 +79,8 @@ pub(super) struct Etc {
 pub(super) enum Message {
     /// The root is ready; these were made in it to mount on.
     Placeholders(Vec<OsString>),
+    /// The broker was asked about so many system calls.
+    Asked(u64),
     /// The command ended.
     Ended(RunStatus),
     /// The command did not start.
@@ -104,6 +134,27 @@ impl From<Failure> for SandboxError {
 }
 
 impl Spec {
+    /// For a request that makes sense.
+    pub fn new(
+        request: &RunRequest,
+        root: RootSpec,
+        single_id: bool,
+    ) -> Result<Self, SandboxError> {
+        check(request)?;
+        Ok(Self {
+            root,
+            args: request.args.clone(),
+            env: request.env.clone(),
+            cwd: request.cwd.clone(),
+            user: request.user.clone(),
+            hostname: request.hostname.clone(),
+            etc: files::generate(request),
+            shm_size: request.shm_size,
+            network: request.network,
+            single_id,
+        })
+    }
+
     /// As it goes through the pipe.
     pub fn to_json(&self) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
@@ -115,6 +166,24 @@ impl Spec {
         pipe.read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)
     }
+}
+
+/// What the kernel would misunderstand or refuse without a word on why.
+fn check(request: &RunRequest) -> Result<(), SandboxError> {
+    let problem = if request.args.first().is_none_or(String::is_empty) {
+        "it has no program".to_owned()
+    } else if !request.cwd.starts_with('/') {
+        format!("its working directory `{}` is not an absolute path", request.cwd)
+    } else if let Some((name, _)) =
+        request.env.iter().find(|(name, value)| name.contains(['=', '\0']) || value.contains('\0'))
+    {
+        format!("the environment variable `{}` has a `=` or a zero byte", name.escape_debug())
+    } else if request.args.iter().any(|arg| arg.contains('\0')) {
+        "an argument has a zero byte".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(SandboxError::Request(problem))
 }
 
 /// The upper end of the pipe that messages go through; the processes of a RUN share it.

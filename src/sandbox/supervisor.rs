@@ -12,8 +12,8 @@ use rustix::process::{
 use rustix::thread::UnshareFlags;
 
 use super::error::{During, SandboxError};
-use super::init;
-use super::spec::{Message, Reporter, Spec};
+use super::spec::{Message, OverlaySpec, Reporter, RootSpec, Spec};
+use super::{init, keeper};
 use crate::sys::{self, process::Fork, process::Parent};
 
 /// What the supervisor is called: its argv[0]. Its arguments are the numbers of two descriptors, the
@@ -59,12 +59,23 @@ fn run(spec: &Spec, reporter: &mut Reporter) -> Result<(), SandboxError> {
     sys::signal::reset();
     // SIGTERM is how kiln asks for an end that it can wait for.
     sys::signal::block(&[Signal::CHILD, Signal::TERM]).during("block signals")?;
+    match &spec.root {
+        RootSpec::Overlay(layers) => in_namespaces(spec, layers, reporter),
+        RootSpec::Directory(root) => keeper::in_chroot(spec, root, reporter),
+    }
+}
+
+fn in_namespaces(
+    spec: &Spec,
+    layers: &OverlaySpec,
+    reporter: &mut Reporter,
+) -> Result<(), SandboxError> {
     let parent = Parent::this().during("open a pidfd")?;
     // It is the next child that gets the new namespace, as its pid 1.
     sys::namespace::unshare(UnshareFlags::NEWPID).during("make a pid namespace")?;
     match sys::process::fork().during("fork")? {
         Fork::Child => {
-            if let Err(error) = init::run(spec, parent, reporter) {
+            if let Err(error) = init::run(spec, layers, parent, reporter) {
                 reporter.send(&Message::Failed(error.into()));
             }
             sys::process::exit_now(0);

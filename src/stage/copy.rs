@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::files::{Files, MountedView};
+use super::files::{self, Files};
+use super::layered::MountedView;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::plan::CopyStep;
@@ -12,8 +13,8 @@ use crate::rootfs::copy::{CopyRequest, CopySource, Owner, Unpack, copy as copy_t
 use crate::rootfs::glob::has_meta;
 use crate::rootfs::{Root, Users};
 
-/// A source that is no context: its layers, and whether they are unpacked anyway.
-pub(super) type Foreign = Option<(Vec<Arc<ImageLayer>>, bool)>;
+/// A source that is no context: its layers, and where their files are.
+pub(super) type Foreign = Option<(Vec<Arc<ImageLayer>>, files::Source)>;
 
 /// Copies; nothing where no file was named in the end.
 pub(super) fn copy(
@@ -30,8 +31,13 @@ pub(super) fn copy(
     let chmod = step.chmod.as_deref().map(str::parse).transpose()?;
     let source = match foreign {
         None => Source::Context(shop.context.root.clone()),
-        Some((layers, true)) => Source::Mounted(shop.mount(&shop.unpack(&layers)?)?),
-        Some((layers, false)) => Source::Partial(shop.select(&layers, &step.sources)?),
+        Some((layers, files::Source::Directories)) => {
+            Source::Mounted(shop.mount(&shop.unpack(&layers)?)?)
+        }
+        Some((_, files::Source::Directory(root))) => Source::Directory(root),
+        Some((layers, files::Source::Blobs)) => {
+            Source::Directory(shop.select(&layers, &step.sources)?)
+        }
     };
     let ignore = match &source {
         Source::Context(_) => shop.context.ignore.as_ref(),
@@ -71,13 +77,13 @@ fn chown(files: &mut Files<'_>, spec: &str) -> Result<Owner> {
 enum Source {
     Context(Arc<Root>),
     Mounted(MountedView),
-    Partial(Arc<Root>),
+    Directory(Arc<Root>),
 }
 
 impl Source {
     fn root(&self) -> Arc<Root> {
         match self {
-            Self::Context(root) | Self::Partial(root) => root.clone(),
+            Self::Context(root) | Self::Directory(root) => root.clone(),
             Self::Mounted(view) => view.root().clone(),
         }
     }

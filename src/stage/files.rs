@@ -1,16 +1,17 @@
 //! The files of a stage at one point: which layers make them, and how to look at them.
 
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::directory::StageDir;
+use super::layered::MountedView;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::layer::content::Tree;
 use crate::rootfs::{Index, Root, View};
-use crate::sandbox::ViewMount;
+use crate::sandbox::Sandbox;
 
 /// A stage's layers and the ways to see them.
 #[derive(Debug)]
@@ -27,6 +28,19 @@ enum Seen {
     Nothing,
     Headers(Box<Index>),
     Mounted(MountedView),
+    /// All of them in one directory; the last layers may not be in it yet.
+    Directory(Box<StageDir>),
+}
+
+/// Where the files of finished layers are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In the blobs alone.
+    Blobs,
+    /// In a directory for each layer.
+    Directories,
+    /// In one directory, which nobody changes any more.
+    Directory(Arc<Root>),
 }
 
 impl<'a> Files<'a> {
@@ -42,18 +56,38 @@ impl<'a> Files<'a> {
         &self.layers
     }
 
-    /// Gives the layers away.
-    pub fn into_layers(self) -> Vec<Arc<ImageLayer>> {
-        self.layers
+    /// Brings the files to where a command can run in them.
+    pub fn prepare_run(&mut self) -> Result<()> {
+        match self.shop.sandbox {
+            Sandbox::Namespaces(_) => self.shop.unpack(&self.layers).map(drop),
+            _ => self.directory().map(drop),
+        }
     }
 
-    /// Unpacks what is not unpacked yet; the answer is all directories, lowest first.
+    /// The directories of the layers, lowest first, where an overlay puts them on one another.
     pub fn unpack(&self) -> Result<Vec<String>> {
         self.shop.unpack(&self.layers)
     }
 
+    /// The one directory that holds all layers, where there is no overlay.
+    pub fn directory(&mut self) -> Result<&mut StageDir> {
+        if !matches!(self.seen, Seen::Directory(_)) {
+            self.seen = Seen::Directory(Box::new(StageDir::make(self.shop)?));
+        }
+        match &mut self.seen {
+            Seen::Directory(dir) => {
+                dir.lay(self.shop, &self.layers)?;
+                Ok(dir)
+            }
+            _ => unreachable!("set above"),
+        }
+    }
+
     /// The files, for look-ups.
     pub fn view(&mut self) -> Result<&dyn View> {
+        if self.unpacked && !matches!(self.shop.sandbox, Sandbox::Namespaces(_)) {
+            return Ok(self.directory()?.root().as_ref());
+        }
         if matches!(self.seen, Seen::Nothing) {
             self.seen = if self.unpacked {
                 Seen::Mounted(self.shop.mount(&self.unpack()?)?)
@@ -64,8 +98,21 @@ impl<'a> Files<'a> {
         Ok(match &self.seen {
             Seen::Mounted(view) => view.root().as_ref(),
             Seen::Headers(index) => index.as_ref(),
+            Seen::Directory(dir) => dir.root().as_ref(),
             Seen::Nothing => unreachable!("set above"),
         })
+    }
+
+    /// Where others may copy the files of this stage from, and its layers.
+    pub fn into_source(mut self) -> Result<(Vec<Arc<ImageLayer>>, Source)> {
+        if !self.unpacked {
+            return Ok((self.layers, Source::Blobs));
+        }
+        if matches!(self.shop.sandbox, Sandbox::Namespaces(_)) {
+            return Ok((self.layers, Source::Directories));
+        }
+        let root = self.directory()?.root().clone();
+        Ok((self.layers, Source::Directory(root)))
     }
 
     /// Adds a layer on top. `tree` is what it holds, where that is known.
@@ -83,34 +130,10 @@ impl<'a> Files<'a> {
                     }
                 }
             }
+            (Seen::Directory(_), _) => {}
             // A mount does not see the new layer: the next look-up mounts anew.
             (seen, _) => *seen = Seen::Nothing,
         }
         Ok(())
-    }
-}
-
-/// Layers on one another, read-only, as long as this value lives. What is open in it stays open.
-#[derive(Debug)]
-pub struct MountedView {
-    root: Arc<Root>,
-    _mount: ViewMount,
-}
-
-impl MountedView {
-    /// The files.
-    pub fn root(&self) -> &Arc<Root> {
-        &self.root
-    }
-}
-
-impl Workshop {
-    /// A read-only view of unpacked layers, lowest first.
-    pub fn mount(&self, dirs: &[String]) -> Result<MountedView> {
-        let lowers: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
-        let mountpoint = self.new_scratch_dir()?;
-        let mount = self.sandbox.namespaces()?.view(&self.layers_dir, &lowers, &mountpoint)?;
-        let root = Arc::new(self.open_root(mount.path())?);
-        Ok(MountedView { root, _mount: mount })
     }
 }

@@ -1,7 +1,9 @@
 //! Carries out one stage: its steps in order, each leaving at most one layer.
 
 mod copy;
+mod directory;
 mod files;
+mod layered;
 mod layers;
 mod pull;
 mod run;
@@ -20,7 +22,7 @@ use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
-pub use files::Files;
+pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use run::RunFailed;
 pub use workshop::{Place, Tools, Workshop};
@@ -34,8 +36,8 @@ pub struct Finished {
     pub history: Vec<History>,
     /// Its config; `rootfs` and `history` as in the fields above.
     pub config: ImageConfig,
-    /// Whether its files are in directories already.
-    pub unpacked: bool,
+    /// Where its files are.
+    pub source: Source,
 }
 
 /// What a stage asks of the rest of the build.
@@ -73,8 +75,8 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
             ..History::default()
         });
     }
-    let layers = files.into_layers();
-    Ok(Finished { layers, history, config: stage.config.clone(), unpacked: stage.unpacked })
+    let (layers, source) = files.into_source()?;
+    Ok(Finished { layers, history, config: stage.config.clone(), source })
 }
 
 struct Start {
@@ -109,7 +111,7 @@ fn carry_out(
         _ => None,
     };
     match &step.action {
-        Action::Run(_) => _ = files.unpack()?,
+        Action::Run(_) => files.prepare_run()?,
         Action::Copy(_) | Action::Workdir(_) => _ = files.view()?,
         Action::Metadata => {}
     }
@@ -132,19 +134,16 @@ fn carry_out(
     Ok(layer)
 }
 
-/// The layers that a COPY takes files from, and whether they are unpacked; none for the context.
+/// The layers that a COPY takes files from, and where their files are; none for the context.
 fn source_of(from: &CopyFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
     Ok(match from {
         CopyFrom::Context => None,
-        CopyFrom::Stage(id) => Some(around.stage(*id)?.layers_and_state()),
-        CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), false)),
+        CopyFrom::Stage(id) => {
+            let stage = around.stage(*id)?;
+            Some((stage.layers.clone(), stage.source.clone()))
+        }
+        CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
     })
-}
-
-impl Finished {
-    fn layers_and_state(&self) -> (Vec<Arc<ImageLayer>>, bool) {
-        (self.layers.clone(), self.unpacked)
-    }
 }
 
 impl Place {

@@ -1,7 +1,7 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,12 +9,12 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::layers::{ImageLayer, Local, Origin};
+use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
-use crate::layer::{Entry, Kind, TarReader, decoder, fill, threaded};
+use crate::layer::{TarReader, decoder, fill, threaded};
 use crate::rootfs::{
-    Extract, Extracted, Index, Ownership, Root, View, VisiblePart, Whiteouts, extract,
+    Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract,
 };
 
 /// Layers that are fetched or unpacked side by side.
@@ -69,46 +69,9 @@ impl Workshop {
         Ok(())
     }
 
-    /// Unpacks layers, several at once; the answer is their directories, lowest first.
-    pub fn unpack(&self, layers: &[Arc<ImageLayer>]) -> Result<Vec<String>> {
-        let missing: Vec<usize> =
-            (0..layers.len()).filter(|&number| layers[number].lock().dir.is_none()).collect();
-        if !missing.is_empty() {
-            let plural = if missing.len() == 1 { "" } else { "s" };
-            let task = self.reporter.start(&format!("unpack {} layer{plural}", missing.len()));
-            side_by_side(&missing, |&number| self.unpack_one(&layers[number]))?;
-            let sizes = missing.iter().map(|&number| layers[number].descriptor.size);
-            let size = sizes.fold(0, u64::saturating_add);
-            task.progress(size, Some(size));
-            task.done();
-        }
-        // All layers, not only those that were missing: another stage that unpacked the same base
-        // may not be here yet.
-        (0..layers.len()).try_for_each(|number| self.complete(layers, number))?;
-        let dir = |layer: &Arc<ImageLayer>| layer.lock().dir.clone();
-        layers.iter().map(|layer| dir(layer).context("a layer was not unpacked")).collect()
-    }
-
-    fn unpack_one(&self, layer: &ImageLayer) -> Result<()> {
-        let mut local = layer.lock();
-        if local.dir.is_some() {
-            return Ok(());
-        }
-        let name = self.new_layer_dir()?;
-        let root = self.open_root(&self.layers_dir.join(&name))?;
-        let extracted = self.with_bytes(layer, |bytes| {
-            through_tar(layer, bytes, |entries| {
-                Ok(extract(entries, &root, &self.extract_policy()?)?)
-            })
-        })?;
-        local.dir = Some(name);
-        local.incomplete = Some(extracted);
-        Ok(())
-    }
-
     /// Hands the compressed bytes of a layer to `work`, from the store or as they arrive. The
     /// layer's lock is held by the caller.
-    fn with_bytes<T: Send>(
+    pub(super) fn with_bytes<T: Send>(
         &self,
         layer: &ImageLayer,
         work: impl FnOnce(Box<dyn Read + Send>) -> Result<T> + Send,
@@ -126,93 +89,9 @@ impl Workshop {
         })
     }
 
-    fn extract_policy(&self) -> Result<Extract> {
-        let namespaces = self.sandbox.namespaces()?;
-        let whiteouts = Whiteouts::Overlay { userxattr: namespaces.userxattr() };
-        Ok(Extract::new(whiteouts, self.ownership()))
-    }
-
     /// Whether owners can be kept.
     pub(super) fn ownership(&self) -> Ownership {
-        match self.sandbox.namespaces() {
-            Ok(namespaces) if !namespaces.single_id() => Ownership::Keep,
-            _ => Ownership::Ignore,
-        }
-    }
-
-    /// Does what a layer needs from the layers below it, which must be complete. Whoever comes at
-    /// the same time waits for the layer's lock; locks are taken from above to below only.
-    fn complete(&self, layers: &[Arc<ImageLayer>], number: usize) -> Result<()> {
-        let mut local = layers[number].lock();
-        let Local { dir: Some(dir), incomplete: Some(extracted) } = &*local else { return Ok(()) };
-        let own = self.open_root(&self.layers_dir.join(dir))?;
-        self.complete_from(&own, layers, number, extracted)?;
-        local.incomplete = None;
-        Ok(())
-    }
-
-    fn complete_from(
-        &self,
-        own: &Root,
-        layers: &[Arc<ImageLayer>],
-        number: usize,
-        extracted: &Extracted,
-    ) -> Result<()> {
-        if extracted.opaque_root {
-            bail!(
-                "layer {} removes everything below it with one whiteout of the root, which kiln \
-                 cannot do",
-                layers[number].descriptor.digest
-            );
-        }
-        if let (false, Some(below)) = (extracted.mentions_root, number.checked_sub(1)) {
-            self.root_like(own, &self.root_of(&layers[below])?)?;
-        }
-        if extracted.foreign_links.is_empty() && extracted.implicit_dirs.is_empty() {
-            return Ok(());
-        }
-        let lowers: Vec<Root> = layers[..number]
-            .iter()
-            .rev()
-            .map(|layer| self.root_of(layer))
-            .collect::<Result<_>>()?;
-        for dir in &extracted.implicit_dirs {
-            if let Some((_, entry)) = find(&lowers, dir, |kind| *kind == Kind::Dir)? {
-                own.set_metadata(dir, &entry.meta, self.ownership())?;
-            }
-        }
-        for (link, target, meta) in &extracted.foreign_links {
-            // As on an overlay, a link to a file of a lower layer is a copy of its own.
-            let found = find(&lowers, target, |kind| matches!(kind, Kind::File { .. }))?;
-            let (lower, _) = found.with_context(|| {
-                format!(
-                    "layer {} links {} to {}, which no layer has",
-                    layers[number].descriptor.digest,
-                    link.display(),
-                    target.display()
-                )
-            })?;
-            let mut to = own.create_file(link, meta.mode)?;
-            io::copy(&mut lower.open_file(target)?, &mut to)
-                .with_context(|| format!("cannot unpack {}", link.display()))?;
-            own.set_metadata(link, meta, self.ownership())?;
-        }
-        Ok(())
-    }
-
-    /// Gives the directory of a layer that says nothing of the root the metadata of the root below
-    /// it: what overlayfs shows as `/` is the uppermost directory.
-    pub(super) fn root_like(&self, own: &Root, below: &dyn View) -> Result<()> {
-        let root = Path::new("");
-        if let Some(entry) = below.lstat(root)? {
-            own.set_metadata(root, &entry.meta, self.ownership())?;
-        }
-        Ok(())
-    }
-
-    fn root_of(&self, layer: &ImageLayer) -> Result<Root> {
-        let name = layer.lock().dir.clone().context("a layer was not unpacked")?;
-        self.open_root(&self.layers_dir.join(name))
+        if self.sandbox.single_id() { Ownership::Ignore } else { Ownership::Keep }
     }
 
     /// The file system that layers make, known from their headers; nothing is unpacked.
@@ -250,25 +129,11 @@ impl Workshop {
     }
 }
 
-/// The topmost lower layer that has something at a path, if it is of the kind that is looked for.
-fn find<'a>(
-    lowers: &'a [Root],
-    path: &Path,
-    is_it: impl Fn(&Kind) -> bool,
-) -> Result<Option<(&'a Root, Entry)>> {
-    for lower in lowers {
-        if let Some(entry) = lower.lstat(path)? {
-            return Ok(is_it(&entry.kind).then_some((lower, entry)));
-        }
-    }
-    Ok(None)
-}
-
 /// A layer's tar, as it is decompressed on a thread of its own and hashed on this one.
 type Tar = TarReader<BufReader<HashingReader<Box<dyn Read + Send>>>>;
 
 /// Reads a layer's tar to its end, checks its diffID, and gives `work`'s answer.
-fn through_tar<T>(
+pub(super) fn through_tar<T>(
     layer: &ImageLayer,
     bytes: Box<dyn Read + Send>,
     work: impl FnOnce(&mut Tar) -> Result<T>,
@@ -291,7 +156,7 @@ fn through_tar<T>(
 }
 
 /// Runs `work` for all items on a few threads; the first error wins.
-fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+pub(super) fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let worker = || {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

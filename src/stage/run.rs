@@ -13,8 +13,10 @@ use crate::event::Task;
 use crate::layer::{Entry, LayerWriter, Whiteout};
 use crate::plan::RunStep;
 use crate::rootfs::diff::SinkError;
-use crate::rootfs::{ChangeSink, Overlay, Process, Users, diff_upper};
-use crate::sandbox::{Network, RunReport, RunRequest, RunStatus, UserSpec};
+use crate::rootfs::{ChangeSink, DiffStats, Overlay, Process, Users, diff_upper};
+use crate::sandbox::{
+    Chroot, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, Sandbox, UserSpec,
+};
 
 /// A command that ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -63,37 +65,90 @@ pub(super) fn run(
     step: &RunStep,
     task: &Task,
 ) -> Result<Option<Arc<ImageLayer>>> {
-    let namespaces = shop.sandbox.namespaces()?;
+    match &shop.sandbox {
+        Sandbox::Namespaces(namespaces) => on_overlay(shop, namespaces, files, step, task),
+        Sandbox::Chroot(chroot) => in_directory(shop, chroot, files, step, task),
+        Sandbox::None(unable) => Err(unable.clone().into()),
+    }
+}
+
+/// On an overlay, whose upper directory then is what the command changed.
+fn on_overlay(
+    shop: &Workshop,
+    namespaces: &Namespaces,
+    files: &mut Files<'_>,
+    step: &RunStep,
+    task: &Task,
+) -> Result<Option<Arc<ImageLayer>>> {
     let dirs = files.unpack()?;
-    let process = Users::load(files.view()?)?.process(&step.user)?;
+    let request = request(shop, files, step)?;
     let (upper, work) = (shop.new_layer_dir()?, shop.new_layer_dir()?);
     shop.root_like(&shop.open_root(&shop.layers_dir.join(&upper))?, files.view()?)?;
-    let request = RunRequest {
+    let root = LayeredRoot {
         base: shop.layers_dir.clone(),
         lowers: dirs.iter().map(PathBuf::from).collect(),
         upper: upper.clone().into(),
         work: work.into(),
-        args: step.args.clone(),
-        env: environment(step, &process),
-        cwd: step.cwd.clone(),
-        user: UserSpec { uid: process.uid, gid: process.gid, groups: process.groups.clone() },
-        hostname: "buildkitsandbox".into(),
-        hosts: shop.hosts.clone(),
-        shm_size: shop.shm_size,
-        network: if step.offline { Network::None } else { Network::Host },
     };
-    let report =
-        namespaces.run(&request, &|stream, bytes| task.output(stream, bytes), &shop.cancel)?;
-    shop.cancel.check()?;
-    if report.status != RunStatus::Exited(0) {
-        let command = step.args.join(" ");
-        return Err(RunFailed { command, status: report.status }.into());
-    }
-    let layer = changes(shop, files, &upper, &report).context("cannot store what RUN changed")?;
+    let output = |stream, bytes: &[u8]| task.output(stream, bytes);
+    let report = namespaces.run(&root, &request, &output, &shop.cancel)?;
+    succeeded(shop, step, &report)?;
+    let changed = shop.open_root(&shop.layers_dir.join(&upper))?;
+    let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
+    let style = Overlay { userxattr: namespaces.userxattr() };
+    let view = files.view()?;
+    let layer = write_layer(shop, Some(upper), |sink| {
+        Ok(diff_upper(&changed, view, style, &exclude, sink)?)
+    })?;
     if let Some(layer) = &layer {
         files.push(layer.clone(), None)?;
     }
     Ok(layer)
+}
+
+/// In the stage's directory, which is compared with what it was before.
+fn in_directory(
+    shop: &Workshop,
+    chroot: &Chroot,
+    files: &mut Files<'_>,
+    step: &RunStep,
+    task: &Task,
+) -> Result<Option<Arc<ImageLayer>>> {
+    let request = request(shop, files, step)?;
+    let root = files.directory()?.ready()?;
+    let output = |stream, bytes: &[u8]| task.output(stream, bytes);
+    let report = chroot.run(&root, &request, &output, &shop.cancel)?;
+    succeeded(shop, step, &report)?;
+    let directory = files.directory()?;
+    let layer = write_layer(shop, None, |sink| directory.changes(sink))?;
+    if let Some(layer) = &layer {
+        directory.count_layer();
+        files.push(layer.clone(), None)?;
+    }
+    Ok(layer)
+}
+
+fn request(shop: &Workshop, files: &mut Files<'_>, step: &RunStep) -> Result<RunRequest> {
+    let process = Users::load(files.view()?)?.process(&step.user)?;
+    Ok(RunRequest {
+        args: step.args.clone(),
+        env: environment(step, &process),
+        cwd: step.cwd.clone(),
+        user: UserSpec { uid: process.uid, gid: process.gid, groups: process.groups },
+        hostname: "buildkitsandbox".into(),
+        hosts: shop.hosts.clone(),
+        shm_size: shop.shm_size,
+        network: if step.offline { Network::None } else { Network::Host },
+    })
+}
+
+fn succeeded(shop: &Workshop, step: &RunStep, report: &RunReport) -> Result<()> {
+    shop.cancel.check()?;
+    if report.status == RunStatus::Exited(0) {
+        return Ok(());
+    }
+    let command = step.args.join(" ");
+    Err(RunFailed { command, status: report.status }.into())
 }
 
 /// The step's variables, and HOME from the user's entry unless the image sets it.
@@ -105,18 +160,17 @@ fn environment(step: &RunStep, process: &Process) -> Vec<(String, String)> {
     env
 }
 
-/// Writes the overlay's upper directory as a layer.
-fn changes(
+/// Writes what `changes` finds as a layer; nothing where it finds nothing. `dir` holds its files, if
+/// they are in overlay's form.
+fn write_layer(
     shop: &Workshop,
-    files: &mut Files<'_>,
-    upper: &str,
-    report: &RunReport,
+    dir: Option<String>,
+    changes: impl FnOnce(&mut Changes<'_>) -> Result<DiffStats>,
 ) -> Result<Option<Arc<ImageLayer>>> {
-    let root = shop.open_root(&shop.layers_dir.join(upper))?;
-    let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
-    let mut sink = Changes { writer: LayerWriter::create(&shop.blobs, &shop.layer_options)?, shop };
-    let style = Overlay { userxattr: shop.sandbox.namespaces()?.userxattr() };
-    let stats = diff_upper(&root, files.view()?, style, &exclude, &mut sink)?;
+    let what = "cannot store what RUN changed";
+    let writer = LayerWriter::create(&shop.blobs, &shop.layer_options).context(what)?;
+    let mut sink = Changes { writer, shop };
+    let stats = changes(&mut sink).context(what)?;
     if stats.entries + stats.whiteouts == 0 {
         return Ok(None);
     }
@@ -126,8 +180,8 @@ fn changes(
             path.display()
         ));
     }
-    let layer = sink.writer.finish()?;
-    Ok(Some(Arc::new(ImageLayer::built(&layer, Some(upper.to_owned())))))
+    let layer = sink.writer.finish().context(what)?;
+    Ok(Some(Arc::new(ImageLayer::built(&layer, dir))))
 }
 
 struct Changes<'a> {

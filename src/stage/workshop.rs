@@ -15,7 +15,7 @@ use crate::event::Reporter;
 use crate::layer::{BlobStore, LayerOptions, Timestamp};
 use crate::registry::Client;
 use crate::rootfs::Root;
-use crate::sandbox::Entered;
+use crate::sandbox::Sandbox;
 
 /// Mode of `/` in an image that does not say.
 const ROOT_MODE: u32 = 0o755;
@@ -60,7 +60,7 @@ pub struct Tools {
     /// How layers are written.
     pub layer_options: LayerOptions,
     /// What runs a RUN.
-    pub sandbox: Entered,
+    pub sandbox: Sandbox,
     /// Files of the build.
     pub context: Context,
     /// Hears of progress.

@@ -3,16 +3,23 @@
 //! overlayfs has already written down every change, so nothing below is walked; the merged view of
 //! the layers below is only asked about the paths that are here. The order is that of a layer: by
 //! name, a directory before what is in it.
+//!
+//! Where there is no overlay, [`super::scan`] finds the changes; what becomes of them is decided
+//! here for both.
 
-mod object;
+pub(super) mod object;
+pub(super) mod source;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(super) mod walk;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::place::MAX_PATH;
 use super::root::Root;
 use super::view::{View, ViewError};
 use super::xattr::Overlay;
@@ -48,7 +55,7 @@ pub struct DiffStats {
     pub reserved: Vec<PathBuf>,
 }
 
-/// An upper directory that could not be read as a layer. Paths are in the image.
+/// Changes that could not be read as a layer. Paths are in the image unless they say otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
     /// The system refused.
@@ -74,6 +81,17 @@ pub enum DiffError {
         path: PathBuf,
         /// The attribute.
         name: String,
+    },
+    /// A file system whose clock could not be read.
+    #[error(
+        "cannot learn what time the file system has by making the file `{}`: {source}",
+        path.display()
+    )]
+    Clock {
+        /// On this machine.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// A path that no container could open.
     #[error(
@@ -111,9 +129,20 @@ pub fn diff_upper(
     exclude: &BTreeSet<PathBuf>,
     sink: &mut dyn ChangeSink,
 ) -> Result<DiffStats, DiffError> {
-    walk::Differ::new(upper, lower, style, exclude, sink).run()
+    let mut source = source::Upper { upper, lower, style };
+    walk::Differ::new(&mut source, exclude, sink).run()
 }
 
-fn system(action: &'static str, path: &Path, source: impl Into<io::Error>) -> DiffError {
+pub(super) fn system(action: &'static str, path: &Path, source: impl Into<io::Error>) -> DiffError {
     DiffError::System { action, path: path.to_owned(), source: source.into() }
+}
+
+/// Paths that no container could open are an error rather than a surprise.
+pub(super) fn check_length(path: &Path) -> Result<(), DiffError> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() > MAX_PATH {
+        let start = OsStr::from_bytes(&bytes[..60]).into();
+        return Err(DiffError::TooLong { start, length: bytes.len() });
+    }
+    Ok(())
 }

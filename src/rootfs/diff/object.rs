@@ -11,14 +11,14 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat, fstat, openat, readlinkat, stata
 use rustix::io::Errno;
 
 use super::{DiffError, system};
-use crate::layer::{Entry, Kind};
+use crate::layer::{Entry, Kind, Metadata};
 use crate::rootfs::place::split;
 use crate::rootfs::root::{CONTENT, DIRECTORY};
 use crate::rootfs::stat::{self, Found};
 use crate::rootfs::xattr::{self, Overlay};
 
 /// What a name stands for.
-pub(super) enum Object {
+pub(in crate::rootfs) enum Object {
     /// Nothing any more.
     Gone,
     /// What is below is gone.
@@ -35,23 +35,39 @@ pub(super) enum Object {
 }
 
 /// What is no directory.
-pub(super) struct Leaf {
-    pub(super) entry: Entry,
+pub(in crate::rootfs) struct Leaf {
+    pub(in crate::rootfs) entry: Entry,
     /// A regular file's content.
-    pub(super) content: Option<File>,
+    pub(in crate::rootfs) content: Option<File>,
     /// Device and inode, where it has several names.
-    pub(super) shared: Option<(u64, u64)>,
+    pub(in crate::rootfs) shared: Option<(u64, u64)>,
 }
 
-/// Looks at a name. Only directories and regular files are opened.
-pub(super) fn look(dir: &OwnedFd, path: &Path, style: Overlay) -> Result<Object, DiffError> {
+impl Object {
+    /// Owner, mode, time and attributes, if it is something that a layer carries.
+    pub(in crate::rootfs) fn meta_mut(&mut self) -> Option<&mut Metadata> {
+        match self {
+            Self::Gone | Self::Whiteout | Self::Socket => None,
+            Self::Dir { entry, .. } => Some(&mut entry.meta),
+            Self::Leaf(leaf) => Some(&mut leaf.entry.meta),
+        }
+    }
+}
+
+/// Looks at a name; in an overlay's upper directory, that is where `style` says something of its
+/// marks. Only directories and regular files are opened.
+pub(in crate::rootfs) fn look(
+    dir: &OwnedFd,
+    path: &Path,
+    style: Option<Overlay>,
+) -> Result<Object, DiffError> {
     let name = split(path).1;
     let mut stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(Object::Gone),
         Err(errno) => return Err(system("look at", path, errno)),
     };
-    if stat::is_whiteout(&stat) {
+    if style.is_some() && stat::is_whiteout(&stat) {
         return Ok(Object::Whiteout);
     }
     let mut content = None;
@@ -84,14 +100,17 @@ pub(super) fn look(dir: &OwnedFd, path: &Path, style: Overlay) -> Result<Object,
     Ok(Object::Leaf(Leaf { entry, content, shared: shared(&stat) }))
 }
 
-fn look_at_dir(parent: &OwnedFd, path: &Path, style: Overlay) -> Result<Object, DiffError> {
+fn look_at_dir(parent: &OwnedFd, path: &Path, style: Option<Overlay>) -> Result<Object, DiffError> {
     let dir = open(parent, path, DIRECTORY)?;
     let stat = fstat(&dir).map_err(|errno| system("look at", path, errno))?;
     let mut meta = stat::metadata(&stat);
     let names = attributes(&dir, path, style)?;
     let fail = |error| system("read the attributes of", path, error);
     meta.xattrs = xattr::read_named(&dir, &names).map_err(fail)?;
-    let opaque = style.is_opaque(&dir, &names).map_err(fail)?;
+    let opaque = match style {
+        Some(style) => style.is_opaque(&dir, &names).map_err(fail)?,
+        None => false,
+    };
     let entry = Entry { path: path.to_owned(), meta, kind: Kind::Dir };
     Ok(Object::Dir { entry, dir, opaque })
 }
@@ -100,11 +119,11 @@ fn look_at_dir(parent: &OwnedFd, path: &Path, style: Overlay) -> Result<Object, 
 fn attributes(
     file: impl std::os::fd::AsFd,
     path: &Path,
-    style: Overlay,
+    style: Option<Overlay>,
 ) -> Result<Vec<OsString>, DiffError> {
     let names =
         xattr::names(file).map_err(|error| system("read the attributes of", path, error))?;
-    match style.redirection(&names) {
+    match style.and_then(|style| style.redirection(&names)) {
         Some(name) => {
             let name = name.to_string_lossy().into_owned();
             Err(DiffError::NotALayer { path: path.to_owned(), name })

@@ -1,20 +1,20 @@
-//! The walk through an upper directory.
+//! The walk through what may have changed: what becomes of it in the layer. It is the same however
+//! the changes were found ([`Source`]), so that the same command makes the same layer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::object::{Exactly, Leaf, Object, look};
-use super::{ChangeSink, DiffError, DiffStats, system};
+use super::object::{Exactly, Leaf, Object};
+use super::source::Source;
+use super::{ChangeSink, DiffError, DiffStats, check_length, system};
+use crate::digest::HashingReader;
 use crate::layer::{Entry, Kind, Metadata, Whiteout};
-use crate::rootfs::place::MAX_PATH;
-use crate::rootfs::root::{Root, read_dir};
-use crate::rootfs::view::View;
-use crate::rootfs::xattr::Overlay;
+use crate::rootfs::root::Root;
 
 /// How many directories on the way down are kept open; those further down are opened again when the
 /// walk comes back, so that no depth exhausts the descriptors.
@@ -34,12 +34,12 @@ struct Level {
     has_placeholder: bool,
     /// Nothing of what is below is visible in here.
     hides_lower: bool,
+    /// It is one of the sandbox's mount points itself.
+    placed: bool,
 }
 
-pub(super) struct Differ<'a> {
-    upper: &'a Root,
-    lower: &'a dyn View,
-    style: Overlay,
+pub(in crate::rootfs) struct Differ<'a> {
+    source: &'a mut dyn Source,
     exclude: &'a BTreeSet<PathBuf>,
     sink: &'a mut dyn ChangeSink,
     levels: Vec<Level>,
@@ -49,21 +49,20 @@ pub(super) struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
-    pub(super) fn new(
-        upper: &'a Root,
-        lower: &'a dyn View,
-        style: Overlay,
+    pub(in crate::rootfs) fn new(
+        source: &'a mut dyn Source,
         exclude: &'a BTreeSet<PathBuf>,
         sink: &'a mut dyn ChangeSink,
     ) -> Self {
         let stats = DiffStats::default();
         let first_names = HashMap::new();
-        Self { upper, lower, style, exclude, sink, levels: Vec::new(), first_names, stats }
+        Self { source, exclude, sink, levels: Vec::new(), first_names, stats }
     }
 
-    pub(super) fn run(mut self) -> Result<DiffStats, DiffError> {
+    pub(in crate::rootfs) fn run(mut self) -> Result<DiffStats, DiffError> {
         let root = PathBuf::new();
-        let dir = self.upper.open_dir(&root).map_err(|errno| system("open", &root, errno))?;
+        let dir =
+            self.source.root().open_dir(&root).map_err(|errno| system("open", &root, errno))?;
         self.descend(root, dir)?;
         while let Some(level) = self.levels.last_mut() {
             match level.names.pop() {
@@ -78,8 +77,7 @@ impl<'a> Differ<'a> {
     }
 
     fn descend(&mut self, path: PathBuf, dir: OwnedFd) -> Result<&mut Level, DiffError> {
-        let listed = read_dir(&dir).map_err(|errno| system("list", &path, errno))?;
-        let mut names: Vec<_> = listed.into_iter().map(|(name, _)| name).collect();
+        let mut names = self.source.names(&path, &dir)?;
         names.sort_unstable_by(|a, b| b.cmp(a));
         let deep = self.levels.len() >= KEPT_OPEN;
         if let Some(above) = self.levels.last_mut()
@@ -95,6 +93,7 @@ impl<'a> Differ<'a> {
             other_time: false,
             has_placeholder: false,
             hides_lower: false,
+            placed: false,
         });
         let last = self.levels.len() - 1;
         Ok(&mut self.levels[last])
@@ -104,26 +103,25 @@ impl<'a> Differ<'a> {
         if self.levels.last().is_some_and(|level| level.other_time && !level.has_placeholder) {
             self.hand_on_pending()?;
         }
-        if let Some(Level { pending: Some(_), .. }) = self.levels.pop() {
+        if let Some(Level { pending: Some(_), placed, path, .. }) = self.levels.pop() {
             self.stats.unchanged += 1;
+            if placed {
+                self.source.left_out(&path);
+            }
         }
         Ok(())
     }
 
     fn visit(&mut self, path: &Path) -> Result<(), DiffError> {
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.len() > MAX_PATH {
-            let start = OsStr::from_bytes(&bytes[..60]).into();
-            return Err(DiffError::TooLong { start, length: bytes.len() });
-        }
+        check_length(path)?;
         if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".wh.")) {
             self.stats.reserved.push(path.to_owned());
             return Ok(());
         }
         let hides_lower = self.levels.last().is_some_and(|level| level.hides_lower);
-        let below = if hides_lower { None } else { self.lower.lstat(path)? };
-        let style = self.style;
-        match look(self.dir()?, path, style)? {
+        let below = if hides_lower { None } else { self.source.below(path)? };
+        let dir = current_dir(&mut self.levels, self.source.root())?;
+        match self.source.look(dir, path)? {
             Object::Gone => Ok(()),
             Object::Whiteout => self.removed(path, below.as_ref()),
             Object::Socket => {
@@ -131,14 +129,8 @@ impl<'a> Differ<'a> {
                 // It hides what is below, which must not come back because it is left out.
                 self.removed(path, below.as_ref())
             }
-            Object::Dir { mut entry, dir, opaque } => {
-                self.upper.as_in_image(&mut entry.meta);
-                self.directory(entry, dir, opaque, below)
-            }
-            Object::Leaf(mut leaf) => {
-                self.upper.as_in_image(&mut leaf.entry.meta);
-                self.leaf(leaf, below.as_ref())
-            }
+            Object::Dir { entry, dir, opaque } => self.directory(entry, dir, opaque, below),
+            Object::Leaf(leaf) => self.leaf(leaf, below.as_ref()),
         }
     }
 
@@ -165,6 +157,7 @@ impl<'a> Differ<'a> {
         }
         let level = self.descend(path.clone(), dir)?;
         level.hides_lower = opaque || below.is_none();
+        level.placed = placed;
         let changed = match &below {
             None => !placed,
             Some(below) => {
@@ -187,6 +180,7 @@ impl<'a> Differ<'a> {
         let is_empty = leaf.entry.kind == Kind::File { size: 0 };
         if is_empty && below.is_none() && self.exclude.contains(&leaf.entry.path) {
             self.note_placeholder();
+            self.source.left_out(&leaf.entry.path);
             return Ok(());
         }
         match leaf.shared {
@@ -213,14 +207,14 @@ impl<'a> Differ<'a> {
         self.hand_on(&leaf.entry, leaf.content)
     }
 
-    /// Whether overlayfs has copied this up and nothing came of it: opened for writing, or given the
+    /// Whether something was done to this and nothing came of it: opened for writing, or given the
     /// owner and mode that it had.
-    fn is_unchanged(&self, leaf: &mut Leaf, below: &Entry) -> Result<bool, DiffError> {
+    fn is_unchanged(&mut self, leaf: &mut Leaf, below: &Entry) -> Result<bool, DiffError> {
         if leaf.entry != *below {
             return Ok(false);
         }
         let Some(content) = &mut leaf.content else { return Ok(true) };
-        let same = self.lower.has_content(&leaf.entry.path, content)?;
+        let same = self.source.had_content(&leaf.entry.path, content)?;
         content.rewind().map_err(|error| system("read", &leaf.entry.path, error))?;
         Ok(same)
     }
@@ -229,20 +223,6 @@ impl<'a> Differ<'a> {
         if let Some(level) = self.levels.last_mut() {
             level.has_placeholder = true;
         }
-    }
-
-    /// The directory that is being walked.
-    fn dir(&mut self) -> Result<&OwnedFd, DiffError> {
-        let upper = self.upper;
-        let root = Path::new("");
-        let Some(level) = self.levels.last_mut() else {
-            return Err(system("open", root, io::Error::from(io::ErrorKind::NotFound)));
-        };
-        if level.dir.is_none() {
-            let dir = upper.open_dir(&level.path);
-            level.dir = Some(dir.map_err(|errno| system("open", &level.path, errno))?);
-        }
-        level.dir.as_ref().ok_or_else(|| system("open", root, io::ErrorKind::NotFound))
     }
 
     /// Hands on the directories that lead to something that is about to be.
@@ -261,16 +241,21 @@ impl<'a> Differ<'a> {
             Kind::File { size } => size,
             _ => 0,
         };
-        let mut exactly;
-        let mut nothing = io::empty();
-        let content: &mut dyn Read = match content {
-            Some(file) => {
-                exactly = Exactly { file, left: size };
-                &mut exactly
+        match content.map(|file| Exactly { file, left: size }) {
+            None => self.sink.file(entry, &mut io::empty()).map_err(sink_error)?,
+            Some(mut content) if !self.source.keeps_digests() => {
+                self.sink.file(entry, &mut content).map_err(sink_error)?;
             }
-            None => &mut nothing,
-        };
-        self.sink.file(entry, content).map_err(sink_error)?;
+            Some(content) => {
+                let mut content = HashingReader::new(content);
+                self.sink.file(entry, &mut content).map_err(sink_error)?;
+                let (_, digest, read) = content.finish();
+                // Nothing is known of what the sink did not read.
+                if read == size {
+                    self.source.handed_on(&entry.path, digest);
+                }
+            }
+        }
         self.stats.entries += 1;
         self.stats.bytes += size;
         Ok(())
@@ -284,4 +269,15 @@ impl<'a> Differ<'a> {
         self.stats.whiteouts += 1;
         Ok(())
     }
+}
+
+/// The directory that is being walked.
+fn current_dir<'l>(levels: &'l mut [Level], root: &Root) -> Result<&'l OwnedFd, DiffError> {
+    let none = || system("open", Path::new(""), io::Error::from(io::ErrorKind::NotFound));
+    let level = levels.last_mut().ok_or_else(none)?;
+    if level.dir.is_none() {
+        let dir = root.open_dir(&level.path);
+        level.dir = Some(dir.map_err(|errno| system("open", &level.path, errno))?);
+    }
+    level.dir.as_ref().ok_or_else(none)
 }

@@ -18,11 +18,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::dirs::Dirs;
 use super::entries::Entries;
 use super::place::{PathError, Places, Step};
 use super::root::Root;
+use super::scan::Ledger;
 use super::settle::{Ownership, SettleError};
 use crate::layer::{Entry, Kind, Metadata};
 
@@ -43,6 +45,9 @@ pub struct Extract {
     pub relocate: BTreeMap<PathBuf, PathBuf>,
     /// More entries than this are an error.
     pub max_entries: u64,
+    /// Where the content and attributes of every file that is written are noted, for a later
+    /// [`Snapshot`](super::Snapshot). Hashing costs as much as unpacking does.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Extract {
@@ -57,6 +62,7 @@ impl Extract {
             filter: None,
             relocate: BTreeMap::new(),
             max_entries: Self::MAX_ENTRIES,
+            ledger: None,
         }
     }
 }
@@ -69,6 +75,7 @@ impl fmt::Debug for Extract {
             .field("filter", &self.filter.as_ref().map(|_| "…"))
             .field("relocate", &self.relocate)
             .field("max_entries", &self.max_entries)
+            .field("ledger", &self.ledger.is_some())
             .finish()
     }
 }

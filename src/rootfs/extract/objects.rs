@@ -9,9 +9,12 @@ use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 
 use super::{ExtractError, Unpacker, settling, system};
+use crate::digest::{Digest, Hasher};
 use crate::layer::{Kind, Metadata};
 use crate::rootfs::place::split;
-use crate::rootfs::settle::{Replace, set_mtime, settle, settle_at};
+use crate::rootfs::scan::{Known, Stamp};
+use crate::rootfs::settle::{Ownership, Replace, set_mtime, settle, settle_at};
+use crate::rootfs::xattr;
 
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
@@ -34,27 +37,55 @@ impl Unpacker<'_> {
         let file = self
             .make(&dir, path, |dir, name| openat(dir, name, NEW_FILE, mode))?
             .map_err(|errno| system("make the file", path, errno))?;
-        self.copy(path, size, content, &file)?;
+        let content = self.copy(path, size, content, &file)?;
         let refused = settle(&file, meta, self.policy.ownership, Replace::No)
             .map_err(settling(path, meta))?;
         self.done.xattrs_refused += refused;
-        set_mtime(&file, meta.mtime).map_err(|errno| system("set the time of", path, errno))
+        set_mtime(&file, meta.mtime).map_err(|errno| system("set the time of", path, errno))?;
+        self.note(path, meta, content, &file)
     }
 
+    /// Notes what is in a finished file, where somebody wants to know. Its attributes are read back:
+    /// the system may have refused some, and an owner that could not be given is one.
+    fn note(
+        &self,
+        path: &Path,
+        meta: &Metadata,
+        content: Option<Digest>,
+        file: &OwnedFd,
+    ) -> Result<(), ExtractError> {
+        let Some(ledger) = &self.policy.ledger else { return Ok(()) };
+        let stamp = Stamp::of(file).map_err(|errno| system("look at", path, errno))?;
+        let mut attributes = None;
+        if !meta.xattrs.is_empty() || self.policy.ownership == Ownership::Ignore {
+            let fail = |error| system("read the attributes of", path, error);
+            // It is open for writing, and reading attributes takes no more.
+            let found = xattr::read(file).map_err(fail)?;
+            attributes = (!found.is_empty()).then(|| Box::new(found));
+        }
+        ledger.note(&stamp, Known { content, attributes });
+        Ok(())
+    }
+
+    /// Writes a file's content; its digest, where there is a ledger.
     fn copy(
         &mut self,
         path: &Path,
         size: u64,
         content: &mut dyn Read,
         file: &OwnedFd,
-    ) -> Result<(), ExtractError> {
+    ) -> Result<Option<Digest>, ExtractError> {
         let mut got = 0;
+        let mut hasher = self.policy.ledger.as_ref().map(|_| Hasher::default());
         while got < size {
             let filled = fill(content, &mut self.buffer, size - got)?;
             if filled == 0 {
                 return Err(ExtractError::Short { path: path.to_owned(), size, got });
             }
             let mut block = &self.buffer[..filled];
+            if let Some(hasher) = &mut hasher {
+                hasher.update(block);
+            }
             while !block.is_empty() {
                 match rustix::io::write(file, block) {
                     Ok(written) => block = &block[written..],
@@ -65,7 +96,7 @@ impl Unpacker<'_> {
             got += filled as u64;
         }
         self.done.bytes += size;
-        Ok(())
+        Ok(hasher.map(|hasher| hasher.finish().0))
     }
 
     pub(super) fn symlink(

@@ -1,0 +1,121 @@
+//! Everything that was in a directory at one moment.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::ledger::Attributes;
+use super::stamp::Stamp;
+
+/// The directories, each with what is in it; the first one is the root. Numbers depend on which
+/// thread was faster, so nothing is done in their order.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    pub(super) dirs: Vec<Dir>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Dir {
+    /// Sorted by name.
+    pub(super) nodes: Vec<Node>,
+    /// Names at which nobody looks: mount points, and what the caller wants to be passed over.
+    pub(super) covered: Vec<OsString>,
+    /// The directory's own, as far as images carry them.
+    pub(super) attributes: Option<Box<Attributes>>,
+}
+
+/// One name.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) name: OsString,
+    pub(super) stamp: Stamp,
+    pub(super) what: What,
+    /// The sandbox put it there, and no layer has it.
+    pub(super) placed: bool,
+    /// A regular file that may have changed again after it was looked at without its stamp showing
+    /// it, because the file system's clock had not moved on.
+    pub(super) racy: bool,
+}
+
+/// What a stamp does not say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A directory and its number.
+    Dir(usize),
+    /// Where it leads.
+    Symlink(PathBuf),
+    Other,
+}
+
+impl Node {
+    /// The number of a directory. One whose name a layer cannot carry is never entered.
+    pub(super) fn dir(&self) -> Option<usize> {
+        match self.what {
+            What::Dir(id) => Some(id),
+            What::Symlink(_) | What::Other => None,
+        }
+    }
+
+    pub(super) fn is_reserved(&self) -> bool {
+        is_reserved(&self.name)
+    }
+}
+
+/// Whether a name would say in a layer that something is gone.
+pub(super) fn is_reserved(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".wh.")
+}
+
+impl Dir {
+    pub(super) fn find(&self, name: &OsStr) -> Option<&Node> {
+        let at = self.nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()?;
+        Some(&self.nodes[at])
+    }
+
+    fn find_mut(&mut self, name: &OsStr) -> Option<&mut Node> {
+        let at = self.nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()?;
+        Some(&mut self.nodes[at])
+    }
+}
+
+impl Tree {
+    /// The directory at a literal path.
+    pub(super) fn dir(&self, path: &Path) -> Option<&Dir> {
+        self.dirs.get(self.dir_number(path)?)
+    }
+
+    fn dir_number(&self, path: &Path) -> Option<usize> {
+        path.iter().try_fold(0, |dir, name| self.dirs.get(dir)?.find(name)?.dir())
+    }
+
+    /// What is at a literal path; nothing for the root, which is no name.
+    pub(super) fn find(&self, path: &Path) -> Option<&Node> {
+        self.dir(path.parent()?)?.find(path.file_name()?)
+    }
+
+    pub(super) fn find_mut(&mut self, path: &Path) -> Option<&mut Node> {
+        let dir = self.dir_number(path.parent()?)?;
+        self.dirs.get_mut(dir)?.find_mut(path.file_name()?)
+    }
+
+    /// Every name, in no order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.dirs.iter().flat_map(|dir| &dir.nodes)
+    }
+
+    /// Every path, in no order, with what is there.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (PathBuf, &Node)> {
+        let mut pending = vec![(PathBuf::new(), 0)];
+        std::iter::from_fn(move || {
+            let (path, number) = pending.pop()?;
+            let dir = &self.dirs[number];
+            for node in &dir.nodes {
+                if let Some(id) = node.dir() {
+                    pending.push((path.join(&node.name), id));
+                }
+            }
+            Some(dir.nodes.iter().map(move |node| (path.join(&node.name), node)))
+        })
+        .flatten()
+    }
+}

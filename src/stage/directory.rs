@@ -1,0 +1,171 @@
+//! Files of a stage where nothing can be mounted: all layers in one directory, in which the commands
+//! run, and a snapshot by which their changes are found.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Result;
+
+use super::layers::ImageLayer;
+use super::pull::{side_by_side, through_tar};
+use super::workshop::Workshop;
+use crate::rootfs::{
+    ChangeSink, DiffStats, Extract, Ledger, Root, Scan, Snapshot, Whiteouts, extract,
+};
+use crate::sandbox::DirectoryRoot;
+
+/// One stage's directory.
+#[derive(Debug)]
+pub struct StageDir {
+    path: PathBuf,
+    root: Arc<Root>,
+    /// What the sandbox moves out of the way while a command runs.
+    aside: PathBuf,
+    scan: Scan,
+    /// What is known of the files that were laid down.
+    ledger: Arc<Ledger>,
+    /// What was there before the next command.
+    snapshot: Option<Snapshot>,
+    /// How many of the stage's layers are in it.
+    laid: usize,
+    /// The snapshot is older than the last layer.
+    stale: bool,
+}
+
+impl StageDir {
+    /// An empty one.
+    pub(super) fn make(shop: &Workshop) -> Result<Self> {
+        let path = shop.layers_dir.join(shop.new_layer_dir()?);
+        let aside = shop.layers_dir.join(shop.new_layer_dir()?);
+        let threads = NonZeroUsize::new(shop.layer_options.threads).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            root: Arc::new(shop.open_root(&path)?),
+            path,
+            aside,
+            scan: Scan { skip: BTreeSet::new(), threads, scratch: shop.scratch_dir.clone() },
+            ledger: Arc::default(),
+            snapshot: None,
+            laid: 0,
+            stale: true,
+        })
+    }
+
+    /// The files.
+    pub(super) fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// Puts the layers that are not in it yet on top of those that are. One after the other, because
+    /// each removes and replaces what the ones below have; but they are fetched side by side.
+    pub(super) fn lay(&mut self, shop: &Workshop, layers: &[Arc<ImageLayer>]) -> Result<()> {
+        let new = layers.get(self.laid..).unwrap_or_default();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let from_base = new.iter().any(|layer| !shop.blobs.has(&layer.descriptor.digest));
+        let plural = if new.len() == 1 { "" } else { "s" };
+        let name = format!("unpack {} layer{plural}", new.len());
+        // A COPY's own layer is not worth a word.
+        let task = (self.laid == 0 || from_base).then(|| shop.reporter.start(&name));
+        thread::scope(|scope| {
+            // The first is unpacked while it arrives.
+            let rest = scope.spawn(|| side_by_side(&new[1..], |layer| shop.fetch(layer).map(drop)));
+            let laid = new.iter().try_for_each(|layer| self.lay_one(shop, layer));
+            let fetched = rest.join().map_err(|_| anyhow::anyhow!("a download ended abnormally"))?;
+            laid.and(fetched)
+        })?;
+        if let Some(task) = task {
+            let size = new.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
+            task.progress(size, Some(size));
+            task.done();
+        }
+        Ok(())
+    }
+
+    fn lay_one(&mut self, shop: &Workshop, layer: &ImageLayer) -> Result<()> {
+        let policy = Extract {
+            ledger: Some(self.ledger.clone()),
+            ..Extract::new(Whiteouts::Apply, shop.ownership())
+        };
+        // Whoever has the lock may be downloading it; once it is here, nobody needs it.
+        let lock = layer.lock();
+        let here = shop.blobs.has(&layer.descriptor.digest);
+        let lock = (!here).then_some(lock);
+        shop.with_bytes(layer, |bytes| {
+            through_tar(layer, bytes, |entries| Ok(extract(entries, &self.root, &policy)?))
+        })?;
+        drop(lock);
+        self.laid += 1;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Notes what is there before a command runs; the answer is where it runs.
+    pub(super) fn ready(&mut self) -> Result<DirectoryRoot> {
+        let snapshot = match self.snapshot.take() {
+            Some(mut snapshot) => {
+                if self.stale {
+                    snapshot.refresh(&self.root, &self.scan)?;
+                }
+                snapshot
+            }
+            None => Snapshot::take(&self.root, self.ledger.clone(), &self.scan)?,
+        };
+        self.stale = false;
+        let links = snapshot.links().filter(|(path, target)| leads_out(path, target));
+        let links = links.map(|(path, _)| path).collect();
+        self.snapshot = Some(snapshot);
+        Ok(DirectoryRoot { path: self.path.clone(), aside: self.aside.clone(), links })
+    }
+
+    /// Hands on what the command has changed; from now on it is a layer's.
+    pub(super) fn changes(&mut self, sink: &mut dyn ChangeSink) -> Result<DiffStats> {
+        let snapshot = self.snapshot.as_mut();
+        let snapshot = snapshot.ok_or_else(|| anyhow::anyhow!("no snapshot was taken"))?;
+        Ok(snapshot.changes(&self.root, &self.scan, &BTreeSet::new(), sink)?)
+    }
+
+    /// The changes that were handed on have become the stage's next layer.
+    pub(super) fn count_layer(&mut self) {
+        self.laid += 1;
+    }
+}
+
+/// Whether a link leads into a directory that is no part of the image.
+fn leads_out(path: &Path, target: &Path) -> bool {
+    let from = if target.is_absolute() { Path::new("") } else { path.parent().unwrap_or(path) };
+    let mut names = Vec::new();
+    for component in from.join(target.strip_prefix("/").unwrap_or(target)).components() {
+        match component {
+            std::path::Component::Normal(name) => names.push(name.to_owned()),
+            std::path::Component::ParentDir => _ = names.pop(),
+            _ => {}
+        }
+    }
+    names.first().is_some_and(|first| first == "proc" || first == "sys" || first == "dev")
+        && !matches!(path.components().next(), Some(first) if first.as_os_str() == "dev")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_out_of_the_image_are_known() {
+        let rows = [
+            ("etc/mtab", "../proc/self/mounts", true),
+            ("etc/mtab", "/proc/mounts", true),
+            ("var/log/access.log", "/dev/stdout", true),
+            ("etc/localtime", "/usr/share/zoneinfo/UTC", false),
+            ("usr/proc", "x", false),
+            ("dev/fd", "/proc/self/fd", false),
+            ("a/b", "../../../dev/null", true),
+        ];
+        for (path, target, expected) in rows {
+            assert_eq!(leads_out(Path::new(path), Path::new(target)), expected, "{path} {target}");
+        }
+    }
+}
