@@ -262,7 +262,8 @@ fn settle(request: &Request, ground: &Ground, plan: &Plan) -> Result<(Sandbox, W
     let Ground { sandbox, reporter, .. } = ground;
     let (sandbox, dir) = match sandbox.strongest() {
         Sandbox::Namespaces(namespaces) if needs_files(plan) => {
-            match (WorkDir::create(request, Some(&namespaces), reporter), sandbox.without_overlay()) {
+            match (WorkDir::create(request, Some(&namespaces), reporter), sandbox.without_overlay())
+            {
                 (Ok(dir), _) => (Sandbox::Namespaces(namespaces), dir),
                 (Err(error), Sandbox::None(_)) => return Err(error),
                 (Err(_), other) => (other, WorkDir::create(request, None, reporter)?),

@@ -47,8 +47,7 @@ pub(super) fn mount(
     let dev = dev.as_fd();
 
     for (name, major, minor) in DEVICES {
-        device(dev, name, (major, minor), user_namespace)
-            .during(format!("make /dev/{name}"))?;
+        device(dev, name, (major, minor), user_namespace).during(format!("make /dev/{name}"))?;
     }
     for (name, target) in LINKS {
         symlinkat(target, dev, name).during(format!("make /dev/{name}"))?;

@@ -20,8 +20,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getppid, set_child_subreaper, set_parent_process_death_signal,
-    wait,
+    Pid, Signal, WaitOptions, getpid, getppid, set_child_subreaper,
+    set_parent_process_death_signal, wait,
 };
 
 use super::broker::{self, Broker, Family};

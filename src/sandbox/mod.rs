@@ -49,6 +49,8 @@ pub use chroot::Chroot;
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
 pub use namespaces::Namespaces;
-pub use request::{DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec};
+pub use request::{
+    DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec,
+};
 pub use supervisor::dispatch;
 pub use view::ViewMount;

@@ -84,10 +84,8 @@ impl Namespaces {
         cancel: &Cancel,
     ) -> Result<RunReport, SandboxError> {
         let spec = self.spec(root, request)?;
-        stub::ensure(&root.base).during(format!(
-            "make mount points in `{}`",
-            root.base.join(stub::NAME).display()
-        ))?;
+        stub::ensure(&root.base)
+            .during(format!("make mount points in `{}`", root.base.join(stub::NAME).display()))?;
         launch::run(&self.0.program, &spec, output, cancel)
     }
 

@@ -74,11 +74,13 @@ impl StageDir {
             // The first is unpacked while it arrives.
             let rest = scope.spawn(|| side_by_side(&new[1..], |layer| shop.fetch(layer).map(drop)));
             let laid = new.iter().try_for_each(|layer| self.lay_one(shop, layer));
-            let fetched = rest.join().map_err(|_| anyhow::anyhow!("a download ended abnormally"))?;
+            let fetched =
+                rest.join().map_err(|_| anyhow::anyhow!("a download ended abnormally"))?;
             laid.and(fetched)
         })?;
         if let Some(task) = task {
-            let size = new.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
+            let size =
+                new.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
             task.progress(size, Some(size));
             task.done();
         }

@@ -13,9 +13,7 @@ use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
 use crate::layer::{TarReader, decoder, fill, threaded};
-use crate::rootfs::{
-    Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract,
-};
+use crate::rootfs::{Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract};
 
 /// Layers that are fetched or unpacked side by side.
 const AT_ONCE: usize = 4;
@@ -156,7 +154,10 @@ pub(super) fn through_tar<T>(
 }
 
 /// Runs `work` for all items on a few threads; the first error wins.
-pub(super) fn side_by_side<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+pub(super) fn side_by_side<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     let worker = || {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -53,9 +53,8 @@ fn set_filter(
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions from `filter`, which outlives the call, and checks
     // them. It writes nothing.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -149,8 +148,9 @@ impl Listener {
         loop {
             // SAFETY: each request above is called with the structure that it is defined for, which
             // the kernel reads and fills; it is borrowed exclusively during the call.
-            let result =
-                unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, std::ptr::from_mut(argument)) };
+            let result = unsafe {
+                libc::ioctl(self.0.as_raw_fd(), request as _, std::ptr::from_mut(argument))
+            };
             if result >= 0 {
                 return Ok(result);
             }

@@ -79,6 +79,13 @@ impl<'a> Container<'a> {
         self
     }
 
+    /// The seven capabilities that Shipwright gives, and no others.
+    pub fn seven_capabilities(self) -> Self {
+        let seven = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "SETFCAP", "KILL"];
+        let add = seven.iter().flat_map(|name| ["--cap-add", name]);
+        self.flags(["--cap-drop", "ALL"]).flags(add)
+    }
+
     /// Shows a directory or file of the machine at this path.
     pub fn mount(self, from: &Path, to: &str) -> Self {
         self.flags(["--volume", &format!("{}:{to}", from.display())])

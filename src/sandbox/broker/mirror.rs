@@ -167,12 +167,7 @@ fn list(
 }
 
 /// A link's text for the caller; nothing where the kernel says none.
-fn link_text(
-    places: &Places,
-    caller: &Identity,
-    link: &Path,
-    is_self: bool,
-) -> Option<Vec<u8>> {
+fn link_text(places: &Places, caller: &Identity, link: &Path, is_self: bool) -> Option<Vec<u8>> {
     if is_self {
         return Some(caller.process.to_string().into_bytes());
     }
@@ -239,7 +234,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let opened = openat(rustix::fs::CWD, root.path(), DIRECTORY, Mode::empty()).unwrap();
         let mirror = Mirror::new(opened);
-        let places = Places { family: Family::own(), root: b"/nowhere".to_vec(), own_devices: false };
+        let places =
+            Places { family: Family::own(), root: b"/nowhere".to_vec(), own_devices: false };
         let own = std::process::id().cast_signed();
         let caller = Identity::of(own).unwrap();
         let real = PathBuf::from(format!("/proc/{own}/fd"));

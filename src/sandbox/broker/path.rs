@@ -82,7 +82,12 @@ mod tests {
     #[test]
     fn paths_are_known_however_they_are_written() {
         let ours = [
-            "/proc", "/proc/", "//proc//self", "/./dev/null", "/usr/../proc/1", "/dev/../sys/x",
+            "/proc",
+            "/proc/",
+            "//proc//self",
+            "/./dev/null",
+            "/usr/../proc/1",
+            "/dev/../sys/x",
             "/proc/self/../2",
         ];
         for path in ours {

@@ -64,8 +64,17 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go). Container
 /// engines hide it; on a bare machine it is in reach.
 const MASKED: [&str; 11] = [
-    "acpi", "asound", "interrupts", "kcore", "keys", "kmsg", "latency_stats", "sched_debug", "scsi",
-    "timer_list", "timer_stats",
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
 ];
 
 /// What may be known of the process that stands for the first one.
@@ -143,7 +152,9 @@ impl Places {
             ["mountinfo"] => made(at("mountinfo"), Content::MountInfo),
             // Only with capabilities that no RUN has, and then past all rules.
             ["map_files", ..] => return Err(Errno::ACCESS),
-            [name @ ("exe" | "cwd" | "root"), more @ ..] => self.held(caller, at(name), more, follow)?,
+            [name @ ("exe" | "cwd" | "root"), more @ ..] => {
+                self.held(caller, at(name), more, follow)?
+            }
             ["fd", number, more @ ..] => {
                 self.held(caller, at(&format!("fd/{number}")), more, follow)?
             }
@@ -217,9 +228,9 @@ impl Places {
         };
         match names {
             ["fd"] if !follow => link("/proc/self/fd".into(), "/dev/fd"),
-            ["fd", more @ ..] => {
-                on(more.iter().fold("/proc/self/fd".to_owned(), |path, name| format!("{path}/{name}")))
-            }
+            ["fd", more @ ..] => on(more
+                .iter()
+                .fold("/proc/self/fd".to_owned(), |path, name| format!("{path}/{name}"))),
             [name] if stream(name).is_some() => {
                 let target = format!("/proc/self/fd/{}", stream(name).unwrap_or_default());
                 if follow { on(target) } else { link(target, &format!("/dev/{name}")) }
@@ -295,7 +306,8 @@ mod tests {
 
     #[test]
     fn others_do_not_exist() {
-        for path in ["/proc/1/environ", "/proc/1/root/etc/shadow", "/proc/2/status", "/proc/kcore"] {
+        for path in ["/proc/1/environ", "/proc/1/root/etc/shadow", "/proc/2/status", "/proc/kcore"]
+        {
             assert_eq!(look(path, true), Err(Errno::NOENT), "{path}");
         }
         assert!(look("/proc/1/comm", true).is_ok());

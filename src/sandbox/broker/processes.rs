@@ -35,8 +35,9 @@ pub(super) fn kill(family: Family, caller: &Identity, process: i32, signal: i32)
 
 fn is_group_of(family: Family, group: i32) -> bool {
     let in_group = |process: i32| {
-        Pid::from_raw(process)
-            .is_some_and(|process| getpgid(Some(process)).is_ok_and(|g| g.as_raw_nonzero().get() == group))
+        Pid::from_raw(process).is_some_and(|process| {
+            getpgid(Some(process)).is_ok_and(|g| g.as_raw_nonzero().get() == group)
+        })
     };
     family.members().unwrap_or_default().into_iter().any(in_group)
 }
@@ -44,11 +45,14 @@ fn is_group_of(family: Family, group: i32) -> bool {
 fn kill_all(family: Family, caller: &Identity, signal: i32) -> Verdict {
     let mut reached = 0;
     for process in family.members().unwrap_or_default() {
-        let may = caller.uid == 0 || Identity::of(process).is_ok_and(|other| other.uid == caller.uid);
+        let may =
+            caller.uid == 0 || Identity::of(process).is_ok_and(|other| other.uid == caller.uid);
         if process == caller.process || !may {
             continue;
         }
-        if let (Some(process), Some(signal)) = (Pid::from_raw(process), Signal::from_named_raw(signal)) {
+        if let (Some(process), Some(signal)) =
+            (Pid::from_raw(process), Signal::from_named_raw(signal))
+        {
             kill_process(process, signal).ok();
         }
         reached += 1;

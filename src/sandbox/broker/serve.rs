@@ -283,7 +283,9 @@ impl Broker {
             Place::Real { writable: false, .. } if wanted.contains(Access::WRITE_OK) => {
                 return Err(Errno::ROFS);
             }
-            Place::Real { path, .. } | Place::Held(path) | Place::Link { real: path, .. } => path.clone(),
+            Place::Real { path, .. } | Place::Held(path) | Place::Link { real: path, .. } => {
+                path.clone()
+            }
             Place::Made { real, .. } => real.clone(),
             Place::Image(path) => {
                 let file = self.open_in_image(asked, path, OFlags::PATH)?;

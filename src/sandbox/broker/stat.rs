@@ -98,11 +98,16 @@ pub(super) fn statfs(system: &StatFs, layout: Layout) -> Vec<u8> {
     let mut fields = Fields::default();
     let narrow = layout == Layout::I386;
     let word = |fields: &mut Fields, value: u64| {
-        if narrow { fields.u32(value) } else { fields.u64(value) };
+        if narrow {
+            fields.u32(value)
+        } else {
+            fields.u64(value)
+        };
     };
     word(&mut fields, system.f_type as u64);
     word(&mut fields, system.f_bsize as u64);
-    for count in [system.f_blocks, system.f_bfree, system.f_bavail, system.f_files, system.f_ffree] {
+    for count in [system.f_blocks, system.f_bfree, system.f_bavail, system.f_files, system.f_ffree]
+    {
         fields.u64(count);
     }
     // The identity of the file system, which nobody may rely on.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
-    fchmod, fstat, futimens, makedev, mkdirat, mknodat, openat, openat2, renameat, statat, symlinkat,
-    unlinkat,
+    fchmod, fstat, futimens, makedev, mkdirat, mknodat, openat, openat2, renameat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -26,7 +26,12 @@ const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 /// Names with their major and minor numbers (kernel: Documentation/admin-guide/devices.txt).
 const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
 ];
 
 const LINKS: [(&str, &str); 4] = [

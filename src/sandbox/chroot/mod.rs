@@ -62,7 +62,8 @@ impl Chroot {
     ) -> Result<RunReport, SandboxError> {
         if request.network == Network::None {
             return Err(SandboxError::Request(
-                "`--network=none` takes a network namespace, which isolation `chroot` has not".into(),
+                "`--network=none` takes a network namespace, which isolation `chroot` has not"
+                    .into(),
             ));
         }
         let directory = DirectorySpec {
@@ -126,7 +127,8 @@ fn try_filter() -> std::io::Result<()> {
             sys::process::exit_now(code);
         }
         Fork::Parent(child) => {
-            let status = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())?;
+            let status =
+                rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())?;
             match status.and_then(|(_, status)| status.exit_status()) {
                 Some(0) => Ok(()),
                 Some(errno) => Err(std::io::Error::from_raw_os_error(errno)),
