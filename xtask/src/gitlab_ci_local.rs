@@ -14,6 +14,8 @@ use crate::step::{quiet, target, timed};
 const VERSION: &str = "4.75.1";
 /// It wants 22; Debian has 18.
 const NODE_VERSION: &str = "22.23.3";
+/// npm for Debian's Node in an image that a test builds.
+const NPM_VERSION: &str = "10.9.2";
 
 /// Installs it with npm below the target directory, once. Returns the directory.
 ///
@@ -22,15 +24,17 @@ const NODE_VERSION: &str = "22.23.3";
 pub(crate) fn ensure() -> anyhow::Result<PathBuf> {
     let dir = target().join("tools/npm");
     let node = node_package()?;
-    if is_installed(&dir, "gitlab-ci-local", VERSION) && is_installed(&dir, node, NODE_VERSION) {
+    let packages = [("gitlab-ci-local", VERSION), (node, NODE_VERSION), ("npm", NPM_VERSION)];
+    if packages.iter().all(|(name, version)| is_installed(&dir, name, version)) {
         return Ok(dir);
     }
     if Command::new("npm").arg("--version").output().is_err() {
         packages::ensure(&["npm"], "installing gitlab-ci-local")?;
     }
     fs::create_dir_all(&dir)?;
-    let mut wanted = json!({ "private": true, "dependencies": { "gitlab-ci-local": VERSION } });
-    wanted["dependencies"][node] = NODE_VERSION.into();
+    let wanted: serde_json::Map<_, _> =
+        packages.iter().map(|(name, version)| ((*name).to_owned(), (*version).into())).collect();
+    let wanted = json!({ "private": true, "dependencies": wanted });
     fs::write(dir.join("package.json"), wanted.to_string())?;
     let mut npm = Command::new("npm");
     // What is in the packages is all that is needed.
