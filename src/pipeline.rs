@@ -29,7 +29,7 @@ use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
 use crate::publish::{Destination, Uploads, write_digest_files};
 use crate::registry::{Client, Reference};
 use crate::request::Request;
-use crate::sandbox::{Entered, Sandbox};
+use crate::sandbox::{Entered, Sandbox, Unable};
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
@@ -98,7 +98,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations);
-    let outcome = run_stages(&shop, &plan, &images, Some(&uploads)).and_then(|finished| {
+    let finished = run_stages(&shop, &plan, &images, Some(&uploads));
+    let outcome = shop.sandbox.give_back().map_err(Into::into).and(finished).and_then(|finished| {
         // 5. Assemble, and 6. publish
         let format = settings::image_format(request, base_of(&plan, &images));
         finish(request, &shop, &finished, format, &uploads)
@@ -260,23 +261,30 @@ fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
 /// they are run with less than most expect.
 fn settle(request: &Request, ground: &Ground, plan: &Plan) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
-    let (sandbox, dir) = match sandbox.strongest() {
-        Sandbox::Namespaces(namespaces) if needs_files(plan) => {
-            match (WorkDir::create(request, Some(&namespaces), reporter), sandbox.without_overlay())
-            {
-                (Ok(dir), _) => (Sandbox::Namespaces(namespaces), dir),
-                (Err(error), Sandbox::None(_)) => return Err(error),
-                (Err(_), other) => (other, WorkDir::create(request, None, reporter)?),
+    if !needs_files(plan) {
+        let sandbox = Sandbox::None(Unable::not_needed());
+        let dir = WorkDir::create(request, &sandbox, reporter)?;
+        return Ok((sandbox, dir));
+    }
+    let strongest = sandbox.strongest();
+    let (sandbox, dir) = match (WorkDir::create(request, &strongest, reporter), &strongest) {
+        (Ok(dir), _) => (strongest, dir),
+        (Err(error), Sandbox::Namespaces(_)) => match sandbox.without_overlay() {
+            Sandbox::None(_) => return Err(error),
+            other => {
+                let dir = WorkDir::create(request, &other, reporter)?;
+                (other, dir)
             }
-        }
-        strongest => (strongest, WorkDir::create(request, None, reporter)?),
+        },
+        (Err(error), _) => return Err(error),
     };
-    if needs_files(plan) {
-        if let Some(reason) = sandbox.single_id_reason() {
-            reporter.warning(&format!(
-                "in every RUN all files are root's, and chown to any other user fails: {reason}"
-            ));
-        }
+    if let Sandbox::Inplace(inplace) = &sandbox {
+        inplace.keep([request.context.clone(), dir.path().to_owned()]);
+    }
+    if let Some(reason) = sandbox.single_id_reason() {
+        reporter.warning(&format!(
+            "in every RUN all files are root's, and chown to any other user fails: {reason}"
+        ));
     }
     Ok((sandbox, dir))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::cancel::{Cancel, Cancelled};
 use crate::plan::{ImageKey, Plan, StageId};
 use crate::publish::Uploads;
+use crate::sandbox::Sandbox;
 use crate::stage::{self, BaseImage, Finished, ImageLayer, Surroundings, Workshop};
 
 /// Stack of a stage's thread. COPY goes into directories by recursion, and a path of `PATH_MAX` can
@@ -33,6 +34,10 @@ pub fn run_stages(
     thread::scope(|scope| {
         for stage in &plan.stages {
             let board = &board;
+            if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+                // There is one `/`. They stand in an order in which each finds what it needs.
+                board.wait_for_all_before(stage.id);
+            }
             let work = move || {
                 let result = stage::build(shop, stage, board);
                 board.post(stage.id, result);
@@ -82,6 +87,17 @@ impl Board<'_> {
             }
         }
         self.changed.notify_all();
+    }
+
+    /// Waits until every stage before this one has ended.
+    fn wait_for_all_before(&self, id: StageId) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.plan.stages.iter().take_while(|stage| stage.id != id);
+        let before: Vec<StageId> = before.map(|stage| stage.id).collect();
+        let waiting = |state: &mut State| {
+            state.failure.is_none() && before.iter().any(|id| !state.finished.contains_key(id))
+        };
+        drop(self.changed.wait_while(state, waiting));
     }
 
     /// Whether a layer of this stage is one of the image's.

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::event::Reporter;
 use crate::request::Request;
 use crate::rootfs::{Root, RootError};
-use crate::sandbox::Namespaces;
+use crate::sandbox::{HOME, Namespaces, Sandbox};
 
 /// What the names of work directories begin with.
 const PREFIX: &str = "kiln-build-";
@@ -26,14 +26,14 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Makes the directory where the request says, or else at the first usual place. For `overlay`,
+    /// Makes the directory where the request says, or else at the first usual place. For namespaces,
     /// the place must be able to hold the upper directory of an overlay mount (an overlay, such as a
     /// container's own root, is not).
-    pub fn create(
-        request: &Request,
-        overlay: Option<&Namespaces>,
-        reporter: &Reporter,
-    ) -> Result<Self> {
+    pub fn create(request: &Request, sandbox: &Sandbox, reporter: &Reporter) -> Result<Self> {
+        let overlay = match sandbox {
+            Sandbox::Namespaces(namespaces) => Some(namespaces),
+            _ => None,
+        };
         let at = |parent: &Path| {
             outside(parent, &request.context)?;
             Self::at(parent, overlay, reporter)
@@ -44,7 +44,10 @@ impl WorkDir {
             return at(parent);
         }
         let mut first_failure = None;
-        for parent in [&request.temp_dir, Path::new("/var/tmp"), Path::new("/tmp")] {
+        // Where `/` becomes the image's, there is one directory that stays kiln's.
+        let own = matches!(sandbox, Sandbox::Inplace(_)).then_some(Path::new(HOME));
+        let usual = [&request.temp_dir, Path::new("/var/tmp"), Path::new("/tmp")];
+        for parent in own.into_iter().chain(usual) {
             match at(parent) {
                 Ok(made) => return Ok(made),
                 Err(error) => _ = first_failure.get_or_insert(error),

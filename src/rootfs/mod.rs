@@ -10,6 +10,7 @@
 //! | [`index`] | layers → a tree of names, without unpacking |
 //! | [`diff`] | an overlay's upper directory → a layer |
 //! | [`scan`] | a directory that a command ran in, with no overlay → a layer |
+//! | [`vacate`](mod@vacate) | making room in a directory that is in use |
 //! | [`users`] | `etc/passwd` and `etc/group`: USER, HOME, `--chown` |
 
 pub mod copy;
@@ -32,6 +33,7 @@ mod stat;
 #[cfg(test)]
 mod testing;
 pub mod users;
+pub mod vacate;
 pub mod view;
 mod xattr;
 

@@ -14,10 +14,14 @@ use super::{Extract, Index, Root, View, Whiteouts, extract};
 /// Set for the process that may mount.
 const INSIDE: &str = "KILN_TEST_IN_MOUNT_NAMESPACE";
 
-/// Runs the other test of this file in a mount namespace of its own, and in a user namespace too
-/// where that is needed. Where the machine allows neither, there is nothing to see.
 #[test]
 fn overlayfs_agrees() {
+    in_namespaces("rootfs::overlay_tests::in_a_mount_namespace");
+}
+
+/// Runs an ignored test in a mount namespace of its own, and in a user namespace too where that is
+/// needed. Where the machine allows neither, there is nothing to see.
+pub(super) fn in_namespaces(test: &str) {
     let flags = if is_root() { "-m" } else { "-Urm" };
     let allowed = Command::new("unshare").args([flags, "true"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
@@ -26,12 +30,7 @@ fn overlayfs_agrees() {
     let output = Command::new("unshare")
         .args([flags, "--propagation", "private"])
         .arg(std::env::current_exe().expect("this test"))
-        .args([
-            "rootfs::overlay_tests::in_a_mount_namespace",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args([test, "--exact", "--ignored", "--nocapture"])
         .env(INSIDE, flags)
         .output()
         .expect("starts");
@@ -42,27 +41,27 @@ fn overlayfs_agrees() {
 }
 
 /// Directories on a file system of their own, as overlayfs wants them.
-struct Mounts {
+pub(super) struct Mounts {
     dir: tempfile::TempDir,
-    userxattr: bool,
+    pub(super) userxattr: bool,
 }
 
 impl Mounts {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), None).expect("tmpfs");
         let userxattr = std::env::var(INSIDE).expect("set") != "-m";
         Self { dir, userxattr }
     }
 
-    fn dir(&self, name: &str) -> Root {
+    pub(super) fn dir(&self, name: &str) -> Root {
         let path = self.dir.path().join(name);
         fs::create_dir_all(&path).expect("made");
         Root::open(&path).expect("opens")
     }
 
     /// Mounts as kiln does.
-    fn overlay(&self, at: &str, lower: &[&Root], upper: &Root) -> Root {
+    pub(super) fn overlay(&self, at: &str, lower: &[&Root], upper: &Root) -> Root {
         let at = self.dir(at);
         let name = upper.path().file_name().expect("a name");
         let work = self.dir(&format!("work-{}", name.display()));

@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
 };
 
 /// Docker's default set (moby: oci/caps/defaults.go).
@@ -27,13 +27,23 @@ pub(super) const KEPT: CapabilitySet = CapabilitySet::CHOWN
 /// What a command in a chroot must not have: it could leave the chroot with another one (chroot(2)).
 pub(super) const KEPT_IN_CHROOT: CapabilitySet = KEPT.difference(CapabilitySet::SYS_CHROOT);
 
+/// Whether this process may give its files to others.
+pub(super) fn can_give_away() -> bool {
+    has(CapabilitySet::CHOWN)
+}
+
 /// Whether this process may mount.
 pub(super) fn has_sys_admin() -> bool {
     has(CapabilitySet::SYS_ADMIN)
 }
 
+/// The names of those that this process does not have.
+pub(super) fn missing(needed: &[(CapabilitySet, &'static str)]) -> Vec<&'static str> {
+    needed.iter().filter(|(capability, _)| !has(*capability)).map(|(_, name)| *name).collect()
+}
+
 /// Whether this process has all of these.
-pub(super) fn has(wanted: CapabilitySet) -> bool {
+fn has(wanted: CapabilitySet) -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(wanted))
 }
 
@@ -48,6 +58,8 @@ pub(super) fn bound(kept: CapabilitySet) -> io::Result<()> {
         match remove_capability_from_bounding_set(capability) {
             // The first number that this kernel does not know.
             Err(Errno::INVAL) => break,
+            // It is not in there anyway, in a container that does not even have CAP_SETPCAP.
+            Err(Errno::PERM) if !capability_is_in_bounding_set(capability)? => {}
             result => result?,
         }
     }

@@ -4,12 +4,13 @@ use std::fmt;
 
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 use rustix::thread::UnshareFlags;
 
 use super::chroot::{self, Chroot};
 use super::error::SandboxError;
-use super::namespaces::Namespaces;
+use super::inplace::{self, Inplace};
+use super::namespaces::{Namespaces, only_one_id};
 use super::{capability, userns};
 use crate::sys;
 
@@ -28,6 +29,18 @@ pub enum Choice {
     None,
 }
 
+impl Choice {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Namespaces => "namespaces",
+            Self::Chroot => "chroot",
+            Self::Inplace => "inplace",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What the machine allows, of what is wanted. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Entered {
@@ -35,6 +48,8 @@ pub struct Entered {
     pub namespaces: Result<Namespaces, Unable>,
     /// Commands in a chroot.
     pub chroot: Result<Chroot, Unable>,
+    /// Commands in `/`.
+    pub inplace: Result<Inplace, Unable>,
 }
 
 /// How one build runs its commands.
@@ -44,6 +59,8 @@ pub enum Sandbox {
     Namespaces(Namespaces),
     /// In a directory, in a chroot.
     Chroot(Chroot),
+    /// In `/`.
+    Inplace(Inplace),
     /// Not at all.
     None(Unable),
 }
@@ -66,6 +83,14 @@ impl fmt::Display for Unable {
 }
 
 impl Unable {
+    /// For a build in which there is nothing to run.
+    pub fn not_needed() -> Self {
+        Self {
+            reason: "no stage of this build has a RUN".to_owned(),
+            advice: "this is a bug in kiln".to_owned(),
+        }
+    }
+
     fn not_wanted(choice: &str) -> Self {
         Self {
             reason: format!("isolation `{choice}` was asked for"),
@@ -85,19 +110,39 @@ impl Entered {
 
     /// The strongest isolation that needs no overlay.
     pub fn without_overlay(&self) -> Sandbox {
-        match (&self.chroot, &self.namespaces) {
+        match (&self.chroot, &self.inplace) {
             (Ok(chroot), _) => Sandbox::Chroot(chroot.clone()),
-            (Err(unable), _) => Sandbox::None(unable.clone()),
+            (Err(_), Ok(inplace)) => Sandbox::Inplace(inplace.clone()),
+            (Err(chroot), Err(_)) => Sandbox::None(self.why_none(chroot)),
+        }
+    }
+}
+
+impl Entered {
+    /// Of all reasons, the one that is next to being done something about.
+    fn why_none(&self, chroot: &Unable) -> Unable {
+        match &self.namespaces {
+            Err(namespaces) if !geteuid().is_root() => namespaces.clone(),
+            _ => chroot.clone(),
         }
     }
 }
 
 impl Sandbox {
+    /// Ends what would outlive the build: gives `/` back where it was taken.
+    pub fn give_back(&self) -> Result<(), SandboxError> {
+        match self {
+            Self::Inplace(inplace) => inplace.give_back(),
+            _ => Ok(()),
+        }
+    }
+
     /// The isolation's name, as `--isolation` has it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Namespaces(_) => "namespaces",
             Self::Chroot(_) => "chroot",
+            Self::Inplace(_) => "inplace",
             Self::None(_) => "none",
         }
     }
@@ -107,7 +152,8 @@ impl Sandbox {
         match self {
             Self::Namespaces(namespaces) => namespaces.single_id(),
             Self::Chroot(chroot) => chroot.single_id(),
-            Self::None(_) => true,
+            Self::Inplace(_) => false,
+            Self::None(_) => !capability::can_give_away() || only_one_id().is_some(),
         }
     }
 
@@ -116,7 +162,7 @@ impl Sandbox {
         match self {
             Self::Namespaces(namespaces) => namespaces.single_id_reason(),
             Self::Chroot(chroot) => chroot.single_id_reason(),
-            Self::None(_) => None,
+            Self::Inplace(_) | Self::None(_) => None,
         }
     }
 }
@@ -128,16 +174,15 @@ impl Sandbox {
 /// To be called before any thread is started.
 pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
     sys::signal::keep_children();
-    let wants = |own: Choice, name: &str| match choice {
-        Choice::None => Err(Unable::not_wanted("none")),
+    let wants = |own: Choice| match choice {
         Choice::Auto => Ok(()),
         choice if choice == own => Ok(()),
-        _ => Err(Unable::not_wanted(if name == "chroot" { "namespaces" } else { "chroot" })),
+        other => Err(Unable::not_wanted(other.name())),
     };
-    let namespaces = wants(Choice::Namespaces, "namespaces").and_then(|()| {
+    let namespaces = wants(Choice::Namespaces).and_then(|()| {
         try_namespaces().map_err(|reason| Unable { reason, advice: userns::advice() })
     });
-    let chroot = wants(Choice::Chroot, "chroot").and_then(|()| {
+    let chroot = wants(Choice::Chroot).and_then(|()| {
         try_chroot().map_err(|reason| Unable {
             reason,
             advice: "run kiln as root in a container with the engine's default capabilities and \
@@ -145,13 +190,22 @@ pub fn enter(choice: Choice) -> Result<Entered, SandboxError> {
                 .to_owned(),
         })
     });
+    let inplace = wants(Choice::Inplace).and_then(|()| {
+        try_inplace().map_err(|reason| Unable {
+            reason,
+            advice: "run kiln's own image as root, with the capabilities CHOWN, DAC_OVERRIDE, \
+                     FOWNER, SETUID, SETGID, SETFCAP and KILL"
+                .to_owned(),
+        })
+    });
     protect_memory()?;
     match choice {
         Choice::Namespaces => needs("namespaces", namespaces.as_ref().err())?,
         Choice::Chroot => needs("chroot", chroot.as_ref().err())?,
-        Choice::Inplace | Choice::Auto | Choice::None => {}
+        Choice::Inplace => needs("inplace", inplace.as_ref().err())?,
+        Choice::Auto | Choice::None => {}
     }
-    Ok(Entered { namespaces, chroot })
+    Ok(Entered { namespaces, chroot, inplace })
 }
 
 fn needs(isolation: &'static str, unable: Option<&Unable>) -> Result<(), SandboxError> {
@@ -169,6 +223,11 @@ fn try_namespaces() -> Result<Namespaces, String> {
         })?,
     };
     Namespaces::new(single_id).map_err(|error| error.to_string())
+}
+
+fn try_inplace() -> Result<Inplace, String> {
+    inplace::possible()?;
+    Inplace::new().map_err(|error| error.to_string())
 }
 
 fn try_chroot() -> Result<Chroot, String> {

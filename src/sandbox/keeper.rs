@@ -74,6 +74,29 @@ pub(super) fn in_chroot(
     wait_for(command).during("wait for the command").map(drop)
 }
 
+/// Runs the command in the present root and reports how it ended. SIGCHLD and SIGTERM are blocked.
+pub(super) fn in_place(spec: &Spec, reporter: &mut Reporter) -> Result<(), SandboxError> {
+    become_head().during("prepare to look after the command's processes")?;
+    let parent = Parent::this().during("open a pidfd")?;
+    let command = match sys::process::fork().during("fork")? {
+        Fork::Child => {
+            let become_it = || {
+                parent.die_with().during("tie the command to kiln")?;
+                sys::process::leave_session_keyring();
+                command::become_command(spec, capability::KEPT, || Ok(()))
+            };
+            let Err(error) = become_it();
+            reporter.send(&Message::Failed(error.into()));
+            sys::process::exit_now(127);
+        }
+        Fork::Parent(command) => command,
+    };
+    super::supervisor::silence().during("let go of the output")?;
+    let status = wait_for(command).during("wait for the command")?;
+    conclude(status, reporter);
+    Ok(())
+}
+
 /// Orphans come to this process, and the end of kiln is a request to end them all first.
 fn become_head() -> rustix::io::Result<()> {
     set_child_subreaper(Some(getpid()))?;

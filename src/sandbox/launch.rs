@@ -35,7 +35,7 @@ pub(super) type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Sync);
 /// Runs a spec with kiln's own `program`. The calling thread stays until all is over: the processes
 /// die with it.
 pub(super) fn run(
-    program: &OwnedFd,
+    program: &impl AsFd,
     spec: &Spec,
     output: Output<'_>,
     cancel: &Cancel,
@@ -64,7 +64,7 @@ struct Processes {
 }
 
 impl Processes {
-    fn start(program: &OwnedFd) -> io::Result<Self> {
+    fn start(program: &impl AsFd) -> io::Result<Self> {
         let (spec_there, spec) = pipe_with(PipeFlags::CLOEXEC)?;
         let (report, report_there) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut command = Command::new(path_of(program.as_fd()));
@@ -218,6 +218,7 @@ fn conclude(report: &[u8], supervisor: ExitStatus) -> Result<RunReport, SandboxE
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::sandbox::RunStatus;
 
     fn conclude(report: &[u8]) -> Result<RunReport, SandboxError> {
         super::conclude(report, ExitStatus::default())

@@ -29,6 +29,7 @@ mod enter;
 mod error;
 mod files;
 mod init;
+mod inplace;
 mod keeper;
 mod launch;
 mod mounts;
@@ -48,6 +49,7 @@ mod work_dir;
 pub use chroot::Chroot;
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
+pub use inplace::{HOME, Inplace};
 pub use namespaces::Namespaces;
 pub use request::{
     DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec,

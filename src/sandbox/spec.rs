@@ -35,6 +35,8 @@ pub(super) enum RootSpec {
     Overlay(OverlaySpec),
     /// A directory, in a chroot with a broker.
     Directory(DirectorySpec),
+    /// The `/` that there is.
+    Here,
 }
 
 /// A root that is to be mounted.

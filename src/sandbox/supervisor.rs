@@ -62,6 +62,7 @@ fn run(spec: &Spec, reporter: &mut Reporter) -> Result<(), SandboxError> {
     match &spec.root {
         RootSpec::Overlay(layers) => in_namespaces(spec, layers, reporter),
         RootSpec::Directory(root) => keeper::in_chroot(spec, root, reporter),
+        RootSpec::Here => keeper::in_place(spec, reporter),
     }
 }
 

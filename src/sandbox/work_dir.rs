@@ -93,7 +93,7 @@ fn file_system(dir: &Path) -> String {
 fn find_mount(table: &str, dir: &Path) -> Option<String> {
     let mounts = table.lines().filter_map(|line| {
         let (place, file_system) = line.split_once(" - ")?;
-        let place = unescape(place.split(' ').nth(4)?);
+        let place = unescape(place.split(' ').nth(4)?.as_bytes());
         dir.starts_with(&place)
             .then(|| (place.as_os_str().len(), file_system.split(' ').next().unwrap_or_default()))
     });
@@ -101,9 +101,9 @@ fn find_mount(table: &str, dir: &Path) -> Option<String> {
 }
 
 /// Space, tab, newline and backslash are three octal digits there.
-fn unescape(text: &str) -> PathBuf {
+pub(super) fn unescape(text: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let [first, tail @ ..] = rest {
         let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
         match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {

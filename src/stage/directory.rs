@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::layers::ImageLayer;
 use super::pull::{side_by_side, through_tar};
 use super::workshop::Workshop;
+use crate::rootfs::vacate::Kept;
 use crate::rootfs::{
     ChangeSink, DiffStats, Extract, Ledger, Root, Scan, Snapshot, Whiteouts, extract,
 };
-use crate::sandbox::DirectoryRoot;
+use crate::sandbox::{DirectoryRoot, Sandbox};
 
 /// One stage's directory.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct StageDir {
     /// What the sandbox moves out of the way while a command runs.
     aside: PathBuf,
     scan: Scan,
+    /// What is not the image's in there.
+    kept: Kept,
     /// What is known of the files that were laid down.
     ledger: Arc<Ledger>,
     /// What was there before the next command.
@@ -36,16 +39,20 @@ pub struct StageDir {
 }
 
 impl StageDir {
-    /// An empty one.
+    /// An empty one: a new one, or `/` with all gone but what has to stay there.
     pub(super) fn make(shop: &Workshop) -> Result<Self> {
-        let path = shop.layers_dir.join(shop.new_layer_dir()?);
         let aside = shop.layers_dir.join(shop.new_layer_dir()?);
+        let (path, kept) = match &shop.sandbox {
+            Sandbox::Inplace(inplace) => (PathBuf::from("/"), inplace.take(&shop.cancel)?),
+            _ => (shop.layers_dir.join(shop.new_layer_dir()?), Kept::default()),
+        };
         let threads = NonZeroUsize::new(shop.layer_options.threads).unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             root: Arc::new(shop.open_root(&path)?),
             path,
             aside,
-            scan: Scan { skip: BTreeSet::new(), threads, scratch: shop.scratch_dir.clone() },
+            scan: Scan { skip: kept.paths().clone(), threads, scratch: shop.scratch_dir.clone() },
+            kept,
             ledger: Arc::default(),
             snapshot: None,
             laid: 0,
@@ -88,7 +95,9 @@ impl StageDir {
     }
 
     fn lay_one(&mut self, shop: &Workshop, layer: &ImageLayer) -> Result<()> {
+        let kept = self.kept.clone();
         let policy = Extract {
+            filter: Some(Box::new(move |path, _| !kept.has(path))),
             ledger: Some(self.ledger.clone()),
             ..Extract::new(Whiteouts::Apply, shop.ownership())
         };
@@ -105,8 +114,8 @@ impl StageDir {
         Ok(())
     }
 
-    /// Notes what is there before a command runs; the answer is where it runs.
-    pub(super) fn ready(&mut self) -> Result<DirectoryRoot> {
+    /// Notes what is there before a command runs.
+    pub(super) fn ready(&mut self) -> Result<()> {
         let snapshot = match self.snapshot.take() {
             Some(mut snapshot) => {
                 if self.stale {
@@ -117,16 +126,24 @@ impl StageDir {
             None => Snapshot::take(&self.root, self.ledger.clone(), &self.scan)?,
         };
         self.stale = false;
-        let links = snapshot.links().filter(|(path, target)| leads_out(path, target));
-        let links = links.map(|(path, _)| path).collect();
         self.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    /// The directory as a command's root, once it is ready.
+    pub(super) fn as_chroot(&self) -> Result<DirectoryRoot> {
+        let links = self.before()?.links().filter(|(path, target)| leads_out(path, target));
+        let links = links.map(|(path, _)| path).collect();
         Ok(DirectoryRoot { path: self.path.clone(), aside: self.aside.clone(), links })
+    }
+
+    fn before(&self) -> Result<&Snapshot> {
+        self.snapshot.as_ref().context("no snapshot was taken")
     }
 
     /// Hands on what the command has changed; from now on it is a layer's.
     pub(super) fn changes(&mut self, sink: &mut dyn ChangeSink) -> Result<DiffStats> {
-        let snapshot = self.snapshot.as_mut();
-        let snapshot = snapshot.ok_or_else(|| anyhow::anyhow!("no snapshot was taken"))?;
+        let snapshot = self.snapshot.as_mut().context("no snapshot was taken")?;
         Ok(snapshot.changes(&self.root, &self.scan, &BTreeSet::new(), sink)?)
     }
 

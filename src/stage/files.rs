@@ -111,6 +111,10 @@ impl<'a> Files<'a> {
         if matches!(self.shop.sandbox, Sandbox::Namespaces(_)) {
             return Ok((self.layers, Source::Directories));
         }
+        if matches!(self.shop.sandbox, Sandbox::Inplace(_)) {
+            // The next stage takes its place.
+            return Ok((self.layers, Source::Blobs));
+        }
         let root = self.directory()?.root().clone();
         Ok((self.layers, Source::Directory(root)))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::files::Files;
 use super::layers::ImageLayer;
@@ -15,7 +15,7 @@ use crate::plan::RunStep;
 use crate::rootfs::diff::SinkError;
 use crate::rootfs::{ChangeSink, DiffStats, Overlay, Process, Users, diff_upper};
 use crate::sandbox::{
-    Chroot, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, Sandbox, UserSpec,
+    LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, Sandbox, UserSpec,
 };
 
 /// A command that ended badly.
@@ -67,7 +67,7 @@ pub(super) fn run(
 ) -> Result<Option<Arc<ImageLayer>>> {
     match &shop.sandbox {
         Sandbox::Namespaces(namespaces) => on_overlay(shop, namespaces, files, step, task),
-        Sandbox::Chroot(chroot) => in_directory(shop, chroot, files, step, task),
+        Sandbox::Chroot(_) | Sandbox::Inplace(_) => in_directory(shop, files, step, task),
         Sandbox::None(unable) => Err(unable.clone().into()),
     }
 }
@@ -109,15 +109,21 @@ fn on_overlay(
 /// In the stage's directory, which is compared with what it was before.
 fn in_directory(
     shop: &Workshop,
-    chroot: &Chroot,
     files: &mut Files<'_>,
     step: &RunStep,
     task: &Task,
 ) -> Result<Option<Arc<ImageLayer>>> {
     let request = request(shop, files, step)?;
-    let root = files.directory()?.ready()?;
+    let directory = files.directory()?;
+    directory.ready()?;
     let output = |stream, bytes: &[u8]| task.output(stream, bytes);
-    let report = chroot.run(&root, &request, &output, &shop.cancel)?;
+    let report = match &shop.sandbox {
+        Sandbox::Inplace(inplace) => inplace.run(&request, &output, &shop.cancel)?,
+        Sandbox::Chroot(chroot) => {
+            chroot.run(&directory.as_chroot()?, &request, &output, &shop.cancel)?
+        }
+        other => bail!("isolation `{}` has no directory to run in", other.name()),
+    };
     succeeded(shop, step, &report)?;
     let directory = files.directory()?;
     let layer = write_layer(shop, None, |sink| directory.changes(sink))?;

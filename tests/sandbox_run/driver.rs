@@ -14,7 +14,8 @@ use std::sync::Mutex;
 use kiln::cancel::Cancel;
 use kiln::event::Stream;
 use kiln::sandbox::{
-    Choice, Entered, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError, UserSpec,
+    Choice, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError,
+    UserSpec,
 };
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
@@ -231,10 +232,7 @@ fn escape() {
 
 fn drive(script: &str) {
     let script: Script = serde_json::from_str(script).unwrap();
-    let namespaces = match kiln::sandbox::enter(Choice::Auto).unwrap() {
-        Entered::Namespaces(namespaces) => namespaces,
-        Entered::Unable(unable) => panic!("{unable}"),
-    };
+    let namespaces = kiln::sandbox::enter(Choice::Namespaces).unwrap().namespaces.unwrap();
     let mut outcomes = Vec::new();
     for step in &script.steps {
         match step {
@@ -302,11 +300,13 @@ fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
     for name in [&run.upper, &work] {
         std::fs::create_dir_all(base.join(name)).unwrap();
     }
-    let request = RunRequest {
+    let root = LayeredRoot {
         base: base.to_owned(),
         lowers: run.lowers.iter().map(PathBuf::from).collect(),
         upper: PathBuf::from(&run.upper),
         work: work.into(),
+    };
+    let request = RunRequest {
         args: run.args.clone(),
         env: run.env.clone(),
         cwd: run.cwd.clone(),
@@ -331,10 +331,10 @@ fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
             Stream::Err => texts.1.extend_from_slice(bytes),
         }
     };
-    let result = namespaces.run(&request, &output, &cancel);
+    let result = namespaces.run(&root, &request, &output, &cancel);
     let texts = texts.into_inner().unwrap();
     let mut outcome = match result {
-        Ok(RunReport { status, placeholders }) => match status {
+        Ok(RunReport { status, placeholders, .. }) => match status {
             RunStatus::Exited(code) => {
                 Outcome { code: Some(code), placeholders, ..Outcome::default() }
             }

@@ -84,11 +84,11 @@ pub enum DiffError {
     },
     /// A file system whose clock could not be read.
     #[error(
-        "cannot learn what time the file system has by making the file `{}`: {source}",
+        "cannot learn what time the file system has from a file made in `{}`: {source}",
         path.display()
     )]
     Clock {
-        /// On this machine.
+        /// A directory of this machine.
         path: PathBuf,
         /// Why.
         source: io::Error,

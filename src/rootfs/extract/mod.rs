@@ -46,7 +46,7 @@ pub struct Extract {
     /// More entries than this are an error.
     pub max_entries: u64,
     /// Where the content and attributes of every file that is written are noted, for a later
-    /// [`Snapshot`](super::Snapshot). Hashing costs as much as unpacking does.
+    /// [`Snapshot`](super::Snapshot) of the directory; nothing is hashed without it.
     pub ledger: Option<Arc<Ledger>>,
 }
 

@@ -65,7 +65,7 @@ pub enum RootError {
 }
 
 impl RootError {
-    fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(super) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 

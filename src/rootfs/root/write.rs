@@ -122,7 +122,10 @@ impl Root {
 
     /// The directory that holds a path, and the name in it. Links to directories are followed inside
     /// the root.
-    pub(super) fn parent_of<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), RootError> {
+    pub(in crate::rootfs) fn parent_of<'p>(
+        &self,
+        path: &'p Path,
+    ) -> Result<(OwnedFd, &'p OsStr), RootError> {
         let bad = || RootError::BadPath(path.to_owned());
         let name = path.file_name().ok_or_else(bad)?;
         let flags = HANDLE.difference(OFlags::NOFOLLOW).union(OFlags::DIRECTORY);

@@ -23,27 +23,25 @@ mod view;
 mod walk;
 
 #[cfg(test)]
+mod agreement_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 pub(super) use self::ledger::Known;
 pub use self::ledger::Ledger;
-use self::source::Changed;
+use self::source::{Changed, read};
 pub(super) use self::stamp::Stamp;
 use self::tree::Tree;
 pub use self::view::SnapshotView;
-use self::view::digest_of;
 use self::walk::Walk;
 use super::diff::walk::Differ;
-use super::diff::{ChangeSink, DiffError, DiffStats, system};
-use super::root::{CONTENT, Links, Root, open_in};
+use super::diff::{ChangeSink, DiffError, DiffStats};
+use super::root::Root;
 use crate::layer::Timestamp;
 
 /// How a directory is looked at.
@@ -83,8 +81,7 @@ impl Snapshot {
     /// same ledger): what is there now is no change.
     pub fn refresh(&mut self, root: &Root, scan: &Scan) -> Result<(), DiffError> {
         let mut new = Self::take(root, self.ledger.clone(), scan)?;
-        let placed = self.tree.paths().filter(|(_, node)| node.placed);
-        for (path, was) in placed {
+        for (path, was) in self.tree.paths_of(|node| node.placed) {
             if let Some(now) = new.tree.find_mut(&path)
                 && now.stamp.is_same(&was.stamp)
             {
@@ -138,7 +135,8 @@ impl Snapshot {
 
     /// Every symbolic link and where it leads, in no order.
     pub fn links(&self) -> impl Iterator<Item = (PathBuf, &Path)> {
-        self.tree.paths().filter_map(|(path, node)| match &node.what {
+        let is_link = |node: &tree::Node| matches!(node.what, tree::What::Symlink(_));
+        self.tree.paths_of(is_link).into_iter().filter_map(|(path, node)| match &node.what {
             tree::What::Symlink(target) => Some((path, target.as_path())),
             _ => None,
         })
@@ -175,36 +173,20 @@ impl Snapshot {
     /// Marks the files whose stamp is not to be believed the next time, and makes sure that their
     /// content is known then.
     fn settle(&mut self, root: &Root, clock: Timestamp) -> Result<(), DiffError> {
-        let mut racy = Vec::new();
         for dir in &mut self.tree.dirs {
             for node in &mut dir.nodes {
                 node.racy = node.stamp.is_regular() && node.stamp.changed >= clock;
             }
         }
-        for (path, node) in self.tree.paths().filter(|(_, node)| node.racy) {
+        for (path, node) in self.tree.paths_of(|node| node.racy) {
             let known = self.ledger.known(&node.stamp);
-            if known.as_ref().is_none_or(|known| known.content.is_none()) {
-                racy.push((path, node.stamp.clone()));
+            if known.is_some_and(|known| known.content.is_some()) {
+                continue;
             }
-        }
-        for (path, stamp) in racy {
             if let Some(known) = read(root, &path)? {
-                self.ledger.note(&stamp, known);
+                self.ledger.note(&node.stamp, known);
             }
         }
         Ok(())
     }
-}
-
-/// What a file holds now; nothing if it is gone, or if this process may not read it.
-fn read(root: &Root, path: &Path) -> Result<Option<Known>, DiffError> {
-    let file = match open_in(root, path, CONTENT, Links::Refuse) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(None),
-        Err(errno) => return Err(system("open", path, errno)),
-    };
-    let attributes =
-        walk::attributes(&file).map_err(|error| system("read the attributes of", path, error))?;
-    let digest = digest_of(&mut File::from(file)).map_err(|error| system("read", path, error))?;
-    Ok(Some(Known { content: Some(digest), attributes }))
 }

@@ -96,11 +96,12 @@ impl<'t> Comparison<'t> {
 
     fn names(&mut self, pair: &Pair<'t>) {
         for now in &pair.after.nodes {
-            let path = pair.path.join(&now.name);
             let was = pair.before.and_then(|dir| dir.find(&now.name));
             match now.dir() {
-                Some(id) => self.directory(path, now, &self.after.dirs[id], was),
-                None => self.leaf(path, now, was),
+                Some(id) => {
+                    self.directory(pair.path.join(&now.name), now, &self.after.dirs[id], was);
+                }
+                None => self.leaf(&pair.path, now, was),
             }
         }
         for was in pair.before.iter().flat_map(|dir| &dir.nodes) {
@@ -136,9 +137,15 @@ impl<'t> Comparison<'t> {
         self.pending.push(Pair { path, after, before: same.map(|(_, before)| before) });
     }
 
-    fn leaf(&mut self, path: PathBuf, now: &Node, was: Option<&Node>) {
+    fn leaf(&mut self, dir: &Path, now: &Node, was: Option<&Node>) {
         let status = status(now, was);
-        if was.is_some_and(|was| was.placed) && status == Status::Quiet {
+        let was_placed = was.is_some_and(|was| was.placed);
+        // Nearly everywhere. Putting its path together costs as much as comparing it.
+        if status == Status::Quiet && now.stamp.links == 1 && !was_placed {
+            return;
+        }
+        let path = dir.join(&now.name);
+        if was_placed && status == Status::Quiet {
             self.plan.still_placed.push(path.clone());
         }
         if status != Status::Quiet && now.stamp.is_regular() {

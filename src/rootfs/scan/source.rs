@@ -6,6 +6,8 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::ledger::Known;
 use super::links::Group;
 use super::plan::Plan;
@@ -55,13 +57,7 @@ impl Changed<'_> {
         if !now.stamp.is_regular() {
             return Ok(false);
         }
-        let file = open_in(self.before.root, path, CONTENT, Links::Refuse)
-            .map_err(|errno| system("open", path, errno))?;
-        let attributes =
-            attributes(&file).map_err(|error| system("read the attributes of", path, error))?;
-        let digest = digest_of(&mut File::from(file));
-        let content = Some(digest.map_err(|error| system("read", path, error))?);
-        let found = Known { content, attributes };
+        let Some(found) = read(self.before.root, path)? else { return Ok(true) };
         let unchanged = self.before.ledger.known(&was.stamp).as_ref() == Some(&found);
         self.learned.insert(now.stamp.identity.inode, found);
         Ok(!unchanged)
@@ -71,6 +67,19 @@ impl Changed<'_> {
         let node = self.after.find(path).filter(|node| node.stamp.is_regular())?;
         Some(self.learned.entry(node.stamp.identity.inode).or_default())
     }
+}
+
+/// What a file holds now; nothing if it is gone, or if this process may not read it.
+pub(super) fn read(root: &Root, path: &Path) -> Result<Option<Known>, DiffError> {
+    let file = match open_in(root, path, CONTENT, Links::Refuse) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(None),
+        Err(errno) => return Err(system("open", path, errno)),
+    };
+    let attributes =
+        attributes(&file).map_err(|error| system("read the attributes of", path, error))?;
+    let digest = digest_of(&mut File::from(file)).map_err(|error| system("read", path, error))?;
+    Ok(Some(Known { content: Some(digest), attributes }))
 }
 
 impl Source for Changed<'_> {

@@ -103,19 +103,21 @@ impl Tree {
         self.dirs.iter().flat_map(|dir| &dir.nodes)
     }
 
-    /// Every path, in no order, with what is there.
-    pub(super) fn paths(&self) -> impl Iterator<Item = (PathBuf, &Node)> {
+    /// The paths of those names of which this is true, in no order.
+    pub(super) fn paths_of(&self, wanted: impl Fn(&Node) -> bool) -> Vec<(PathBuf, &Node)> {
+        let mut found = Vec::new();
         let mut pending = vec![(PathBuf::new(), 0)];
-        std::iter::from_fn(move || {
-            let (path, number) = pending.pop()?;
-            let dir = &self.dirs[number];
+        while let Some((path, number)) = pending.pop() {
+            let Some(dir) = self.dirs.get(number) else { continue };
             for node in &dir.nodes {
                 if let Some(id) = node.dir() {
                     pending.push((path.join(&node.name), id));
                 }
+                if wanted(node) {
+                    found.push((path.join(&node.name), node));
+                }
             }
-            Some(dir.nodes.iter().map(move |node| (path.join(&node.name), node)))
-        })
-        .flatten()
+        }
+        found
     }
 }

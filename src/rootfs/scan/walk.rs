@@ -15,6 +15,7 @@ use super::ledger::{Attributes, Known, Ledger};
 use super::stamp::{Looked, Stamp};
 use super::tree::{Dir, Node, Tree, What, is_reserved};
 use crate::rootfs::diff::{DiffError, check_length, system};
+use crate::rootfs::place::MAX_PATH;
 use crate::rootfs::root::{CONTENT, Root, read_dir};
 use crate::rootfs::xattr;
 
@@ -62,7 +63,11 @@ impl<'a> Walk<'a> {
         let (shared, ready) = (Mutex::new(start), Condvar::new());
         std::thread::scope(|scope| {
             for _ in 1..self.scan.threads.get() {
-                scope.spawn(|| self.work(&shared, &ready));
+                // Where a container allows no more threads, this one does all the work.
+                let thread = std::thread::Builder::new();
+                if thread.spawn_scoped(scope, || self.work(&shared, &ready)).is_err() {
+                    break;
+                }
             }
             self.work(&shared, &ready);
         });
@@ -103,20 +108,18 @@ impl<'a> Walk<'a> {
         names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut dir = Dir::default();
         for (name, _) in names {
-            let below = path.join(&name);
-            check_length(&below)?;
-            let looked = if self.scan.skip.contains(&below) {
-                None
-            } else {
-                match Stamp::look(&fd, &name) {
-                    Ok(looked) => Some(looked).filter(|looked| !self.is_mount(looked)),
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(system("look at", &below, errno)),
-                }
-            };
-            match looked {
-                None => dir.covered.push(name),
-                Some(looked) => dir.nodes.extend(self.node(&fd, &below, name, looked.stamp)?),
+            if path.as_os_str().len() + name.len() >= MAX_PATH {
+                check_length(&path.join(&name))?;
+            }
+            if !self.scan.skip.is_empty() && self.scan.skip.contains(&path.join(&name)) {
+                dir.covered.push(name);
+                continue;
+            }
+            match Stamp::look(&fd, &name) {
+                Ok(looked) if self.is_mount(&looked) => dir.covered.push(name),
+                Ok(looked) => dir.nodes.extend(self.node(&fd, path, name, looked.stamp)?),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(system("look at", &path.join(&name), errno)),
             }
         }
         self.note_attributes(&fd, path, &dir)?;
@@ -135,7 +138,7 @@ impl<'a> Walk<'a> {
     fn node(
         &self,
         dir: &OwnedFd,
-        path: &Path,
+        dir_path: &Path,
         name: OsString,
         stamp: Stamp,
     ) -> Result<Option<Node>, DiffError> {
@@ -143,7 +146,7 @@ impl<'a> Walk<'a> {
             FileType::Symlink => match readlinkat(dir, &name, Vec::new()) {
                 Ok(target) => What::Symlink(OsString::from_vec(target.into_bytes()).into()),
                 Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
-                Err(errno) => return Err(system("read the link", path, errno)),
+                Err(errno) => return Err(system("read the link", &dir_path.join(&name), errno)),
             },
             // Its number comes when it is put among the others.
             FileType::Directory if !is_reserved(&name) => What::Dir(0),

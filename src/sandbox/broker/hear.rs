@@ -144,8 +144,8 @@ impl Broker {
         let relative = path.first().is_some_and(|first| *first != b'/');
         let names = match path::look(&path) {
             Seen::Ours(names) => names,
-            Seen::Image if relative && ear.wandered => self.from_here(thread, &path)?,
-            Seen::Relative => self.from_here(thread, &path)?,
+            Seen::Image if relative && ear.wandered => self.seen_from_here(thread, &path)?,
+            Seen::Relative => self.seen_from_here(thread, &path)?,
             Seen::Image => self.by_link(ear, &path, call, &notification)?,
         };
         // What was read is the caller's only if it still waits: its number may be another's by now.
@@ -157,7 +157,7 @@ impl Broker {
     }
 
     /// A relative path of a caller that works in a place from which it leads to the broker.
-    fn from_here(&self, thread: i32, path: &[u8]) -> Option<Names> {
+    fn seen_from_here(&self, thread: i32, path: &[u8]) -> Option<Names> {
         let caller = Identity::of(thread).ok()?;
         let here = working_directory(&caller).ok()?;
         let mut whole = self.places.inside(&here)?;

@@ -212,6 +212,7 @@ impl Places {
     fn init(&self, process: i32, names: &[&str]) -> Option<Place> {
         let head = self.family.head();
         match names {
+            [] if process == 1 => Some(real_at(format!("/proc/{head}"), false)),
             [name] if process == 1 && OF_INIT.contains(name) => {
                 Some(real_at(format!("/proc/{head}/{name}"), false))
             }

@@ -6,7 +6,6 @@
 mod covers;
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::process::geteuid;
@@ -29,7 +28,7 @@ pub struct Chroot(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// kiln's program, to be executed again. No RUN can reach it.
-    program: OwnedFd,
+    program: File,
     single_id: Option<String>,
 }
 
@@ -37,7 +36,7 @@ impl Chroot {
     /// For a process that [`possible`] has found able.
     pub(super) fn new() -> Result<Self, SandboxError> {
         let program = File::open("/proc/self/exe").during("open kiln's own program")?;
-        Ok(Self(Arc::new(Inner { program: program.into(), single_id: only_one_id() })))
+        Ok(Self(Arc::new(Inner { program, single_id: only_one_id() })))
     }
 
     /// Whether root is the only user that there is: chown to any other fails.
@@ -100,11 +99,7 @@ pub(super) fn possible() -> Result<(), String> {
     if !geteuid().is_root() {
         return Err("kiln does not run as root".to_owned());
     }
-    let missing: Vec<&str> = NEEDED
-        .into_iter()
-        .filter(|(capability, _)| !capability::has(*capability))
-        .map(|(_, name)| name)
-        .collect();
+    let missing = capability::missing(&NEEDED);
     if !missing.is_empty() {
         return Err(format!("kiln does not have {}", missing.join(", ")));
     }

@@ -1,6 +1,11 @@
 //! What the sandbox put there, and where nobody looks.
 
+use std::io::Read;
+
 use super::*;
+use crate::layer::{Entry, Whiteout};
+use crate::rootfs::diff::SinkError;
+use crate::rootfs::{Extract, Ownership, Whiteouts, extract};
 
 fn placeholders() -> BTreeSet<PathBuf> {
     ["dev", "etc", "etc/hosts", "etc/resolv.conf"].map(PathBuf::from).into()
@@ -58,4 +63,45 @@ fn nobody_looks_where_it_was_said_not_to() {
     fs::remove_file(fixture.path("file")).expect("removed");
     // The directory's own time is in sight, what was in it is not.
     assert_eq!(paths(&fixture.changes()), ["d"]);
+}
+
+#[test]
+fn owners_beside_the_files_are_those_of_the_layer() {
+    let owned = |meta: &mut crate::layer::Metadata| (meta.uid, meta.gid) = (7, 8);
+    let layer = Layer::default().dir("d").meta(owned).file("d/file", "x").meta(owned);
+    let mut fixture = Fixture::filled(&Layer::default());
+    fixture.root = Root::open(fixture.root.path()).expect("opens").with_owners(Ownership::Ignore);
+    let policy = Extract {
+        ledger: Some(fixture.ledger.clone()),
+        ..Extract::new(Whiteouts::Apply, Ownership::Ignore)
+    };
+    extract(&mut layer.entries(), &fixture.root, &policy).expect("unpacks");
+    fixture.take();
+    let view = fixture.snapshot.view(&fixture.root);
+    let found = view.lstat(Path::new("d/file")).expect("readable").expect("there").meta;
+    assert_eq!((found.uid, found.gid, found.xattrs.len()), (7, 8, 0));
+    // Nothing comes of this, which shows that the owner beside it is compared as well.
+    chmod(&fixture.path("d/file"), 0o600);
+    chmod(&fixture.path("d/file"), 0o644);
+    assert_eq!(paths(&fixture.changes()), [""; 0]);
+    chmod(&fixture.path("d/file"), 0o600);
+    fs::write(fixture.path("new"), "").expect("written");
+    let mut owners = Owners::default();
+    let none = BTreeSet::new();
+    fixture.snapshot.changes(&fixture.root, &fixture.scan, &none, &mut owners).expect("a layer");
+    assert_eq!(owners.0, [("d".into(), 7, 8), ("d/file".into(), 7, 8), ("new".into(), 0, 0)]);
+}
+
+#[derive(Default)]
+struct Owners(Vec<(PathBuf, u32, u32)>);
+
+impl ChangeSink for Owners {
+    fn file(&mut self, entry: &Entry, _: &mut dyn Read) -> Result<(), SinkError> {
+        self.0.push((entry.path.clone(), entry.meta.uid, entry.meta.gid));
+        Ok(())
+    }
+
+    fn whiteout(&mut self, whiteout: &Whiteout) -> Result<(), SinkError> {
+        Err(format!("{whiteout:?}").into())
+    }
 }

@@ -120,7 +120,7 @@ fn a_clock_is_that_of_the_same_file_system() {
     let error = error.expect_err("another one").to_string();
     assert_eq!(
         error,
-        "cannot learn what time the file system has by making the file `/proc/self`: it is on \
+        "cannot learn what time the file system has from a file made in `/proc/self`: it is on \
          another file system than the image's files"
     );
     fixture.scan.scratch = fixture.dir.path().join("none");

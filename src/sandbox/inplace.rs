@@ -1,0 +1,229 @@
+//! A RUN in the container's own `/`: for root without CAP_SYS_CHROOT, or where no system call filter
+//! can be installed. Only inside kiln's own image, where nothing but kiln is in the way.
+//!
+//! What is in `/` is moved aside, the image of a stage moves in, and afterwards all comes back. Mount
+//! points stay where they are, and so do kiln's own directory, the shell's and the project's. There is
+//! one `/`, so stages follow one another, and a second kiln in the same container waits.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
+use rustix::thread::CapabilitySet;
+
+use super::error::{During, SandboxError};
+use super::request::{Network, RunReport, RunRequest};
+use super::spec::{RootSpec, Spec};
+use super::{capability, launch};
+use crate::cancel::Cancel;
+use crate::event::Stream;
+use crate::rootfs::Root;
+use crate::rootfs::vacate::{Kept, Vacated, bring_back, clear, vacate};
+
+/// The directory of kiln's own image that is kiln's own.
+pub const HOME: &str = "/kaniko";
+
+/// Its presence says that this is kiln's own image, which nobody else lives in.
+const MARK: &str = "/kaniko/image";
+
+/// Where what was in `/` waits. If it is there at the start, an earlier build was killed.
+const ASIDE: &str = "/kaniko/aside";
+
+/// Locked by whoever has `/`.
+const LOCK: &str = "/kaniko/root.lock";
+
+/// What stays besides mount points: kiln itself, and the shell of the job that waits for it.
+const STAYS: [&str; 2] = ["kaniko", "busybox"];
+
+/// The right to run commands in `/`. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Inplace(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: File,
+    /// Paths that the caller needs where they are, absolute.
+    needed: Mutex<Vec<PathBuf>>,
+    state: Mutex<Option<Taken>>,
+}
+
+/// `/` while it is not the container's.
+#[derive(Debug)]
+struct Taken {
+    root: Root,
+    aside: Root,
+    kept: Kept,
+    vacated: Vacated,
+    _lock: File,
+}
+
+impl Inplace {
+    /// For a process that [`possible`] has found able.
+    pub(super) fn new() -> Result<Self, SandboxError> {
+        let program = File::open("/proc/self/exe").during("open kiln's own program")?;
+        Ok(Self(Arc::new(Inner { program, needed: Mutex::default(), state: Mutex::default() })))
+    }
+
+    /// Says that what is at these paths must stay where it is. Before [`Inplace::take`].
+    pub fn keep(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.0.needed.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+    }
+
+    /// Empties `/` for the next stage, but for what stays. The first time, what is there is moved
+    /// aside. Waits for another kiln that has it.
+    pub fn take(&self, cancel: &Cancel) -> Result<Kept, SandboxError> {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = &*state {
+            clear(&taken.root, &taken.kept).during("empty `/` for the next stage")?;
+            return Ok(taken.kept.clone());
+        }
+        let needed = self.0.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = Taken::take(&needed, cancel)?;
+        let kept = taken.kept.clone();
+        *state = Some(taken);
+        Ok(kept)
+    }
+
+    /// Gives `/` back to the container. Nothing happens where it was not taken.
+    pub fn give_back(&self) -> Result<(), SandboxError> {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.take().map_or(Ok(()), |taken| taken.give_back())
+    }
+
+    /// Runs a command in `/`, and passes its output on as it comes; stays until it, and all that it
+    /// has started, has ended.
+    pub fn run(
+        &self,
+        request: &RunRequest,
+        output: &(dyn Fn(Stream, &[u8]) + Sync),
+        cancel: &Cancel,
+    ) -> Result<RunReport, SandboxError> {
+        if request.network == Network::None {
+            return Err(SandboxError::Request(
+                "`--network=none` takes a network namespace, which isolation `inplace` has not"
+                    .into(),
+            ));
+        }
+        let spec = Spec::new(request, RootSpec::Here, false)?;
+        launch::run(&self.0.program, &spec, output, cancel)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Only after an error that is told already.
+        state.take().map(|taken| taken.give_back().ok());
+    }
+}
+
+impl Taken {
+    fn take(needed: &[PathBuf], cancel: &Cancel) -> Result<Self, SandboxError> {
+        let lock = lock(cancel)?;
+        let kept = kept(needed)?;
+        let open = |path: &str| {
+            Root::open(Path::new(path)).map_err(std::io::Error::from).during(format!("open {path}"))
+        };
+        let root = open("/")?;
+        let leftover = Path::new(ASIDE).exists();
+        if leftover {
+            let aside = open(ASIDE)?;
+            clear(&root, &kept).during("empty `/` of what a killed build left")?;
+            bring_back(&aside, &root, &kept, &Vacated::default())
+                .during("bring back what a killed build had moved out of `/`")?;
+            remove_aside(&root)?;
+        }
+        std::fs::create_dir(ASIDE).during(format!("make {ASIDE}"))?;
+        let aside = open(ASIDE)?;
+        let vacated = vacate(&root, &aside, &kept).during("move aside what is in `/`")?;
+        Ok(Self { root, aside, kept, vacated, _lock: lock })
+    }
+
+    fn give_back(&self) -> Result<(), SandboxError> {
+        clear(&self.root, &self.kept).during("empty `/` of the last stage")?;
+        bring_back(&self.aside, &self.root, &self.kept, &self.vacated)
+            .during("bring back what was in `/`")?;
+        remove_aside(&self.root)
+    }
+}
+
+fn remove_aside(root: &Root) -> Result<(), SandboxError> {
+    let aside = Path::new(ASIDE.trim_start_matches('/'));
+    root.remove_tree(aside).during(format!("remove {ASIDE}"))
+}
+
+/// Waits until no other kiln in this container has `/`.
+fn lock(cancel: &Cancel) -> Result<File, SandboxError> {
+    let file = File::create(LOCK).during(format!("make {LOCK}"))?;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                cancel.check()?;
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            Err(errno) => return Err(errno).during(format!("lock {LOCK}")),
+        }
+    }
+}
+
+/// What stays: mount points, kiln's own and what the caller needs.
+fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
+    let table = std::fs::read("/proc/self/mountinfo").during("read /proc/self/mountinfo")?;
+    let mounts = mount_points(&table).into_iter().filter(|path| path != Path::new("/"));
+    let own = STAYS.iter().map(|name| Path::new("/").join(name));
+    let all = mounts.chain(own).chain(needed.iter().cloned());
+    // By their real paths: a link on the way is not what has to stay.
+    let real = all.map(|path| path.canonicalize().unwrap_or(path));
+    Ok(Kept::new(real.filter_map(|path| path.strip_prefix("/").map(Path::to_owned).ok())))
+}
+
+fn mount_points(table: &[u8]) -> Vec<PathBuf> {
+    let lines = table.split(|byte| *byte == b'\n');
+    let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    points.map(super::work_dir::unescape).collect()
+}
+
+/// What root needs for it (kaniko needs the same; GoogleContainerTools/kaniko#778).
+const NEEDED: [(CapabilitySet, &str); 5] = [
+    (CapabilitySet::CHOWN, "CAP_CHOWN"),
+    (CapabilitySet::DAC_OVERRIDE, "CAP_DAC_OVERRIDE"),
+    (CapabilitySet::FOWNER, "CAP_FOWNER"),
+    (CapabilitySet::SETUID, "CAP_SETUID"),
+    (CapabilitySet::SETGID, "CAP_SETGID"),
+];
+
+/// Whether commands can be run so, or what is missing, as a sentence.
+pub(super) fn possible() -> Result<(), String> {
+    if !Path::new(MARK).exists() {
+        return Err("this is not kiln's own image, and `/` is only taken over in there".to_owned());
+    }
+    if !geteuid().is_root() {
+        return Err("kiln does not run as root".to_owned());
+    }
+    let missing = capability::missing(&NEEDED);
+    if !missing.is_empty() {
+        return Err(format!("kiln does not have {}", missing.join(", ")));
+    }
+    std::fs::write(LOCK, b"").map_err(|error| format!("`/` cannot be written to: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_with_their_spaces() {
+        let table = b"22 27 0:21 / /proc rw - proc proc rw\n\
+                      30 27 0:26 / /mnt/a\\040b rw shared:1 - ext4 /dev/sda rw\n";
+        let expected = [PathBuf::from("/proc"), PathBuf::from("/mnt/a b")];
+        assert_eq!(mount_points(table), expected);
+    }
+
+    #[test]
+    fn a_machine_that_is_somebodys_is_left_alone() {
+        assert!(possible().is_err_and(|reason| reason.contains("own image")));
+    }
+}
