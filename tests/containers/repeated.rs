@@ -77,11 +77,11 @@ impl Job {
     }
 }
 
-/// What a job sees of its container: the top directories, kiln's own, what is in the temporary ones,
+/// What a job sees of its container, but for the lock that builds in kiln's image share: the top directories, kiln's own, what is in the temporary ones,
 /// and the processes. Not those that look, nor those that have ended, since the container's first
 /// process is `sleep`, which waits for nobody.
 fn surroundings(running: &Running<'_>) -> String {
-    let list = "ls -lan / /kaniko /bin /etc /builds | awk '{ print $1, $3, $4, $9, $10, $11 }'";
+    let list = "ls -lan / /kaniko /bin /etc /builds | grep -v root.lock$ | awk '{ print $1, $3, $4, $9, $10, $11 }'";
     let others = "-e ^Z -e ps$ -e sh$ -e grep$ -e exe$ -e awk$ -e ls$";
     let rest = format!("ls -A /tmp /var/tmp; ps -o stat,comm | grep -v {others}");
     running.shell(&format!("{list}; {rest}")).ok().stdout

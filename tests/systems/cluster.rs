@@ -89,7 +89,7 @@ fn dockerd_runs_argos_step() {
         .mount(&argo, "/var/run/argo")
         .mount(&site.directory("tmp"), "/tmp")
         .entrypoint("/var/run/argo/argoexec");
-    step.run([&[command.clone()], &args[..]].concat()).ok();
+    step.run(std::iter::once(command).chain(&args)).ok();
     let digest = digest_in(&site.path("tmp").join("digest"));
     assert_eq!(site.pushed("argo").digest, digest);
     assert!(argo.join("argoexec").exists() && argo.join("template").exists());
