@@ -16,6 +16,7 @@
 //! | [`context`] | where the files of COPY and ADD come from |
 //! | [`image`] | configs, manifests, platforms; OCI layout and docker archive |
 //! | [`registry`] | references, credentials, pull, push |
+//! | [`base_cache`] | base images that are on this machine already |
 //! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
 //! | [`sandbox`] | one RUN, isolated |
@@ -23,10 +24,12 @@
 //! | [`publish`] | uploads, tags, files that name the digest |
 //! | [`schedule`] | stages side by side |
 //! | [`work_dir`], `settings` | the build's own directory; a request in the words of the modules |
+//! | [`warm`] | fills the base cache |
 //! | [`pipeline`] | THE STORY: request → image in a registry |
 //! | [`ui`] | the only place that prints |
 //! | [`cli`] | flags and environment → a typed request |
 
+pub mod base_cache;
 pub mod cancel;
 pub mod cli;
 pub mod context;
@@ -47,4 +50,5 @@ mod settings;
 pub mod stage;
 pub mod sys;
 pub mod ui;
+pub mod warm;
 pub mod work_dir;

@@ -11,13 +11,18 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod unpacked;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use self::unpacked::Unpacked;
+use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::digest::Digest;
@@ -68,13 +73,17 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let file = read_dockerfile(&request.context, request.dockerfile.path())?;
+    let unpacked = Unpacked::from_archive(request, ground)?;
+    let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir);
+    let file = read_dockerfile(dir, request.dockerfile.path())?;
     let dockerfile = parse(&file)?;
-    let context = Context::open(&request.context, &file.path)?;
+    let context = Context::open(dir, &file.path)?;
     let names = names(request)?;
 
     // 2. Plan
-    let client = Client::new(settings::registry_options(request), ground.cancel.clone())?;
+    let options = settings::registry_options(&request.registry);
+    let client = Client::new(options, ground.cancel.clone())?;
+    let bases = BaseCache::new(request.cache_dir.clone(), ground.reporter.clone());
     let inputs = inputs(request, file.path.display().to_string())?;
     let graph = Graph::new(&dockerfile, &inputs)?;
     let pushed: &[Reference] = if request.push { &names } else { &[] };
@@ -83,7 +92,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let questions = questions(&graph, &place)?;
     let images = thread::scope(|scope| {
         let permission = scope.spawn(|| check_push(request, &destinations));
-        let images = resolve_all(&client, &questions, &place, &ground.reporter);
+        let images = resolve_all(&client, &bases, &questions, &place, &ground.reporter);
         permission.join().map_err(|_| anyhow!("the push check ended abnormally"))??;
         images
     })?;
@@ -93,8 +102,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     can_run(&plan, ground, &place)?;
 
     // 3. Stages, and 4. their layers on their way to the destinations
-    let (sandbox, work_dir) = settle(request, ground, &plan)?;
-    let tools = tools(request, ground, sandbox, client, context, place);
+    let (sandbox, work_dir) = settle(request, ground, &plan, dir)?;
+    let tools = tools(request, ground, Sources { sandbox, client, bases, context }, place);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations);
@@ -199,6 +208,7 @@ fn questions<'a>(graph: &'a Graph, place: &Place) -> Result<Vec<Question<'a>>> {
 /// Asks registries for all bases at once: manifests and configs, no layers.
 fn resolve_all(
     client: &Client,
+    bases: &BaseCache,
     questions: &[Question<'_>],
     place: &Place,
     reporter: &Reporter,
@@ -207,7 +217,7 @@ fn resolve_all(
     let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
         let Question { key, image, reference, platform } = question;
         let task = reporter.start(&format!("resolve {}", key.name));
-        let resolved = client.resolve(reference, platform).map_err(|error| {
+        let resolved = bases.resolve(client, reference, platform).map_err(|error| {
             let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
             let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
             place.locate_with(error.into(), &image.span, help)
@@ -221,7 +231,11 @@ fn resolve_all(
                 key.name
             ));
         }
-        Ok(Arc::new(BaseImage::new(key.name.clone(), resolved, &shared)))
+        let image = BaseImage::new(key.name.clone(), resolved, &shared);
+        // What is on this machine already is not fetched past it.
+        let here = image.layers.iter().filter(|l| bases.blob(&l.descriptor.digest).is_some());
+        here.for_each(|layer| layer.need_here());
+        Ok(Arc::new(image))
     };
     thread::scope(|scope| {
         let resolve = &resolve;
@@ -259,7 +273,12 @@ fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
 
 /// Decides how commands are run, which depends on what the work directory can hold, and says so where
 /// they are run with less than most expect.
-fn settle(request: &Request, ground: &Ground, plan: &Plan) -> Result<(Sandbox, WorkDir)> {
+fn settle(
+    request: &Request,
+    ground: &Ground,
+    plan: &Plan,
+    context: &Path,
+) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
     if !needs_files(plan) {
         let sandbox = Sandbox::None(Unable::not_needed());
@@ -279,7 +298,8 @@ fn settle(request: &Request, ground: &Ground, plan: &Plan) -> Result<(Sandbox, W
         (Err(error), _) => return Err(error),
     };
     if let Sandbox::Inplace(inplace) = &sandbox {
-        inplace.keep([request.context.clone(), dir.path().to_owned()]);
+        inplace.keep([context.to_owned(), dir.path().to_owned()]);
+        inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
     }
     if let Some(reason) = sandbox.single_id_reason() {
         reporter.warning(&format!(
@@ -294,18 +314,21 @@ fn needs_files(plan: &Plan) -> bool {
     plan.stages.iter().any(|stage| stage.unpacked)
 }
 
-fn tools(
-    request: &Request,
-    ground: &Ground,
+/// What was made for the build so far.
+struct Sources {
     sandbox: Sandbox,
     client: Client,
+    bases: BaseCache,
     context: Context,
-    place: Place,
-) -> Tools {
+}
+
+fn tools(request: &Request, ground: &Ground, sources: Sources, place: Place) -> Tools {
+    let Sources { sandbox, client, bases, context } = sources;
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
     Tools {
         client,
+        bases,
         layer_options: LayerOptions {
             compression: settings::compression(request),
             clamp: epoch,

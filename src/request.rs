@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::context::Archive;
 use crate::image::ImageFormat;
+use crate::registry::CredentialSource;
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The directory that COPY and ADD read; absolute.
+    /// The directory that COPY and ADD read; absolute, but for one in an archive, where it is seen
+    /// from the archive's top (empty for the top itself).
     pub context: PathBuf,
+    /// The archive that has the context, if it is no directory of this machine.
+    pub archive: Option<Archive>,
     /// Where the Dockerfile is.
     pub dockerfile: DockerfileSource,
     /// Image names as typed; empty when nothing is pushed and no file needs a name.
@@ -57,8 +63,31 @@ pub struct Request {
     pub add_hosts: Vec<(String, String)>,
     /// Size of a RUN's `/dev/shm` in bytes.
     pub shm_size: u64,
+    /// Where the warmer has put base images, if anywhere.
+    pub cache_dir: Option<PathBuf>,
     /// Whether the build starts without asking the registry if it may push.
     pub skip_push_check: bool,
+    /// How registries are reached.
+    pub registry: RegistryChoice,
+}
+
+/// One call of the warmer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmRequest {
+    /// Image names as typed.
+    pub images: Vec<String>,
+    /// A Dockerfile whose images are wanted too; absolute.
+    pub dockerfile: Option<PathBuf>,
+    /// Values for its ARGs.
+    pub build_args: BTreeMap<String, String>,
+    /// Where images are kept; absolute.
+    pub cache_dir: PathBuf,
+    /// Download what is there already.
+    pub force: bool,
+    /// The age from which on an image that is there is downloaded again.
+    pub ttl: Duration,
+    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
+    pub platform: Option<String>,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -66,7 +95,7 @@ pub struct Request {
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
-    /// This file; absolute.
+    /// This file; absolute, but for one that is looked for in an archive.
     Path(PathBuf),
     /// `Dockerfile` in the context, else `dockerfile` there.
     Default,
@@ -135,8 +164,8 @@ pub struct RegistryChoice {
     pub registry_map: Vec<(String, Vec<String>)>,
     /// Fail when no mirror has an image, rather than ask the original registry.
     pub no_default_fallback: bool,
-    /// Docker's config.json with credentials, if there is one.
-    pub docker_config: Option<PathBuf>,
+    /// Where credentials are looked for, in order. Shows no secret.
+    pub credentials: Vec<CredentialSource>,
     /// How often a failed push is tried again, beyond what single requests already are.
     pub push_retry: u32,
 }

@@ -3,15 +3,15 @@
 use crate::image::ImageFormat;
 use crate::layer::{Compression, DEFAULT_GZIP_LEVEL};
 use crate::registry::Options;
-use crate::request::{CompressionChoice, Request};
+use crate::request::{CompressionChoice, RegistryChoice, Request};
 use crate::stage::BaseImage;
 
 /// zstd's own default.
 const DEFAULT_ZSTD_LEVEL: i32 = 3;
 
 /// How registries are reached.
-pub(crate) fn registry_options(request: &Request) -> Options {
-    let choice = request.registry.clone();
+pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
+    let choice = choice.clone();
     let defaults = Options::default();
     Options {
         insecure: choice.insecure,
@@ -26,7 +26,7 @@ pub(crate) fn registry_options(request: &Request) -> Options {
         mirrors: choice.mirrors,
         registry_map: choice.registry_map,
         no_default_fallback: choice.no_default_fallback,
-        docker_config: choice.docker_config,
+        credentials: choice.credentials,
         retries: defaults.retries + choice.push_retry,
         ..defaults
     }

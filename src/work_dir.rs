@@ -34,8 +34,27 @@ impl WorkDir {
             Sandbox::Namespaces(namespaces) => Some(namespaces),
             _ => None,
         };
+        // Where `/` becomes the image's, there is one directory that stays kiln's.
+        let own = matches!(sandbox, Sandbox::Inplace(_)).then_some(Path::new(HOME));
+        Self::first(request, own, overlay, reporter)
+    }
+
+    /// The same for files that no command will see as its own.
+    pub fn for_files(request: &Request, reporter: &Reporter) -> Result<Self> {
+        Self::first(request, None, None, reporter)
+    }
+
+    fn first(
+        request: &Request,
+        own: Option<&Path>,
+        overlay: Option<&Namespaces>,
+        reporter: &Reporter,
+    ) -> Result<Self> {
         let at = |parent: &Path| {
-            outside(parent, &request.context)?;
+            // What is unpacked has a work directory of its own around it.
+            if request.archive.is_none() {
+                outside(parent, &request.context)?;
+            }
             Self::at(parent, overlay, reporter)
         };
         if let Some(parent) = &request.work_dir {
@@ -44,8 +63,6 @@ impl WorkDir {
             return at(parent);
         }
         let mut first_failure = None;
-        // Where `/` becomes the image's, there is one directory that stays kiln's.
-        let own = matches!(sandbox, Sandbox::Inplace(_)).then_some(Path::new(HOME));
         let usual = [&request.temp_dir, Path::new("/var/tmp"), Path::new("/tmp")];
         for parent in own.into_iter().chain(usual) {
             match at(parent) {

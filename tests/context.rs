@@ -2,6 +2,9 @@
 
 mod common;
 
+#[path = "context/archives.rs"]
+mod archives;
+
 use common::Kiln;
 use testkit::image::Image;
 

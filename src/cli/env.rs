@@ -5,12 +5,29 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+/// The host of GitLab's pull-through cache of Docker Hub, and who may use it
+/// (docs.gitlab.com/ci/variables/predefined_variables).
+pub(super) const CI_DEPENDENCY_PROXY_SERVER: &str = "CI_DEPENDENCY_PROXY_SERVER";
+pub(super) const CI_DEPENDENCY_PROXY_USER: &str = "CI_DEPENDENCY_PROXY_USER";
+pub(super) const CI_DEPENDENCY_PROXY_PASSWORD: &str = "CI_DEPENDENCY_PROXY_PASSWORD";
+/// A GitLab job's own token.
+pub(super) const CI_JOB_TOKEN: &str = "CI_JOB_TOKEN";
+/// The host of GitLab's registry, and who may use it.
+pub(super) const CI_REGISTRY: &str = "CI_REGISTRY";
+pub(super) const CI_REGISTRY_USER: &str = "CI_REGISTRY_USER";
+pub(super) const CI_REGISTRY_PASSWORD: &str = "CI_REGISTRY_PASSWORD";
+/// The text of Docker's `config.json`, or its path.
+pub(super) const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// The directory that holds Docker's `config.json`; `~/.docker` if it is not set.
 pub(super) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Whose `.docker` is meant.
 pub(super) const HOME: &str = "HOME";
+/// What the names of kaniko's own variables begin with; among them are users and passwords.
+pub(super) const KANIKO: &str = "KANIKO_";
 /// If set and not empty, no colours (no-color.org).
 pub(super) const NO_COLOR: &str = "NO_COLOR";
+/// Podman's file of credentials.
+pub(super) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Seconds since 1970 that no date in the image is later than (reproducible-builds.org).
 pub(super) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Directories of certificate authorities, separated by colons, as OpenSSL and Go read it.
@@ -21,6 +38,8 @@ pub(super) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub(super) const TERM: &str = "TERM";
 /// The directory for temporary files.
 pub(super) const TMPDIR: &str = "TMPDIR";
+/// A user's directory that ends with the session.
+pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
 /// A copy of the environment and the current directory.
 #[derive(Clone)]
@@ -58,6 +77,17 @@ impl Environment {
     /// A variable's value, which may be empty.
     pub(super) fn get_even_empty(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// The variables whose names begin so, with the rest of their names; empty ones count as none.
+    pub(super) fn beginning_with<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a OsStr)> {
+        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        set.filter_map(move |(name, value)| {
+            Some((name.to_str()?.strip_prefix(prefix)?, value.as_os_str()))
+        })
     }
 
     /// The path, seen from the current directory; `.` is dropped, `..` stays for the kernel, which

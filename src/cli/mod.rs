@@ -3,6 +3,8 @@
 //! In two steps: `flags` holds what was typed, `resolve` makes it ready to use. Nothing outside
 //! this module sees clap or a variable of the environment.
 
+mod context;
+mod credentials;
 mod env;
 mod error;
 mod flags;

@@ -3,22 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{outputs, values};
+use super::{context, credentials, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
-use crate::request::{CompressionChoice, DockerfileSource, RegistryChoice, Request};
+use crate::request::{CompressionChoice, RegistryChoice, Request};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
 /// Makes the request.
 pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, CliError> {
     let BuildFlags { source, result, registry, run, .. } = flags;
-    let context = context(&source, env)?;
-    let dockerfile = dockerfile(source.file.as_deref(), &context, env)?;
+    let typed = source.context.as_deref().or(source.directory.as_deref());
+    let context = context::source(typed, None, env)?;
+    let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
     let push = push(&result)?;
     names(&result)?;
@@ -27,7 +28,8 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
     let compression_level = compression_level(&result, compression)?;
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
     Ok(Request {
-        context,
+        context: context.dir,
+        archive: context.archive,
         dockerfile,
         push,
         build_args,
@@ -51,6 +53,7 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
+        cache_dir: None,
         skip_push_check: registry.skip_push_permission_check,
         registry: registry_choice(registry, env),
     })
@@ -91,82 +94,6 @@ pub(super) fn output(flags: &OutputFlags, env: &Environment) -> OutputChoice {
 /// An empty value counts as none: scripts write `--target "$TARGET"`.
 fn given(value: Option<OsString>) -> Option<OsString> {
     value.filter(|value| !value.is_empty())
-}
-
-fn context(source: &SourceFlags, env: &Environment) -> Result<PathBuf, CliError> {
-    let typed = source.context.as_ref().or(source.directory.as_ref());
-    let typed = typed.map_or(OsStr::new("."), OsString::as_os_str);
-    if typed.is_empty() {
-        return Err(CliError::new(
-            "the build context is empty",
-            "name a directory; is the variable that you wrote there set?",
-        ));
-    }
-    let path = match typed.to_str() {
-        Some(text) => OsStr::new(local_directory(text)?),
-        None => typed,
-    };
-    let context = env.absolute(path);
-    if context.is_dir() {
-        return Ok(context);
-    }
-    let problem = if context.exists() { "is not a directory" } else { "does not exist" };
-    Err(CliError::new(
-        format!("the build context {} {problem}", context.display()),
-        "name the directory that COPY and ADD shall read",
-    ))
-}
-
-/// The path in `PATH` or kaniko's `dir://PATH`. Other forms are known, so that the error can say
-/// more than that a directory named `https:` does not exist.
-fn local_directory(context: &str) -> Result<&str, CliError> {
-    if let Some(path) = context.strip_prefix("dir://") {
-        return Ok(path);
-    }
-    let kind = match context.split_once("://") {
-        _ if context == "-" => "standard input",
-        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') => {
-            scheme
-        }
-        None if context.starts_with("git@") => "git",
-        _ => return Ok(context),
-    };
-    Err(CliError::new(
-        format!("kiln cannot read a build context from {kind}: `{}`", without_secrets(context)),
-        "fetch it first and name the directory",
-    ))
-}
-
-/// The address without a password before its host and without its query: signed addresses carry
-/// their signature there.
-fn without_secrets(address: &str) -> String {
-    let address = address.split(['?', '#']).next().unwrap_or_default();
-    match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => address.to_owned(),
-    }
-}
-
-/// Where the Dockerfile is: seen from here, as Docker has it, else from the context, as kaniko
-/// has it too.
-fn dockerfile(
-    typed: Option<&OsStr>,
-    context: &Path,
-    env: &Environment,
-) -> Result<DockerfileSource, CliError> {
-    let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
-        return Ok(DockerfileSource::Default);
-    };
-    let here = env.absolute(typed);
-    let inside: PathBuf = context.join(typed).components().collect();
-    let found = [&here, &inside].into_iter().find(|path| path.is_file());
-    found.cloned().map(DockerfileSource::Path).ok_or_else(|| {
-        let mut message = format!("there is no Dockerfile {}", here.display());
-        if inside != here {
-            message.push_str(&format!(" or {}", inside.display()));
-        }
-        CliError::new(message, "a path after -f is looked for here and then in the context")
-    })
 }
 
 /// The values for ARG, and the date that caps all others: the flag's, else the build argument's,
@@ -312,18 +239,9 @@ fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
         mirrors: flags.registry_mirror,
         registry_map: map,
         no_default_fallback: flags.skip_default_registry_fallback,
-        docker_config: docker_config(env),
+        credentials: credentials::sources(env),
         push_retry: flags.push_retry,
     }
-}
-
-fn docker_config(env: &Environment) -> Option<PathBuf> {
-    let directory = match (env.get(env::DOCKER_CONFIG), env.get(env::HOME)) {
-        (Some(directory), _) => env.absolute(directory),
-        (None, Some(home)) => env.absolute(home).join(".docker"),
-        (None, None) => return None,
-    };
-    Some(directory.join("config.json")).filter(|file| file.is_file())
 }
 
 /// `/var/tmp` before `/tmp`: the latter is memory on many machines, and images are big.

@@ -64,6 +64,7 @@ fn defaults() {
     let request = project.build("-t app:1");
     let expected = Request {
         context: project.path(""),
+        archive: None,
         dockerfile: DockerfileSource::Default,
         destinations: vec!["app:1".into()],
         push: true,
@@ -87,8 +88,12 @@ fn defaults() {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         add_hosts: Vec::new(),
         shm_size: 64 << 20,
+        cache_dir: None,
         skip_push_check: false,
-        registry: RegistryChoice::default(),
+        registry: RegistryChoice {
+            credentials: credentials::sources(&Environment::new("/".into(), [])),
+            ..RegistryChoice::default()
+        },
     };
     assert_eq!(request, expected);
     assert!(["/var/tmp", "/tmp"].map(Path::new).contains(&request.temp_dir.as_path()));
@@ -107,6 +112,7 @@ fn every_flag_reaches_the_request() {
     );
     let expected = Request {
         context: project.path("app"),
+        archive: None,
         dockerfile: DockerfileSource::Path(project.path("app/docker/Dockerfile")),
         destinations: vec!["r.example/a:1".into(), "b".into()],
         push: false,
@@ -132,8 +138,12 @@ fn every_flag_reaches_the_request() {
         jobs: 3,
         add_hosts: vec![("db".into(), "10.0.0.2".into())],
         shm_size: 1 << 30,
+        cache_dir: None,
         skip_push_check: true,
-        registry: RegistryChoice::default(),
+        registry: RegistryChoice {
+            credentials: credentials::sources(&Environment::new("/".into(), [])),
+            ..RegistryChoice::default()
+        },
     };
     assert_eq!(request, expected);
 }
@@ -169,7 +179,10 @@ fn every_registry_flag_reaches_the_request() {
             ("c".into(), vec!["d".into()]),
         ],
         no_default_fallback: true,
-        docker_config: Some(home.join(".docker/config.json")),
+        credentials: credentials::sources(&Environment::new(
+            project.path(""),
+            [("HOME".into(), home.clone().into())],
+        )),
         push_retry: 2,
     };
     assert_eq!(request.registry, expected);
@@ -267,18 +280,6 @@ fn the_nearest_source_date_epoch_wins() {
 #[test]
 fn directories_come_from_the_environment() {
     let project = Project::new();
-    let home = project.path("home").display().to_string();
-    let docker = project.path("home/.docker");
-    for (variables, config) in [
-        (vec![], None),
-        (vec![("HOME", home.as_str())], Some(docker.join("config.json"))),
-        (vec![("HOME", "/nowhere")], None),
-        (vec![("DOCKER_CONFIG", "home/.docker")], Some(docker.join("config.json"))),
-        (vec![("DOCKER_CONFIG", "app"), ("HOME", &home)], None),
-    ] {
-        let (request, _) = project.build_with("-t a", &variables);
-        assert_eq!(request.registry.docker_config, config, "{variables:?}");
-    }
     let (request, _) = project.build_with("-t a", &[("TMPDIR", "/elsewhere")]);
     assert_eq!(request.temp_dir, Path::new("/elsewhere"));
 }

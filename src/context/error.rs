@@ -54,6 +54,22 @@ pub enum ContextError {
         /// Of the first byte that is none, from 0.
         offset: usize,
     },
+    /// An archive that cannot be unpacked.
+    #[error("cannot unpack the context from {archive}: {reason}")]
+    Archive {
+        /// Its path, or `standard input`.
+        archive: String,
+        /// Why; ends a sentence.
+        reason: String,
+    },
+    /// A directory that an archive does not have.
+    #[error("{archive} has no directory `{}` to be the context", path.display())]
+    NotInArchive {
+        /// Its path, or `standard input`.
+        archive: String,
+        /// Seen from the archive's top.
+        path: PathBuf,
+    },
     /// The directory could not be opened, or a file in it.
     #[error(transparent)]
     Root(#[from] RootError),

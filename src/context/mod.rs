@@ -3,6 +3,7 @@
 //! A context is a stranger's: its links are followed inside it only ([`Root`]). A Dockerfile that the
 //! user names is the user's, and is opened as any file of this machine.
 
+mod archive;
 mod dockerfile;
 mod error;
 
@@ -12,6 +13,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::archive::{Archive, subdirectory, unpack};
 pub use self::dockerfile::{DockerfileText, read_dockerfile};
 pub use self::error::ContextError;
 pub use crate::rootfs::ignore;

@@ -139,3 +139,20 @@ fn a_context_may_be_named_by_a_link() {
     let context = Context::open(&link, Path::new("Dockerfile")).expect("opens");
     assert!(context.root.open_file(Path::new("f")).is_ok());
 }
+
+#[test]
+fn a_directory_of_an_archive_is_inside_it() {
+    let top = dir(&[("a/b/f", ""), ("etc/f", "")]);
+    symlink("/etc", top.path().join("absolute")).expect("linked");
+    symlink("../../../a", top.path().join("up")).expect("linked");
+    let find = |path: &str| subdirectory(&Archive::Stdin, top.path(), Path::new(path));
+    for (path, expected) in
+        [("", ""), ("a/b", "a/b"), ("absolute", "etc"), ("up/b", "a/b"), ("../../a", "a")]
+    {
+        assert_eq!(find(path).expect("found"), top.path().join(expected), "{path}");
+    }
+    for path in ["a/b/f", "missing", "absolute/passwd"] {
+        let error = find(path).expect_err(path).to_string();
+        assert_eq!(error, format!("standard input has no directory `{path}` to be the context"));
+    }
+}

@@ -15,6 +15,7 @@ use super::reference::{Reference, Repository};
 use super::retry::Policy;
 use super::transport::Transport;
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::image::{Descriptor, Platform};
 
 /// Talks to registries. Clones share connections and tokens; calls block and may come from many
@@ -71,11 +72,33 @@ impl Client {
         let question = pull::Question { reference, platform };
         let work = question.ask(&self.0.transport, &places, self.0.policy);
         let resolved = self.0.engine.block_on(work)?;
-        if let Some(origin) = places.last().filter(|last| **last != resolved.repository) {
-            let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
-            behind.insert(resolved.repository.clone(), origin.clone());
-        }
+        self.remember_origin(&places, &resolved.repository);
         Ok(resolved)
+    }
+
+    /// Where an image is, and the digest of what the reference names, which may be an index. No
+    /// request where the reference has the digest, and otherwise one that transfers nothing; none
+    /// is no news, and [`Client::resolve`] says why.
+    pub fn peek(&self, reference: &Reference) -> Option<(Repository, Digest)> {
+        let places = self.0.mirrors.places(reference);
+        let found = match reference.digest {
+            Some(digest) => Some((places.first()?.clone(), digest)),
+            None => {
+                let (transport, policy) = (&self.0.transport, self.0.policy);
+                let work = async { Ok(pull::peek(transport, &places, reference, policy).await) };
+                self.0.engine.block_on(work).ok()?
+            }
+        };
+        let (repository, _) = found.as_ref()?;
+        self.remember_origin(&places, repository);
+        found
+    }
+
+    fn remember_origin(&self, places: &[Repository], found: &Repository) {
+        if let Some(origin) = places.last().filter(|last| *last != found) {
+            let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            behind.insert(found.clone(), origin.clone());
+        }
     }
 
     /// Starts to read a blob. Where a mirror that [`Client::resolve`] found does not have it, the

@@ -17,11 +17,11 @@ pub enum RegistryError {
     /// The operating system gave no threads.
     #[error("the registry client cannot start: {0}")]
     Start(String),
-    /// Docker's config.json cannot be used.
-    #[error("the registry credentials in {} cannot be used: {reason}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
+    /// A file or variable of credentials cannot be used.
+    #[error("the registry credentials in {place} cannot be used: {reason}")]
+    Credentials {
+        /// The file's path or the variable's name.
+        place: String,
         /// What is wrong, with line and column where known.
         reason: String,
     },

@@ -35,11 +35,14 @@ mod tls;
 mod token;
 mod transport;
 
+pub use auth::{
+    CredentialSource, HostLogin, Login, Secret, SourceReport, SourceState, credential_report,
+};
 pub use blob::BlobReader;
 pub use client::Client;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
-pub use pull::Resolved;
+pub use pull::{Resolved, choose};
 pub use push::{Body, Pushed, Pusher};
 pub use reference::{HUB, Reference, ReferenceError, Repository};
 

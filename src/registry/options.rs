@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::auth::CredentialSource;
+
 /// How to reach registries. Hosts are `host[:port]` as in references; for Docker Hub each of its
 /// names will do.
 #[derive(Debug, Clone)]
@@ -32,8 +34,8 @@ pub struct Options {
     pub registry_map: Vec<(String, Vec<String>)>,
     /// A registry that has mirrors is not asked itself.
     pub no_default_fallback: bool,
-    /// Docker's config.json. One that does not exist holds no credentials.
-    pub docker_config: Option<PathBuf>,
+    /// Where credentials are looked for, in order.
+    pub credentials: Vec<CredentialSource>,
     /// How often an operation that failed for a passing reason is tried again.
     pub retries: u32,
     /// First pause before a retry; it doubles each time.
@@ -59,7 +61,7 @@ impl Default for Options {
             mirrors: Vec::new(),
             registry_map: Vec::new(),
             no_default_fallback: false,
-            docker_config: None,
+            credentials: Vec::new(),
             retries: 5,
             retry_delay: Duration::from_millis(500),
             retry_budget: Duration::from_secs(180),

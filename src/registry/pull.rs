@@ -44,6 +44,49 @@ pub struct Resolved {
     pub config: ImageConfig,
     /// The config's bytes, as `manifest.config` digests them.
     pub config_bytes: Vec<u8>,
+    /// The bytes of all documents from what the reference names to the manifest: of
+    /// `top_digest` first, of `digest` last.
+    pub documents: Vec<Vec<u8>>,
+}
+
+impl Resolved {
+    /// Puts an image together whose bytes are checked. `documents` are as in [`Self::documents`],
+    /// and `manifest` is the last of them.
+    ///
+    /// # Errors
+    /// [`RegistryError::ImageConfig`].
+    pub fn new(
+        reference: &Reference,
+        repository: &Repository,
+        documents: Vec<Vec<u8>>,
+        manifest: Manifest,
+        config_bytes: Vec<u8>,
+    ) -> Result<Self, RegistryError> {
+        let bad_config = |reason| {
+            let reference = reference.familiar();
+            RegistryError::ImageConfig { reference, reason }
+        };
+        let config: ImageConfig =
+            serde_json::from_slice(&config_bytes).map_err(|error| bad_config(error.to_string()))?;
+        let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+        if layers != diff_ids {
+            let other = &manifest.config.media_type;
+            return Err(bad_config(format!(
+                "it names {diff_ids} layers and the manifest {layers} (config type `{other}`)"
+            )));
+        }
+        let digest_of = |document: Option<&Vec<u8>>| Digest::of(document.map_or(&[], |d| d));
+        Ok(Self {
+            reference: reference.clone(),
+            repository: repository.clone(),
+            digest: digest_of(documents.last()),
+            top_digest: digest_of(documents.first()),
+            manifest,
+            config,
+            config_bytes,
+            documents,
+        })
+    }
 }
 
 /// What is looked for.
@@ -56,7 +99,6 @@ pub(super) struct Question<'a> {
 /// One answer of a manifest URL.
 struct Fetched {
     bytes: Vec<u8>,
-    digest: Digest,
     content_type: Option<String>,
 }
 
@@ -88,32 +130,60 @@ impl Question<'_> {
         let reference = self.reference.familiar();
         RegistryError::ImageConfig { reference, reason: reason.to_owned() }
     }
+}
 
-    /// The manifest of an index that fits best.
-    fn choose<'i>(&self, index: &'i Index) -> Result<&'i Descriptor, RegistryError> {
-        let images: Vec<_> = index.manifests.iter().filter(|d| !is_attestation(d)).collect();
-        let fits = |wanted: &Platform| {
-            let platform =
-                |d: &&&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
-            images.iter().find(platform).copied()
-        };
-        if let Some(found) = compatible(self.platform).iter().find_map(fits) {
-            return Ok(found);
-        }
-        // Some tools write an index around one image and name no platform.
-        if let [only] = images[..]
-            && only.platform.is_none()
-        {
-            return Ok(only);
-        }
-        let names: Vec<_> =
-            images.iter().filter_map(|d| d.platform.as_ref()).map(Platform::to_string).collect();
-        Err(RegistryError::Platform {
-            reference: self.reference.familiar(),
-            wanted: self.platform.to_string(),
-            available: if names.is_empty() { "none at all".into() } else { names.join(", ") },
-        })
+/// The manifest of an index that fits a platform best.
+///
+/// # Errors
+/// [`RegistryError::Platform`].
+pub fn choose<'i>(
+    index: &'i Index,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<&'i Descriptor, RegistryError> {
+    let images: Vec<_> = index.manifests.iter().filter(|d| !is_attestation(d)).collect();
+    let fits = |wanted: &Platform| {
+        let fit = |d: &&&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
+        images.iter().find(fit).copied()
+    };
+    if let Some(found) = compatible(platform).iter().find_map(fits) {
+        return Ok(found);
     }
+    // Some tools write an index around one image and name no platform.
+    if let [only] = images[..]
+        && only.platform.is_none()
+    {
+        return Ok(only);
+    }
+    let names: Vec<_> =
+        images.iter().filter_map(|d| d.platform.as_ref()).map(Platform::to_string).collect();
+    Err(RegistryError::Platform {
+        reference: reference.familiar(),
+        wanted: platform.to_string(),
+        available: if names.is_empty() { "none at all".into() } else { names.join(", ") },
+    })
+}
+
+/// The digest of what a tag names, of the first place that says it: one small request for each,
+/// which registries with limits do not count as a pull. Whoever gets no answer asks for the image
+/// and hears why.
+pub(super) async fn peek(
+    transport: &Transport,
+    places: &[Repository],
+    reference: &Reference,
+    policy: Policy,
+) -> Option<(Repository, Digest)> {
+    for repository in places {
+        let place = Place::pull(repository);
+        let request = manifest_request(Method::HEAD, &place, &reference.version());
+        let answer = policy.impatient().run(async || transport.expect(&request, &[200]).await);
+        if let Ok(response) = answer.await
+            && let Some(digest) = content_digest(response.headers())
+        {
+            return Some((repository.clone(), digest));
+        }
+    }
+    None
 }
 
 /// The question at one place.
@@ -128,30 +198,25 @@ impl Asking<'_> {
     async fn run(&self) -> Result<Resolved, RegistryError> {
         let reference = self.question.reference;
         let top = self.manifest(&reference.version(), reference.digest).await?;
-        let top_digest = top.digest;
-        let (manifest, digest) = self.platform_manifest(top).await?;
+        let (manifest, documents) = self.platform_manifest(top).await?;
         let config_bytes = self.config_bytes(&manifest.config).await?;
-        let config = self.config(&manifest, &config_bytes)?;
-        Ok(Resolved {
-            reference: reference.clone(),
-            repository: self.repository.clone(),
-            digest,
-            top_digest,
-            manifest,
-            config,
-            config_bytes,
-        })
+        Resolved::new(reference, self.repository, documents, manifest, config_bytes)
     }
 
+    /// The platform's manifest, and all documents up to it.
     async fn platform_manifest(
         &self,
         mut fetched: Fetched,
-    ) -> Result<(Manifest, Digest), RegistryError> {
+    ) -> Result<(Manifest, Vec<Vec<u8>>), RegistryError> {
+        let mut documents = Vec::new();
         for _ in 0..NESTED_MAX {
-            match self.parse(&fetched)? {
-                Document::Manifest(manifest) => return Ok((manifest, fetched.digest)),
+            let document = self.parse(&fetched)?;
+            documents.push(fetched.bytes);
+            match document {
+                Document::Manifest(manifest) => return Ok((manifest, documents)),
                 Document::Index(index) => {
-                    let wanted = self.question.choose(&index)?.digest;
+                    let Question { reference, platform } = self.question;
+                    let wanted = choose(&index, reference, platform)?.digest;
                     fetched = self.manifest(&wanted.to_string(), Some(wanted)).await?;
                 }
             }
@@ -192,7 +257,7 @@ impl Asking<'_> {
                         expected,
                         found: digest,
                     }),
-                    _ => Ok(Fetched { bytes, digest, content_type }),
+                    _ => Ok(Fetched { bytes, content_type }),
                 }
             })
             .await
@@ -219,20 +284,6 @@ impl Asking<'_> {
             return Err(RegistryError::Digest { what, host, expected, found });
         }
         Ok(bytes)
-    }
-
-    fn config(&self, manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig, RegistryError> {
-        let config: ImageConfig = serde_json::from_slice(bytes)
-            .map_err(|error| self.question.bad_config(&error.to_string()))?;
-        let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
-        if layers != diff_ids {
-            let other = &manifest.config.media_type;
-            let reason = format!(
-                "it names {diff_ids} layers and the manifest {layers} (config type `{other}`)"
-            );
-            return Err(self.question.bad_config(&reason));
-        }
-        Ok(config)
     }
 }
 

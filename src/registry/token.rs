@@ -58,7 +58,7 @@ struct Answer {
 impl Authorizer {
     pub(super) fn new(options: &Options, cancel: &Cancel) -> Result<Self, RegistryError> {
         Ok(Self {
-            keychain: Arc::new(Keychain::load(options.docker_config.as_deref())?),
+            keychain: Arc::new(Keychain::load(&options.credentials)?),
             cancel: cancel.clone(),
             challenges: Mutex::default(),
             extra: Mutex::default(),

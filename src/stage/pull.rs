@@ -1,5 +1,6 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,10 +31,32 @@ impl Workshop {
     }
 
     fn fetch_locked(&self, layer: &ImageLayer) -> Result<PathBuf> {
-        if !self.blobs.has(&layer.descriptor.digest) {
+        if !self.blobs.has(&layer.descriptor.digest) && !self.copy_cached(layer)? {
             self.download(layer, None)?;
         }
         Ok(self.blobs.path(&layer.descriptor.digest))
+    }
+
+    /// Takes a blob from the cache of base images, if it is there and what it should be. Nobody
+    /// sees a byte before all are checked.
+    fn copy_cached(&self, layer: &ImageLayer) -> Result<bool> {
+        let digest = &layer.descriptor.digest;
+        let Some(path) = self.bases.blob(digest) else { return Ok(false) };
+        let copy = || -> Result<()> {
+            let mut writer = self.blobs.writer()?;
+            io::copy(&mut File::open(&path)?, &mut writer)?;
+            Ok(writer.commit_as(digest, layer.descriptor.size)?)
+        };
+        self.cancel.check()?;
+        if let Err(error) = copy() {
+            let path = path.display();
+            self.reporter.warning(&format!(
+                "the cached layer {path} cannot be used, so it is downloaded (the warmer replaces it \
+                 with --force): {error:#}"
+            ));
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Downloads a blob into the store and passes its bytes on while they arrive.
@@ -74,7 +97,7 @@ impl Workshop {
         layer: &ImageLayer,
         work: impl FnOnce(Box<dyn Read + Send>) -> Result<T> + Send,
     ) -> Result<T> {
-        if self.blobs.has(&layer.descriptor.digest) {
+        if self.blobs.has(&layer.descriptor.digest) || self.copy_cached(layer)? {
             return work(Box::new(self.blobs.open(&layer.descriptor.digest)?));
         }
         thread::scope(|scope| {

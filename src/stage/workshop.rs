@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::event::Reporter;
@@ -57,6 +58,8 @@ impl std::ops::Deref for Workshop {
 pub struct Tools {
     /// Fetches blobs.
     pub client: Client,
+    /// Has some of them already.
+    pub bases: BaseCache,
     /// How layers are written.
     pub layer_options: LayerOptions,
     /// What runs a RUN.

@@ -174,7 +174,7 @@ fn a_stage_that_is_misspelt_is_looked_for_as_an_image() {
     let kiln = bench.kiln(text).args(["--registry-mirror", bench.registry.host()]);
     let kiln = kiln.args(["--skip-default-registry-fallback"]);
     assert_snapshot!(bench.fails(kiln, 1).error, @r"
-    error: the image `REGISTRY/library/biuld:latest` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest latest is unknown to this repository
+    error: the image `REGISTRY/library/biuld:latest` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest latest is unknown to this repository
      --> DIR/context/Dockerfile:3:1
       |
     3 | COPY --from=biuld /a /a

@@ -29,14 +29,14 @@ const COPY: &str = "FROM REGISTRY/base:1\nCOPY Dockerfile /etc/\n";
 fn an_image_that_does_not_exist() {
     let bench = with_base();
     assert_snapshot!(bench.fails(bench.kiln("FROM REGISTRY/base:2\nRUN x\n"), 1).error, @r"
-    error: the image `REGISTRY/base:2` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 2 is unknown to this repository
+    error: the image `REGISTRY/base:2` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 2 is unknown to this repository
      --> DIR/context/Dockerfile:1:1
       |
     1 | FROM REGISTRY/base:2
       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^
     ");
     assert_snapshot!(bench.fails(bench.kiln("FROM REGISTRY/bsae:1\n"), 1).error, @r"
-    error: the image `REGISTRY/bsae:1` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 1 is unknown to this repository
+    error: the image `REGISTRY/bsae:1` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 1 is unknown to this repository
      --> DIR/context/Dockerfile:1:1
       |
     1 | FROM REGISTRY/bsae:1
@@ -44,7 +44,7 @@ fn an_image_that_does_not_exist() {
     ");
     let text = "FROM scratch\nCOPY --from=REGISTRY/bsae:1 /a /a\n";
     assert_snapshot!(bench.fails(bench.kiln(text), 1).error, @r"
-    error: the image `REGISTRY/bsae:1` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 1 is unknown to this repository
+    error: the image `REGISTRY/bsae:1` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest 1 is unknown to this repository
      --> DIR/context/Dockerfile:2:1
       |
     2 | COPY --from=REGISTRY/bsae:1 /a /a
@@ -52,7 +52,7 @@ fn an_image_that_does_not_exist() {
     ");
     let digest = format!("FROM REGISTRY/base@sha256:{}\n", "0".repeat(64));
     assert_snapshot!(bench.fails(bench.kiln(&digest), 1).error, @r"
-    error: the image `REGISTRY/base@sha256:…` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest sha256:… is unknown to this repository
+    error: the image `REGISTRY/base@sha256:…` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: MANIFEST_UNKNOWN: manifest sha256:… is unknown to this repository
      --> DIR/context/Dockerfile:1:1
       |
     1 | FROM REGISTRY/base@sha256:…
@@ -146,11 +146,11 @@ fn credentials_that_are_refused() {
 fn credentials_that_are_missing() {
     let registry = Registry::builder().basic_auth("ci", PASSWORD).start();
     let bench = Bench::on(registry);
-    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: no config.json was given. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
     let kiln = bench.kiln(COPY).login("other.example", "ci", "secret-of-another-host");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("secret-of-another-host"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`; none of these files exists: /kaniko/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_credentials_file_that_is_broken() {
     let broken = r#"{"auths": {"x": {"auth": "c2VjcmV0LTczNjE="#;
     let failure = bench.fails(bench.kiln(text).docker_config(broken), 1);
     assert!(!failure.log.contains("c2VjcmV0"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: the registry credentials in DIR/home/.docker/config.json cannot be used: it is not valid JSON: EOF while parsing a string at line 1 column 42");
+    assert_snapshot!(failure.error, @"error: the registry credentials in DIR/home/.docker/config.json cannot be used: it is not valid JSON: EOF while parsing a string at line 1 column 42. It ends too early");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_layer_that_the_registry_has_lost() {
     let bench = with_base();
     bench.registry.fault(Fault::when("GET", is_layer(&bench), Action::status(404)).always());
     assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @r"
-    error: the blob sha256:… of `REGISTRY/base` does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in
+    error: the blob sha256:… of `REGISTRY/base` does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in
      --> DIR/context/Dockerfile:2:1
       |
     2 | COPY Dockerfile /etc/

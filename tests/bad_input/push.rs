@@ -48,7 +48,7 @@ fn a_destination_that_is_down_is_known_before_the_build() {
 fn no_credentials_for_the_destination() {
     let target = Registry::builder().basic_auth("ci", PASSWORD).start();
     let bench = Bench::on(target);
-    assert_snapshot!(bench.fails(bench.kiln(SMALL), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: no config.json was given. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(bench.fails(bench.kiln(SMALL), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
 }
 
 /// What each request of a push can be answered with, and what kiln says then.
@@ -71,9 +71,9 @@ fn the_start_of_an_upload_is_refused() {
         assert!(error.contains("quota of team exceeded"), "{error}");
     }
     let refused = |code| with_fault(Fault::on("POST", "/uploads/", denied(code)).always()).1;
-    assert_snapshot!(refused(401), @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
-    assert_snapshot!(refused(403), @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 403); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
-    assert_snapshot!(refused(404), @"error: cannot push to REGISTRY/app:1: the repository `REGISTRY/app` (some registries, such as Amazon ECR, want it to be made before the first push) does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(401), @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(403), @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 403); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(404), @"error: cannot push to REGISTRY/app:1: the repository `REGISTRY/app` (some registries, such as Amazon ECR, want it to be made before the first push) does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(405), @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` answered 405 when kiln wanted to push to `app`. The registry says: DENIED: quota of team exceeded");
 }
 
@@ -81,16 +81,16 @@ fn the_start_of_an_upload_is_refused() {
 fn an_upload_is_refused_after_the_check_that_allowed_it() {
     // The first POST is the check before the build.
     let refused = |code| with_fault(Fault::on("POST", "/uploads/", denied(code)).nth(2).always()).1;
-    assert_snapshot!(refused(403), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln push to `app` (status 403); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(403), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln push to `app` (status 403); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(500), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` answered 500 when kiln wanted to push to `app`. The registry says: DENIED: quota of team exceeded");
 }
 
 #[test]
 fn the_bytes_of_a_layer_are_refused() {
     let refused = |code| with_fault(Fault::on("PUT", "/uploads/", denied(code)).always()).1;
-    assert_snapshot!(refused(401), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln upload the blob sha256:… to `app` (status 401); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
-    assert_snapshot!(refused(403), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln upload the blob sha256:… to `app` (status 403); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
-    assert_snapshot!(refused(404), @"error: cannot push layer … to REGISTRY/app: the upload that the registry had begun does not exist, or needs credentials and kiln has none: no config.json was given. Check the name, or log in. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(401), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln upload the blob sha256:… to `app` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(403), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` does not let kiln upload the blob sha256:… to `app` (status 403); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(404), @"error: cannot push layer … to REGISTRY/app: the upload that the registry had begun does not exist, or needs credentials and kiln has none: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. Check the name, or log in. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(413), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` answered 413 when kiln wanted to upload the blob sha256:… to `app`. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(500), @"error: cannot push layer … to REGISTRY/app: the registry `REGISTRY` answered 500 when kiln wanted to upload the blob sha256:… to `app`. The registry says: DENIED: quota of team exceeded");
 }
@@ -108,8 +108,8 @@ fn the_connection_is_cut_in_each_upload() {
 #[test]
 fn the_manifest_is_refused() {
     let refused = |code| with_fault(Fault::on("PUT", "/manifests/", denied(code)).always()).1;
-    assert_snapshot!(refused(401), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` does not let kiln push the manifest `REGISTRY/app:1` (status 401); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
-    assert_snapshot!(refused(403), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` does not let kiln push the manifest `REGISTRY/app:1` (status 403); kiln asked without credentials: no config.json was given. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(401), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` does not let kiln push the manifest `REGISTRY/app:1` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
+    assert_snapshot!(refused(403), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` does not let kiln push the manifest `REGISTRY/app:1` (status 403); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(400), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` answered 400 when kiln wanted to push the manifest `REGISTRY/app:1`. The registry says: DENIED: quota of team exceeded");
     assert_snapshot!(refused(500), @"error: cannot push REGISTRY/app:1: the registry `REGISTRY` answered 500 when kiln wanted to push the manifest `REGISTRY/app:1`. The registry says: DENIED: quota of team exceeded");
 }

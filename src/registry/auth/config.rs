@@ -4,16 +4,14 @@
 //! and GitLab Runner's extension (containers-auth.json(5)).
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::Deserialize;
 
-use super::super::error::RegistryError;
 use super::super::reference::canonical_registry;
-use super::Credentials;
+use super::{Credentials, NOT_SET_HERE, broken};
 
 /// How many entries a "no entry for" message names.
 const NAMED_ENTRIES: usize = 5;
@@ -48,37 +46,43 @@ pub(super) struct Config {
 /// One key of `auths`.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// As the file spells it.
+    /// As the file spells it, but for a password in it.
     pub(super) key: String,
     registry: String,
     /// Empty for a whole registry.
     path: String,
-    /// `None` where nothing is filled in.
-    pub(super) credentials: Option<Credentials>,
+    pub(super) credentials: Result<Credentials, Gap>,
+}
+
+/// What an entry lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    All,
+    Password,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "has neither user nor password",
+            Self::Password => "has a user but no password",
+        })
+    }
 }
 
 impl Config {
-    /// Reads a file; `None` if there is none.
-    pub(super) fn load(path: &Path) -> Result<Option<Self>, RegistryError> {
-        let failed = |reason| RegistryError::Config { path: path.to_owned(), reason };
-        match std::fs::read(path) {
-            Ok(bytes) => Self::parse(&bytes).map(Some).map_err(failed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(error.to_string())),
-        }
-    }
-
     /// Reads the bytes of a file. The reason of an error holds no value of the file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default()); // as docker/cli does
         }
-        let file: File = serde_json::from_slice(bytes).map_err(|error| describe(&error))?;
+        let file: File = serde_json::from_slice(bytes).map_err(|error| broken::describe(&error))?;
         let mut entries = Vec::new();
         for (key, auth) in file.auths.unwrap_or_default() {
+            let (registry, path) = split_key(&key);
+            let key = without_password(&key);
             let credentials = credentials(auth.unwrap_or_default())
                 .map_err(|reason| format!("the entry `{key}` {reason}"))?;
-            let (registry, path) = split_key(&key);
             entries.push(Entry { key, registry, path, credentials });
         }
         let helpers = file.cred_helpers.unwrap_or_default().into_iter();
@@ -102,11 +106,14 @@ impl Config {
             path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let matching = self.entries.iter().filter(|e| e.registry == registry && is_in(&e.path));
-        matching.max_by_key(|entry| (entry.credentials.is_some(), entry.path.len()))
+        matching.max_by_key(|entry| (entry.credentials.is_ok(), entry.path.len()))
     }
 
     /// Says what the file has instead.
     pub(super) fn why_no_entry(&self, file: &str, registry: &str) -> String {
+        if let Some(mistake) = self.entries.iter().find_map(|entry| misspelt(entry, file)) {
+            return format!("{file} has no entry for `{registry}`, but {mistake}");
+        }
         let mut keys: Vec<_> =
             self.entries.iter().map(|entry| format!("`{}`", entry.key)).collect();
         if keys.is_empty() {
@@ -120,25 +127,31 @@ impl Config {
     }
 }
 
-/// serde_json's texts about types quote the value, which may be a password; those about syntax
-/// quote nothing.
-fn describe(error: &serde_json::Error) -> String {
-    match error.classify() {
-        serde_json::error::Category::Data => {
-            let (line, column) = (error.line(), error.column());
-            format!("a value is of the wrong type at line {line} column {column}")
-        }
-        _ => format!("it is not valid JSON: {error}"),
+/// A key that no registry can have shows what went wrong when the file was written.
+fn misspelt(entry: &Entry, file: &str) -> Option<String> {
+    if entry.registry.is_empty() {
+        return Some(format!(
+            "one with an empty name: the variable that {file} was to get the name from \
+             {NOT_SET_HERE}"
+        ));
     }
+    entry.registry.contains('$').then(|| {
+        format!(
+            "one for `{}`: the shell that wrote {file} did not replace the variable, as it does \
+             not within single quotes",
+            entry.key
+        )
+    })
 }
 
-fn credentials(auth: Auth) -> Result<Option<Credentials>, String> {
+/// The error is a file that nobody can use; an entry that nobody has filled in is in use.
+fn credentials(auth: Auth) -> Result<Result<Credentials, Gap>, String> {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(token) = filled(auth.registrytoken) {
-        return Ok(Some(Credentials::Registry(token)));
+        return Ok(Ok(Credentials::Registry(token)));
     }
     if let Some(token) = filled(auth.identitytoken) {
-        return Ok(Some(Credentials::Identity(token)));
+        return Ok(Ok(Credentials::Identity(token)));
     }
     let (user, password) = match filled(auth.auth) {
         Some(text) => {
@@ -146,8 +159,11 @@ fn credentials(auth: Auth) -> Result<Option<Credentials>, String> {
         }
         None => (auth.username.unwrap_or_default(), auth.password.unwrap_or_default()),
     };
-    let empty = user.is_empty() && password.is_empty();
-    Ok((!empty).then_some(Credentials::Basic { user, password }))
+    Ok(match (user.is_empty(), password.is_empty()) {
+        (true, true) => Err(Gap::All),
+        (false, true) => Err(Gap::Password),
+        (_, false) => Ok(Credentials::Basic { user, password }),
+    })
 }
 
 /// `echo` without `-n` leaves a newline in hand-made files, `base64` one every 76 characters.
@@ -159,8 +175,17 @@ fn decode(text: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.trim_end_matches(['\n', '\r', '\0']).to_owned()))
 }
 
+/// The key without user and password before its host.
+fn without_password(key: &str) -> String {
+    match (key.split_once("://"), key.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        (_, None) => key.to_owned(),
+    }
+}
+
 /// Registry and path of a key: scheme, version and default port say nothing.
-fn split_key(key: &str) -> (String, String) {
+pub(super) fn split_key(key: &str) -> (String, String) {
     let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let path = path.trim_matches('/');

@@ -1,18 +1,26 @@
-//! Credentials: Docker's config.json, and the helper programs that it names.
+//! Credentials: the places that may have them, asked in order.
 
+mod broken;
 mod config;
 mod helper;
+mod load;
+mod login;
+mod report;
+mod source;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::config::{Config, Entry};
+use self::config::Config;
+use self::load::{Content, Loaded};
 use super::error::RegistryError;
 use super::reference::HUB;
 use crate::cancel::Cancel;
+
+pub use self::report::{SourceReport, SourceState, credential_report};
+pub use self::source::{CredentialSource, HostLogin, Login, Secret};
 
 /// The key of Docker Hub in config.json and for helpers, since the days of its version 1.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -20,6 +28,10 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 /// How long a helper's answer is used. The shortest-lived ones (Google's) end after an hour and are
 /// renewed by the helper some minutes before that.
 const FRESH: Duration = Duration::from_secs(120);
+
+/// Ends a sentence about a variable.
+const NOT_SET_HERE: &str = "is empty or not set in this job (a protected variable is set on \
+                            protected branches and tags only)";
 
 /// What a registry or its token server is shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,95 +70,177 @@ pub(super) struct Found {
 /// Credentials, none, or why the program failed.
 type HelperAnswer = Result<Option<Credentials>, String>;
 
-/// All credentials of one config.json.
+/// One source's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Found {
+        credentials: Credentials,
+        /// What they are kept under there.
+        key: String,
+        /// `kiln used …`.
+        source: String,
+    },
+    /// Why there are none; a sentence.
+    None(String),
+    /// There is no such file.
+    NoFile,
+    /// There is no such variable.
+    NoVariable,
+    /// Why the source cannot be used; ends a sentence.
+    Broken(String),
+}
+
+/// All sources of credentials, read.
 #[derive(Debug)]
 pub(super) struct Keychain {
-    path: Option<PathBuf>,
-    config: Option<Config>,
+    sources: Vec<Loaded>,
     /// Answers of helpers by program and server, and when they came. Locked during a call: one can
     /// take seconds, and all threads want the same.
     helped: Mutex<HashMap<(String, String), (Instant, HelperAnswer)>>,
 }
 
 impl Keychain {
-    /// Reads config.json. No path and no file mean no credentials; a broken file is an error.
-    pub(super) fn load(path: Option<&Path>) -> Result<Self, RegistryError> {
-        let config = path.map(Config::load).transpose()?.flatten();
-        Ok(Self { path: path.map(Path::to_owned), config, helped: Mutex::default() })
+    /// Reads the sources. A broken one is remembered as such.
+    fn read(sources: &[CredentialSource]) -> Self {
+        let sources = sources.iter().map(Loaded::read).collect();
+        Self { sources, helped: Mutex::default() }
     }
 
-    /// The credentials for a repository, in Docker's order: the registry's own helper, the file's
-    /// entries (the longest matching path wins), the helper for all registries. May run a program.
+    /// Reads the sources. One that does not exist has no credentials; a broken one is an error,
+    /// because its author believes that it works.
+    pub(super) fn load(sources: &[CredentialSource]) -> Result<Self, RegistryError> {
+        let keychain = Self::read(sources);
+        match keychain.sources.iter().find_map(Loaded::error) {
+            Some(error) => Err(error),
+            None => Ok(keychain),
+        }
+    }
+
+    /// The credentials for a repository: those of the first source that has some. May run a
+    /// program.
     pub(super) fn find(&self, registry: &str, repository: &str, cancel: &Cancel) -> Found {
-        let (Some(path), Some(config)) = (&self.path, &self.config) else {
-            return Found { credentials: None, source: self.why_empty() };
-        };
-        let file = path.display();
-        let mut notes = Vec::new();
-        if let Some(program) = config.helper(registry) {
-            match self.ask(program, registry, cancel) {
-                Ok(found) => return found,
-                Err(note) => notes.push(note),
+        let mut answers = Vec::new();
+        for loaded in &self.sources {
+            match self.answer(loaded, registry, repository, cancel) {
+                Answer::Found { credentials, source, .. } => {
+                    return Found { credentials: Some(credentials), source };
+                }
+                answer => answers.push((loaded.name.as_str(), answer)),
             }
         }
-        if let Some(entry) = config.entry(registry, repository) {
-            match &entry.credentials {
-                Some(credentials) => return Self::from_entry(path, entry, credentials),
-                None => notes.push(format!(
-                    "the entry `{}` of {file} has neither user nor password (are the variables \
-                     that it is made from set in this job?)",
-                    entry.key
-                )),
-            }
-        }
-        if let Some(program) = &config.store {
-            match self.ask(program, registry, cancel) {
-                Ok(found) => return found,
-                Err(note) => notes.push(note),
-            }
-        }
-        if notes.is_empty() {
-            notes.push(config.why_no_entry(&file.to_string(), registry));
-        }
-        Found { credentials: None, source: notes.join("; ") }
+        Found { credentials: None, source: why_none(&answers) }
     }
 
-    fn from_entry(path: &Path, entry: &Entry, credentials: &Credentials) -> Found {
-        let source = format!("the entry `{}` of {}", entry.key, path.display());
-        Found { credentials: Some(credentials.clone()), source }
+    fn answer(&self, loaded: &Loaded, registry: &str, repository: &str, cancel: &Cancel) -> Answer {
+        match &loaded.content {
+            Content::Config(config) => {
+                let file = File { keychain: self, name: &loaded.name, config, cancel };
+                file.answer(registry, repository)
+            }
+            Content::Hosts(logins) => login::answer(logins, registry),
+            Content::Login(login) => login.answer(registry),
+            Content::NoFile => Answer::NoFile,
+            Content::NoVariable => Answer::NoVariable,
+            Content::Broken { reason, .. } => Answer::Broken(reason.clone()),
+        }
     }
 
-    fn ask(&self, program: &str, registry: &str, cancel: &Cancel) -> Result<Found, String> {
-        let server = if registry == HUB { HUB_KEY } else { registry };
+    /// A helper's answer, from memory if it is fresh.
+    fn ask(&self, program: &str, server: &str, cancel: &Cancel) -> HelperAnswer {
         let key = (program.to_owned(), server.to_owned());
         let mut helped = self.helped.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = match helped.get(&key) {
+        match helped.get(&key) {
             Some((when, answer)) if when.elapsed() < FRESH => answer.clone(),
             _ => {
                 let answer = helper::get(program, server, cancel);
                 helped.insert(key, (Instant::now(), answer.clone()));
                 answer
             }
-        };
-        drop(helped);
-        let name = format!("docker-credential-{program}");
-        let file = self.path.as_deref().unwrap_or(Path::new("config.json")).display();
-        match answer {
-            Ok(Some(credentials)) => Ok(Found {
-                credentials: Some(credentials),
-                source: format!("the answer of {name}, which {file} names"),
-            }),
-            Ok(None) => Err(format!("{name}, which {file} names, has none for `{server}`")),
-            Err(reason) => Err(format!("{name}, which {file} names, failed: {reason}")),
         }
+    }
+}
+
+/// A question to one config.json.
+struct File<'a> {
+    keychain: &'a Keychain,
+    name: &'a str,
+    config: &'a Config,
+    cancel: &'a Cancel,
+}
+
+impl File<'_> {
+    /// Docker's order: the registry's own helper, the file's entries (the longest matching path
+    /// wins), the helper for all registries.
+    fn answer(&self, registry: &str, repository: &str) -> Answer {
+        let Self { name, config, .. } = self;
+        let mut notes = Vec::new();
+        if let Some(program) = config.helper(registry) {
+            match self.ask(program, registry) {
+                Ok(found) => return found,
+                Err(note) => notes.push(note),
+            }
+        }
+        if let Some(entry) = config.entry(registry, repository) {
+            let named = format!("the entry `{}` of {name}", entry.key);
+            match &entry.credentials {
+                Ok(credentials) => {
+                    let (credentials, key) = (credentials.clone(), entry.key.clone());
+                    return Answer::Found { credentials, key, source: named };
+                }
+                Err(gap) => notes.push(format!(
+                    "{named} {gap}: the variable that it was made from {NOT_SET_HERE}"
+                )),
+            }
+        }
+        if let Some(program) = &config.store {
+            match self.ask(program, registry) {
+                Ok(found) => return found,
+                Err(note) => notes.push(note),
+            }
+        }
+        if notes.is_empty() {
+            notes.push(config.why_no_entry(name, registry));
+        }
+        Answer::None(notes.join("; "))
     }
 
-    fn why_empty(&self) -> String {
-        match &self.path {
-            Some(path) => format!("{} does not exist", path.display()),
-            None => "no config.json was given".into(),
+    fn ask(&self, program: &str, registry: &str) -> Result<Answer, String> {
+        let server = if registry == HUB { HUB_KEY } else { registry };
+        let helper = format!("docker-credential-{program}");
+        let named = format!("{helper}, which {} names,", self.name);
+        match self.keychain.ask(program, server, self.cancel) {
+            Ok(Some(credentials)) => Ok(Answer::Found {
+                credentials,
+                key: helper,
+                source: format!("the answer of {}", named.trim_end_matches(',')),
+            }),
+            Ok(None) => Err(format!("{named} has none for `{server}`")),
+            Err(reason) => Err(format!("{named} failed: {reason}")),
         }
     }
+}
+
+/// All places that were looked at, and what is there instead.
+fn why_none(answers: &[(&str, Answer)]) -> String {
+    let mut notes = Vec::new();
+    let (mut files, mut variables) = (Vec::new(), Vec::new());
+    for (name, answer) in answers {
+        match answer {
+            Answer::NoFile => files.push(*name),
+            Answer::NoVariable => variables.push(*name),
+            Answer::None(why) => notes.push(why.clone()),
+            Answer::Broken(why) => notes.push(format!("{name} cannot be used: {why}")),
+            Answer::Found { .. } => {}
+        }
+    }
+    let all = |names: &[&str], one: &str, many: &str| match names {
+        [] => None,
+        [name] => Some(format!("{name} {one}")),
+        names => Some(format!("{many}: {}", names.join(", "))),
+    };
+    notes.extend(all(&files, "does not exist", "none of these files exists"));
+    notes.extend(all(&variables, "is not set", "none of these variables is set"));
+    if notes.is_empty() { "no place to look for them was named".into() } else { notes.join("; ") }
 }
 
 #[cfg(test)]

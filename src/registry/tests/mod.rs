@@ -38,7 +38,7 @@ fn config_json(auths: &Value) -> (tempfile::TempDir, Options) {
     let dir = tempfile::tempdir().expect("temp");
     let path = dir.path().join("config.json");
     std::fs::write(&path, json!({ "auths": auths }).to_string()).expect("write");
-    (dir, Options { docker_config: Some(path), ..options() })
+    (dir, Options { credentials: vec![CredentialSource::File { path, named: true }], ..options() })
 }
 
 /// Counts calls: `0`, `1`, ….

@@ -1,0 +1,232 @@
+//! Where the files of the build are, in Docker's words and in kaniko's.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::env::Environment;
+use super::error::CliError;
+use crate::context::Archive;
+use crate::request::DockerfileSource;
+
+/// What happens with contexts that kiln does not fetch itself.
+const CLONE: &str = "clone it first and name the directory; a GitLab job has its clone in \
+                     $CI_PROJECT_DIR, and Argo makes one for an artifact of kind git";
+const DOWNLOAD: &str = "download it first and give kiln tar://FILE, or tar://stdin to pipe it in";
+
+/// A context, as a request has it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ContextChoice {
+    /// The directory: absolute, or within the archive.
+    pub(super) dir: PathBuf,
+    /// The archive, if it is in one.
+    pub(super) archive: Option<Archive>,
+}
+
+/// Reads the context that was typed, else the current directory; of it, the directory `sub_path`.
+pub(super) fn source(
+    typed: Option<&OsStr>,
+    sub_path: Option<&OsStr>,
+    env: &Environment,
+) -> Result<ContextChoice, CliError> {
+    let typed = typed.unwrap_or(OsStr::new("."));
+    if typed.is_empty() {
+        return Err(CliError::new(
+            "the build context is empty",
+            "name a directory; is the variable that you wrote there set?",
+        ));
+    }
+    // It is below the context, whether or not it begins with a slash.
+    let below = Path::new(sub_path.unwrap_or_default());
+    let below = below.strip_prefix("/").unwrap_or(below);
+    let place = match typed.to_str() {
+        Some(text) => place(text, env)?,
+        None => Place::Directory(env.absolute(typed)),
+    };
+    match place {
+        Place::Archive(archive) => {
+            Ok(ContextChoice { dir: below.to_owned(), archive: Some(archive) })
+        }
+        Place::Directory(dir) => {
+            let dir: PathBuf = dir.join(below).components().collect();
+            directory(&dir)?;
+            Ok(ContextChoice { dir, archive: None })
+        }
+    }
+}
+
+fn directory(dir: &Path) -> Result<(), CliError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let problem = if dir.exists() { "is not a directory" } else { "does not exist" };
+    Err(CliError::new(
+        format!("the build context {} {problem}", dir.display()),
+        "name the directory that COPY and ADD shall read",
+    ))
+}
+
+enum Place {
+    Directory(PathBuf),
+    Archive(Archive),
+}
+
+/// A path, or one of kaniko's forms. Those that are not read here are known, so that the error can
+/// say more than that a directory named `https:` does not exist.
+fn place(context: &str, env: &Environment) -> Result<Place, CliError> {
+    if let Some(path) = context.strip_prefix("dir://") {
+        return Ok(Place::Directory(env.absolute(path)));
+    }
+    if let Some(path) = context.strip_prefix("tar://") {
+        return archive(path, env).map(Place::Archive);
+    }
+    let is_scheme =
+        |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '-');
+    let (kind, help) = match context.split_once("://") {
+        _ if context == "-" => ("standard input", "tar://stdin reads a tar from there"),
+        Some(("http" | "https", rest)) if names_git(rest) => ("git", CLONE),
+        Some((scheme, _)) if matches!(scheme, "git" | "ssh") || scheme.starts_with("git+") => {
+            ("git", CLONE)
+        }
+        Some((scheme, _)) if is_scheme(scheme) => (scheme, DOWNLOAD),
+        None if context.starts_with("git@") => ("git", CLONE),
+        _ => return Ok(Place::Directory(env.absolute(context))),
+    };
+    Err(CliError::new(
+        format!("kiln cannot read a build context from {kind}: `{}`", without_secrets(context)),
+        help,
+    ))
+}
+
+fn names_git(address: &str) -> bool {
+    address
+        .split(['#', '?'])
+        .next()
+        .is_some_and(|path| path.trim_end_matches('/').ends_with(".git"))
+}
+
+fn archive(path: &str, env: &Environment) -> Result<Archive, CliError> {
+    if path == "stdin" {
+        return Ok(Archive::Stdin);
+    }
+    let file = env.absolute(path);
+    if file.is_file() {
+        return Ok(Archive::File(file));
+    }
+    let problem = if file.exists() { "is not a file" } else { "does not exist" };
+    Err(CliError::new(
+        format!("the build context {} {problem}", file.display()),
+        "name a tar, plain or compressed, or tar://stdin",
+    ))
+}
+
+/// The address without a password before its host and without its query: signed addresses carry
+/// their signature there.
+fn without_secrets(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// Where the Dockerfile is: seen from here, as Docker has it, else from the context, as kaniko
+/// has it too. What an archive has is known later.
+pub(super) fn dockerfile(
+    typed: Option<&OsStr>,
+    context: &ContextChoice,
+    env: &Environment,
+) -> Result<DockerfileSource, CliError> {
+    let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
+        return Ok(DockerfileSource::Default);
+    };
+    let here = env.absolute(typed);
+    if context.archive.is_some() && Path::new(typed).is_relative() && !here.is_file() {
+        return Ok(DockerfileSource::Path(typed.into()));
+    }
+    let inside: PathBuf = context.dir.join(typed).components().collect();
+    let found = [&here, &inside].into_iter().find(|path| path.is_file());
+    found.cloned().map(DockerfileSource::Path).ok_or_else(|| {
+        let mut message = format!("there is no Dockerfile {}", here.display());
+        if inside != here {
+            message.push_str(&format!(" or {}", inside.display()));
+        }
+        CliError::new(message, "a path after -f is looked for here and then in the context")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn forms_of_contexts() {
+        let dir = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(dir.path().join("app/sub")).expect("directories");
+        fs::write(dir.path().join("c.tar.gz"), "").expect("a file");
+        let env = Environment::new(dir.path().to_owned(), []);
+        let absolute = |path: &str| dir.path().join(path);
+        let tar = Archive::File(absolute("c.tar.gz"));
+        let tar_by_path = format!("tar://{}", absolute("c.tar.gz").display());
+        let dir_by_path = format!("dir://{}/", absolute("app").display());
+        for (typed, sub_path, expected, archive) in [
+            ("app", None, absolute("app"), None),
+            ("app", Some("sub"), absolute("app/sub"), None),
+            ("app/", Some("/sub/"), absolute("app/sub"), None),
+            ("dir://app", Some(""), absolute("app"), None),
+            (&dir_by_path, Some("sub"), absolute("app/sub"), None),
+            ("tar://c.tar.gz", None, PathBuf::new(), Some(tar.clone())),
+            (&tar_by_path, Some("a/b"), "a/b".into(), Some(tar)),
+            ("tar://stdin", Some("/a"), "a".into(), Some(Archive::Stdin)),
+        ] {
+            let found = source(Some(typed.as_ref()), sub_path.map(OsStr::new), &env);
+            let expected = ContextChoice { dir: expected, archive };
+            assert_eq!(found.ok(), Some(expected), "{typed} {sub_path:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_a_way_out() {
+        let dir = tempfile::tempdir().expect("temp");
+        let env = Environment::new(dir.path().to_owned(), []);
+        for (typed, message, help) in [
+            (
+                "git://github.com/o/r#refs/heads/main",
+                "from git: `git://github.com/o/r`",
+                "clone it",
+            ),
+            (
+                "https://u:geheim@host/o/r.git#main",
+                "from git: `https://…@host/o/r.git`",
+                "clone it",
+            ),
+            ("git@github.com:o/r.git", "from git: ", "clone it"),
+            ("git+ssh://h/r", "from git: ", "clone it"),
+            ("s3://b/c.tar.gz", "from s3: `s3://b/c.tar.gz`", "tar://stdin"),
+            ("gs://b/c.tar.gz", "from gs: ", "tar://FILE"),
+            ("https://h/c.tgz?sig=geheim", "from https: `https://h/c.tgz`", "tar://FILE"),
+            ("-", "from standard input: `-`", "tar://stdin"),
+            ("tar://gone.tar", "gone.tar does not exist", "name a tar"),
+            ("tar://.", "is not a file", "name a tar"),
+            ("", "is empty", "is the variable"),
+        ] {
+            let error = source(Some(typed.as_ref()), None, &env).expect_err(typed).render(false);
+            assert!(error.contains(message) && error.contains(help), "{typed}: {error}");
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_of_an_archive_is_looked_for_later_unless_it_is_here() {
+        let dir = tempfile::tempdir().expect("temp");
+        fs::write(dir.path().join("here"), "").expect("a file");
+        let env = Environment::new(dir.path().to_owned(), []);
+        let context = ContextChoice { dir: PathBuf::new(), archive: Some(Archive::Stdin) };
+        let found = |typed: &str| dockerfile(Some(typed.as_ref()), &context, &env).ok();
+        assert_eq!(found("here"), Some(DockerfileSource::Path(dir.path().join("here"))));
+        assert_eq!(found("d/Dockerfile"), Some(DockerfileSource::Path("d/Dockerfile".into())));
+        assert_eq!(found("/nowhere/Dockerfile"), None);
+        assert_eq!(found(""), Some(DockerfileSource::Default));
+    }
+}

@@ -1,0 +1,63 @@
+//! Which credentials apply, and why the others do not, for people who ask.
+
+use super::super::reference::Repository;
+use super::source::CredentialSource;
+use super::{Answer, Credentials, Keychain};
+use crate::cancel::Cancel;
+
+/// What one source has for a repository. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceReport {
+    /// A path, or the names of variables.
+    pub name: String,
+    /// What is there.
+    pub state: SourceState,
+}
+
+/// What a source has for a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceState {
+    /// Credentials. Those of the first source in this state are used.
+    Credentials {
+        /// Whose; none for a token.
+        user: Option<String>,
+        /// The entry of a file, the helper program or the registry that they are kept under.
+        key: String,
+    },
+    /// None for this repository; the sentence says what there is instead.
+    NoEntry(String),
+    /// There is no such file, or the variable is not set.
+    Missing,
+    /// It cannot be used; the text, which ends a sentence, says why, with line and column of a
+    /// file where known.
+    Broken(String),
+}
+
+/// Asks all sources for a repository's credentials, in order. Reads files and may run the helper
+/// programs that these name, but sends nothing to a registry.
+pub fn credential_report(
+    sources: &[CredentialSource],
+    repository: &Repository,
+    cancel: &Cancel,
+) -> Vec<SourceReport> {
+    let keychain = Keychain::read(sources);
+    let report = |loaded: &super::Loaded| SourceReport {
+        name: loaded.name.clone(),
+        state: keychain.answer(loaded, &repository.registry, &repository.name, cancel).into(),
+    };
+    keychain.sources.iter().map(report).collect()
+}
+
+impl From<Answer> for SourceState {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Found { credentials: Credentials::Basic { user, .. }, key, .. } => {
+                Self::Credentials { user: Some(user), key }
+            }
+            Answer::Found { key, .. } => Self::Credentials { user: None, key },
+            Answer::None(why) => Self::NoEntry(why),
+            Answer::NoFile | Answer::NoVariable => Self::Missing,
+            Answer::Broken(why) => Self::Broken(why),
+        }
+    }
+}
