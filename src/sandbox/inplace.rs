@@ -178,7 +178,8 @@ fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
     // By their real paths: a link on the way is not what has to stay.
     let real = all.map(|path| path.canonicalize().unwrap_or(path));
     let below = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).ok();
-    let standing = working_directories().during("look at the container's processes")?;
+    let mut standing = working_directories().during("look at the container's processes")?;
+    standing.push(STANDS.into());
     Ok(Kept::new(real.filter_map(below), standing.into_iter().filter_map(below)))
 }
 
@@ -198,6 +199,10 @@ fn mount_points(table: &[u8]) -> Vec<PathBuf> {
     let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     points.map(super::work_dir::unescape).collect()
 }
+
+/// The directory in which processes start in kiln's own image: whoever joins the container while a
+/// build runs has to find it.
+const STANDS: &str = "/workspace";
 
 /// What root needs for it (kaniko needs the same; GoogleContainerTools/kaniko#778).
 const NEEDED: [(CapabilitySet, &str); 5] = [
@@ -220,7 +225,10 @@ pub(super) fn possible() -> Result<(), String> {
     if !missing.is_empty() {
         return Err(format!("kiln does not have {}", missing.join(", ")));
     }
-    std::fs::write(LOCK, b"").map_err(|error| format!("`/` cannot be written to: {error}"))
+    // Whether files can be made there, without leaving one.
+    tempfile::tempfile_in("/")
+        .map(drop)
+        .map_err(|error| format!("`/` cannot be written to: {error}"))
 }
 
 #[cfg(test)]
