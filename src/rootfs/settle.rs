@@ -11,6 +11,7 @@ use rustix::fs::{
 
 use super::{owner, xattr};
 use crate::layer::{Metadata, Timestamp};
+use crate::sys::credentials::FileIds;
 
 /// What to do with a layer's owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub(super) fn settle(
     }
     let refused = xattr::write(&file, &meta.xattrs).map_err(failed("write an attribute of"))?;
     if mode_differs(&stat, meta, owner.is_some()) {
+        let _group = group_for_mode(meta, ownership);
         fchmod(&file, mode(meta)).map_err(|errno| failed("chmod")(errno.into()))?;
     }
     Ok(refused)
@@ -89,6 +91,7 @@ pub(super) fn settle_at(
     }
     // fchmodat(2) cannot be told not to follow a link before Linux 6.6; a link's own mode is fixed.
     if !is_link && mode_differs(&stat, meta, owner.is_some()) {
+        let _group = group_for_mode(meta, ownership);
         chmodat(&dir, name, mode(meta), AtFlags::empty())
             .map_err(|errno| failed("chmod")(errno.into()))?;
     }
@@ -110,6 +113,12 @@ fn owner_to_set(stat: &Stat, meta: &Metadata, ownership: Ownership) -> Option<(U
     let differs = (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
     (ownership == Ownership::Keep && differs)
         .then(|| (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid)))
+}
+
+/// Without CAP_FSETID, chmod(2) drops the set-group-ID bit of what belongs to a group that the caller
+/// is not in, so the caller joins it.
+fn group_for_mode(meta: &Metadata, ownership: Ownership) -> Option<FileIds> {
+    (ownership == Ownership::Keep && meta.mode & 0o2000 != 0).then(|| FileIds::take_group(meta.gid))
 }
 
 fn mode_differs(stat: &Stat, meta: &Metadata, chowned: bool) -> bool {

@@ -34,8 +34,9 @@ const ASIDE: &str = "/kaniko/aside";
 /// Locked by whoever has `/`.
 const LOCK: &str = "/kaniko/root.lock";
 
-/// What stays besides mount points: kiln itself, and the shell of the job that waits for it.
-const STAYS: [&str; 2] = ["kaniko", "busybox"];
+/// What stays besides mount points, relative to `/`: kiln itself with its name in PATH, and the shell
+/// of the job that waits for it.
+const STAYS: [&str; 3] = ["kaniko", "usr/local/bin/kiln", "busybox"];
 
 /// The right to run commands in `/`. Clones are the same.
 #[derive(Debug, Clone)]
@@ -173,14 +174,14 @@ fn lock(cancel: &Cancel) -> Result<File, SandboxError> {
 fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
     let table = std::fs::read("/proc/self/mountinfo").during("read /proc/self/mountinfo")?;
     let mounts = mount_points(&table).into_iter().filter(|path| path != Path::new("/"));
-    let own = STAYS.iter().map(|name| Path::new("/").join(name));
-    let all = mounts.chain(own).chain(needed.iter().cloned());
+    let all = mounts.chain(needed.iter().cloned());
     // By their real paths: a link on the way is not what has to stay.
     let real = all.map(|path| path.canonicalize().unwrap_or(path));
     let below = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).ok();
     let mut standing = working_directories().during("look at the container's processes")?;
     standing.push(STANDS.into());
-    Ok(Kept::new(real.filter_map(below), standing.into_iter().filter_map(below)))
+    let whole = real.filter_map(below).chain(STAYS.map(PathBuf::from));
+    Ok(Kept::new(whole, standing.into_iter().filter_map(below)))
 }
 
 /// Where the processes of the container work, among them the shell that waits for kiln: a directory

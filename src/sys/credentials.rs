@@ -18,6 +18,13 @@ impl FileIds {
         let gid = set(libc::SYS_setfsgid, gid);
         Self { before: (set(libc::SYS_setfsuid, uid), gid), not_send: PhantomData }
     }
+
+    /// Takes on a group and stays the user.
+    pub fn take_group(gid: u32) -> Self {
+        // An id that does not exist changes nothing and tells the present one (setfsuid(2), notes).
+        let uid = set(libc::SYS_setfsuid, u32::MAX);
+        Self { before: (uid, set(libc::SYS_setfsgid, gid)), not_send: PhantomData }
+    }
 }
 
 impl Drop for FileIds {

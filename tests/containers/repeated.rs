@@ -119,21 +119,21 @@ fn a_build_follows_one_that_was_killed(container: Container<'_>) {
     let job = Job::new();
     let running = job.start(container);
     let before = surroundings(&running);
-    let script = "echo $$ > /tmp/pid; exec kiln build -v --no-push -t app:1 /builds/slow \
-                  > /tmp/log 2>&1";
+    let script = "echo $$ > /kaniko/pid; exec kiln build -v --no-push -t app:1 /builds/slow \
+                  > /kaniko/log 2>&1";
     let mut child = running.command(["sh", "-c", script]).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     // In the log twice: in the instruction and as what it prints.
-    while running.shell("grep -c is-slow /tmp/log || true").stdout.trim() < "2" {
-        assert!(Instant::now() < end, "{}", running.shell("cat /tmp/log"));
+    while running.shell("grep -c is-slow /kaniko/log || true").stdout.trim() < "2" {
+        assert!(Instant::now() < end, "{}", running.shell("cat /kaniko/log"));
         thread::sleep(Duration::from_millis(50));
     }
-    running.shell("kill -KILL $(cat /tmp/pid)").ok();
+    running.shell("kill -KILL $(cat /kaniko/pid)").ok();
     child.wait().unwrap();
     // What the killed one has left is the next one's to clear away.
     running.shell(&job.command(1)).ok();
     job.check(1);
-    running.shell("rm /tmp/pid /tmp/log").ok();
+    running.shell("rm /kaniko/pid /kaniko/log").ok();
     job.assert_restored(&running, &before);
 }
 

@@ -91,13 +91,13 @@ impl Set {
     }
 
     /// A script that builds all with `kiln` from `/set`, and leaves a digest and a log of each in
-    /// `/out`.
+    /// `/results`.
     pub fn script(&self) -> String {
         format!(
             "for file in /set/files/*.dockerfile; do\n\
              name=$(basename \"$file\" .dockerfile)\n\
              kiln build {} --file \"$file\" /set/context \
-             > /out/$name.digest 2> /out/$name.log || rm /out/$name.digest\n\
+             > /results/$name.digest 2> /results/$name.log || rm /results/$name.digest\n\
              done\n",
             self.flags().join(" ")
         )

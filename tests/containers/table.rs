@@ -95,10 +95,10 @@ impl Row {
 fn script(set: &Set) -> String {
     let flags = set.flags().join(" ");
     format!(
-        "echo \"job $(readlink /proc/self/ns/pid) $(stat -c %i /)\" > /out/where\n\
+        "echo \"job $(readlink /proc/self/ns/pid) $(stat -c %i /)\" > /results/where\n\
          mkdir /tmp/where\n\
          cat > /tmp/where/Dockerfile <<'END'\n{WHERE}END\n\
-         kiln build {flags} --verbose /tmp/where >> /out/where 2>&1 || true\n\
+         kiln build {flags} --verbose /tmp/where >> /results/where 2>&1 || true\n\
          {}",
         set.script()
     )
@@ -106,7 +106,7 @@ fn script(set: &Set) -> String {
 
 fn in_container(set: &Set, name: &str, container: Container<'_>) -> Row {
     let out = set.out(name);
-    let container = container.mount_read_only(&set.path(""), "/set").mount(&out, "/out");
+    let container = container.mount_read_only(&set.path(""), "/set").mount(&out, "/results");
     container.shell(&script(set)).ok();
     Row::read(set, &out)
 }
