@@ -7,9 +7,10 @@ use std::thread;
 
 use kiln::cancel::Cancel;
 use kiln::cli::{self, CliError, Environment, Invocation, OutputChoice};
+use kiln::doctor::{self, Diagnosis, Machine};
 use kiln::event::Reporter;
 use kiln::pipeline::{self, Built, Ground};
-use kiln::request::{IsolationChoice, Request};
+use kiln::request::{DoctorRequest, IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
 use kiln::ui::{self, Console, Device, Report};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         .map(|environment| cli::parse(std::env::args_os(), &environment));
     match invocation {
         Ok(Ok(Invocation::Build { request, output })) => build(&request, output),
+        Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
         Ok(Ok(Invocation::Help(text) | Invocation::Version(text))) => {
             ui::print(&text);
             ExitCode::SUCCESS
@@ -73,6 +75,28 @@ fn build(request: &Request, output: OutputChoice) -> ExitCode {
             // Whatever else went wrong came of it.
             console.error(&Stopped(signal));
             ExitCode::from(signal_code(signal))
+        }
+    }
+}
+
+/// Says what this machine allows; 1 if no RUN is possible.
+fn examine(request: &DoctorRequest, json: bool) -> ExitCode {
+    // Before a user namespace is entered, which has another user and other capabilities.
+    let machine = Machine::read();
+    let answer = sandbox::enter(Choice::Auto).map_err(anyhow::Error::new).and_then(|entered| {
+        let facts = doctor::look_around(request, machine, &entered, &Cancel::default());
+        let diagnosis = Diagnosis::of(facts);
+        let shown = if json { ui::doctor::json(&diagnosis)? } else { ui::doctor::text(&diagnosis) };
+        Ok((shown, diagnosis.run_possible))
+    });
+    match answer {
+        Ok((shown, run_possible)) => {
+            ui::print(&shown);
+            if run_possible { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            ui::print_error(&ui::diagnostic::render_message(&error.to_string(), None, false));
+            ExitCode::FAILURE
         }
     }
 }

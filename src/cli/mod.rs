@@ -5,6 +5,7 @@
 
 mod context;
 mod credentials;
+mod doctor;
 mod env;
 mod error;
 mod flags;
@@ -23,7 +24,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use crate::request::Request;
+use crate::request::{DoctorRequest, Request};
 pub use crate::ui::OutputChoice;
 
 /// What the command line asks for.
@@ -35,6 +36,13 @@ pub enum Invocation {
         request: Box<Request>,
         /// How it is shown.
         output: OutputChoice,
+    },
+    /// Say what this machine allows.
+    Doctor {
+        /// What is asked about.
+        request: Box<DoctorRequest>,
+        /// Whether a program reads the answer.
+        json: bool,
     },
     /// Print this text to standard output.
     Help(String),
@@ -63,6 +71,11 @@ pub fn parse(
             let output = resolve::output(&flags.output, env);
             let request = Box::new(resolve::request(*flags, env)?);
             Ok(Invocation::Build { request, output })
+        }
+        Some(flags::Command::Doctor(flags)) => {
+            let json = flags.json;
+            let request = Box::new(doctor::request(flags, env)?);
+            Ok(Invocation::Doctor { request, json })
         }
     }
 }
