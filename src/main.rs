@@ -1,19 +1,22 @@
 //! The program: children of the sandbox first, then flags, isolation, the build, the exit code.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use kiln::cancel::Cancel;
-use kiln::cli::{self, CliError, Environment, Invocation, OutputChoice};
+use kiln::cli::{self, Environment, Invocation, Job, Remark, Shell, Warming};
 use kiln::doctor::{self, Diagnosis, Machine};
 use kiln::event::Reporter;
 use kiln::pipeline::{self, Built, Ground};
+use kiln::publish::PushFailed;
 use kiln::request::{DoctorRequest, IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
-use kiln::ui::{self, Console, Device, Report};
+use kiln::ui::{self, Console, Device, During, LogLevel, OutputChoice, ProgressChoice, Report};
+use kiln::warm;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
@@ -27,15 +30,18 @@ fn main() -> ExitCode {
         .map_err(|error| format!("cannot find the working directory: {error}"))
         .map(|environment| cli::parse(std::env::args_os(), &environment));
     match invocation {
-        Ok(Ok(Invocation::Build { request, output })) => build(&request, output),
+        Ok(Ok(Invocation::Build(job))) => build(&job),
+        Ok(Ok(Invocation::Plan(job))) => plan(&job),
+        Ok(Ok(Invocation::Warm(warming))) => warm_up(&warming),
         Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
+        Ok(Ok(Invocation::Shell(shell))) => become_shell(&shell),
         Ok(Ok(Invocation::Help(text) | Invocation::Version(text))) => {
             ui::print(&text);
             ExitCode::SUCCESS
         }
         Ok(Err(error)) => {
             ui::print_error(&error.render(ui::stderr_colour(ui::ColorChoice::Auto)));
-            ExitCode::from(CliError::EXIT_CODE)
+            ExitCode::from(error.exit_code())
         }
         Err(message) => {
             ui::print_error(&ui::diagnostic::render_message(&message, None, false));
@@ -44,38 +50,123 @@ fn main() -> ExitCode {
     }
 }
 
-fn build(request: &Request, output: OutputChoice) -> ExitCode {
-    let choice = match request.isolation {
+fn build(job: &Job) -> ExitCode {
+    let request: &Request = &job.request;
+    // Namespaces can only be entered while there is one thread.
+    let sandbox = sandbox::enter(isolation(request.isolation));
+    let desk = Desk::open(job.output, &job.remarks);
+    let result = sandbox.map_err(anyhow::Error::new).and_then(|sandbox| {
+        let (reporter, cancel) = (desk.reporter.clone(), desk.cancel.clone());
+        pipeline::build(request, &Ground { sandbox, reporter, cancel })
+    });
+    match result {
+        Ok(built) => {
+            desk.console.report(&report(built));
+            ExitCode::SUCCESS
+        }
+        Err(error) => desk.fail(phase(&error), &error),
+    }
+}
+
+/// Says what would be built.
+fn plan(job: &Job) -> ExitCode {
+    let desk = Desk::open(job.output, &job.remarks);
+    let result = sandbox::enter(Choice::None).map_err(anyhow::Error::new).and_then(|sandbox| {
+        let (reporter, cancel) = (desk.reporter.clone(), desk.cancel.clone());
+        pipeline::dry_run(&job.request, &Ground { sandbox, reporter, cancel })
+    });
+    match result {
+        Ok(lines) => {
+            desk.console.close();
+            ui::print(&(lines.join("\n") + "\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => desk.fail(During::Build, &error),
+    }
+}
+
+fn warm_up(warming: &Warming) -> ExitCode {
+    let desk = Desk::open(warming.output, &warming.remarks);
+    match warm::warm(&warming.request, &desk.reporter, &desk.cancel) {
+        Ok(_) => {
+            desk.console.close();
+            ExitCode::SUCCESS
+        }
+        Err(error) => desk.fail(During::Warm, &error),
+    }
+}
+
+/// Does not return where there is a shell.
+fn become_shell(shell: &Shell) -> ExitCode {
+    for program in &shell.programs {
+        let error = Command::new(program).args(&shell.args).exec();
+        if error.kind() != std::io::ErrorKind::NotFound {
+            let message = format!("cannot start {}: {error}", program.to_string_lossy());
+            ui::print_error(&ui::diagnostic::render_message(&message, None, false));
+            return ExitCode::from(Shell::MISSING);
+        }
+    }
+    ui::print_error(&ui::diagnostic::render_message(&shell.missing(), None, false));
+    ExitCode::from(Shell::MISSING)
+}
+
+fn isolation(choice: IsolationChoice) -> Choice {
+    match choice {
         IsolationChoice::Auto => Choice::Auto,
         IsolationChoice::Namespaces => Choice::Namespaces,
         IsolationChoice::Chroot => Choice::Chroot,
         IsolationChoice::Inplace => Choice::Inplace,
         IsolationChoice::None => Choice::None,
-    };
-    // Namespaces can only be entered while there is one thread.
-    let sandbox = sandbox::enter(choice);
-    let console = Arc::new(Console::new(output, Device::standard()));
-    let cancel = Cancel::default();
-    let signal = stop_on_signals(&cancel, &console);
-    let result = sandbox.map_err(anyhow::Error::new).and_then(|sandbox| {
+    }
+}
+
+/// What was being done when the error came.
+fn phase(error: &anyhow::Error) -> During {
+    match error.downcast_ref::<PushFailed>() {
+        Some(PushFailed::Refused(_)) => During::PushCheck,
+        Some(PushFailed::Broken(_)) => During::Push,
+        None => During::Build,
+    }
+}
+
+/// What every command talks through.
+struct Desk {
+    console: Arc<Console>,
+    reporter: Reporter,
+    cancel: Cancel,
+    /// The signal that came, or 0.
+    signal: Arc<AtomicI32>,
+}
+
+impl Desk {
+    /// Opens the console, which starts threads, and says what is to be said first.
+    fn open(output: OutputChoice, remarks: &[Remark]) -> Self {
+        let console = Arc::new(Console::new(output, Device::standard()));
+        let cancel = Cancel::default();
+        let signal = stop_on_signals(&cancel, &console);
         let reporter = Reporter::new(console.clone());
-        pipeline::build(request, &Ground { sandbox, reporter, cancel })
-    });
-    let signal = signal.load(Ordering::Relaxed);
-    match result {
-        Ok(built) => {
-            console.report(&report(built));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            if signal == 0 {
-                console.error(error.as_ref());
-                return ExitCode::from(exit_code(&error));
+        let details = matches!(output.progress,
+            ProgressChoice::Log(log) if log.level <= LogLevel::Debug);
+        for remark in remarks {
+            match remark {
+                Remark::Warning(text) => reporter.warning(text),
+                Remark::Note(text) => reporter.note(text),
+                Remark::Detail(text) if details => reporter.note(text),
+                Remark::Detail(_) => {}
             }
-            // Whatever else went wrong came of it.
-            console.error(&Stopped(signal));
-            ExitCode::from(signal_code(signal))
         }
+        Self { console, reporter, cancel, signal }
+    }
+
+    fn fail(&self, during: During, error: &anyhow::Error) -> ExitCode {
+        let signal = self.signal.load(Ordering::Relaxed);
+        if signal == 0 {
+            self.console.error(during, error.as_ref());
+            return ExitCode::from(exit_code(error));
+        }
+        // Whatever else went wrong came of it.
+        self.console.error(During::Stopping, &Stopped(signal));
+        ExitCode::from(signal_code(signal))
     }
 }
 

@@ -11,6 +11,7 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod dry_run;
 mod unpacked;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+pub use self::dry_run::dry_run;
 use self::unpacked::Unpacked;
 use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
@@ -31,7 +33,7 @@ use crate::event::Reporter;
 use crate::image::{FinishedImage, ImageFormat, Platform, archive, assemble, layout};
 use crate::layer::{LayerOptions, Timestamp};
 use crate::plan::{Action, Graph, ImageKey, Inputs, NeededImage, Plan, plan};
-use crate::publish::{Destination, Uploads, write_digest_files};
+use crate::publish::{Destination, Uploads, send_digest, write_digest_files};
 use crate::registry::{Client, Reference};
 use crate::request::Request;
 use crate::sandbox::{Entered, Sandbox, Unable};
@@ -106,7 +108,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let tools = tools(request, ground, Sources { sandbox, client, bases, context }, place);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plan, &images);
-    let uploads = Uploads::new(shop.clone(), destinations);
+    let uploads = Uploads::new(shop.clone(), destinations)
+        .ignoring_immutable_tags(request.ignore_immutable_tags);
     let finished = run_stages(&shop, &plan, &images, Some(&uploads));
     let outcome = shop.sandbox.give_back().map_err(Into::into).and(finished).and_then(|finished| {
         // 5. Assemble, and 6. publish
@@ -119,6 +122,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         why(error, uploads.wait())
     })?;
     write_digest_files(request, &names, &image.manifest_digest)?;
+    let options = settings::registry_options(&request.registry);
+    send_digest(request, &options, &ground.cancel, &image.manifest_digest)?;
     // 7. Report
     Ok(Built {
         digest: image.manifest_digest,
@@ -342,6 +347,7 @@ fn tools(request: &Request, ground: &Ground, sources: Sources, place: Place) -> 
         now,
         created: rfc3339(now),
         hosts: request.add_hosts.clone(),
+        ignore_paths: request.ignore_paths.clone(),
         shm_size: request.shm_size,
     }
 }

@@ -35,10 +35,14 @@ pub struct Request {
     pub platform: Option<String>,
     /// Gets `sha256:…`.
     pub digest_file: Option<PathBuf>,
+    /// An `https://` address that gets `sha256:…` by PUT. Signed addresses are passwords: never shown.
+    pub digest_url: Option<String>,
     /// Gets a line `repository@sha256:…` for each destination.
     pub image_name_with_digest_file: Option<PathBuf>,
     /// Gets a line `repository:tag@sha256:…` for each destination.
     pub image_name_tag_with_digest_file: Option<PathBuf>,
+    /// A directory whose file `images` gets a line of JSON for each destination: `name`, `digest`.
+    pub builder_output: Option<PathBuf>,
     /// Where to write an OCI image layout.
     pub oci_layout_path: Option<PathBuf>,
     /// Where to write an archive for `docker load`.
@@ -55,6 +59,10 @@ pub struct Request {
     pub work_dir: Option<PathBuf>,
     /// The directory for temporary files.
     pub temp_dir: PathBuf,
+    /// Where local copies of base images are, if they are to be used.
+    pub cache_dir: Option<PathBuf>,
+    /// Absolute paths in the image: what a RUN changes at or below them is not in its layer.
+    pub ignore_paths: Vec<PathBuf>,
     /// How a RUN is isolated.
     pub isolation: IsolationChoice,
     /// Compression threads, at least 1.
@@ -63,10 +71,10 @@ pub struct Request {
     pub add_hosts: Vec<(String, String)>,
     /// Size of a RUN's `/dev/shm` in bytes.
     pub shm_size: u64,
-    /// Where the warmer has put base images, if anywhere.
-    pub cache_dir: Option<PathBuf>,
     /// Whether the build starts without asking the registry if it may push.
     pub skip_push_check: bool,
+    /// Whether a tag that exists and may not be changed is as good as one that was set.
+    pub ignore_immutable_tags: bool,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -183,4 +191,8 @@ pub struct RegistryChoice {
     pub credentials: Vec<CredentialSource>,
     /// How often a failed push is tried again, beyond what single requests already are.
     pub push_retry: u32,
+    /// The same for pulls.
+    pub pull_retry: u32,
+    /// Who started kiln, to stand behind its own name in requests (`skaffold`).
+    pub upstream_client: Option<String>,
 }

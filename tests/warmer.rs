@@ -99,10 +99,10 @@ impl Bench {
             ["kiln", "build", "--platform", "linux/amd64", "-t", &self.name("app:1"), "context"];
         let variables = [("TMPDIR".into(), dir.into())];
         let env = Environment::new(dir.to_owned(), variables);
-        let Ok(Invocation::Build { mut request, .. }) = cli::parse(line.map(Into::into), &env)
-        else {
+        let Ok(Invocation::Build(job)) = cli::parse(line.map(Into::into), &env) else {
             panic!("a build");
         };
+        let mut request = job.request;
         request.cache_dir = Some(self.cache());
         let ground = Ground {
             sandbox: sandbox::enter(Choice::None).expect("none"),

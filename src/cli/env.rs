@@ -5,6 +5,20 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use super::error::CliError;
+
+/// kaniko's: a directory whose file `images` names what was pushed, for Cloud Build.
+pub(super) const BUILDER_OUTPUT: &str = "BUILDER_OUTPUT";
+/// GitLab's: the tag that a pipeline is for, on tag pipelines only.
+pub(super) const CI_COMMIT_TAG: &str = "CI_COMMIT_TAG";
+/// GitLab's: branch or tag, in lower case and without special characters.
+pub(super) const CI_COMMIT_REF_SLUG: &str = "CI_COMMIT_REF_SLUG";
+/// GitLab's: where the job's files are.
+pub(super) const CI_PROJECT_DIR: &str = "CI_PROJECT_DIR";
+/// GitLab's: the project's repository in its registry, where that is switched on.
+pub(super) const CI_REGISTRY_IMAGE: &str = "CI_REGISTRY_IMAGE";
+/// The Dockerfile in GitLab's own job templates.
+pub(super) const DOCKERFILE_PATH: &str = "DOCKERFILE_PATH";
 /// The host of GitLab's pull-through cache of Docker Hub, and who may use it
 /// (docs.gitlab.com/ci/variables/predefined_variables).
 pub(super) const CI_DEPENDENCY_PROXY_SERVER: &str = "CI_DEPENDENCY_PROXY_SERVER";
@@ -20,10 +34,22 @@ pub(super) const CI_REGISTRY_PASSWORD: &str = "CI_REGISTRY_PASSWORD";
 pub(super) const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// The directory that holds Docker's `config.json`; `~/.docker` if it is not set.
 pub(super) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// `true` in a job of GitLab's.
+pub(super) const GITLAB_CI: &str = "GITLAB_CI";
 /// Whose `.docker` is meant.
 pub(super) const HOME: &str = "HOME";
 /// What the names of kaniko's own variables begin with; among them are users and passwords.
 pub(super) const KANIKO: &str = "KANIKO_";
+/// kaniko's: the directory for the build's files.
+pub(super) const KANIKO_DIR: &str = "KANIKO_DIR";
+/// kaniko's: as `--no-push`.
+pub(super) const KANIKO_NO_PUSH: &str = "KANIKO_NO_PUSH";
+/// kaniko's: one more `--registry-map`.
+pub(super) const KANIKO_REGISTRY_MAP: &str = "KANIKO_REGISTRY_MAP";
+/// kaniko's: one more `--registry-mirror`.
+pub(super) const KANIKO_REGISTRY_MIRROR: &str = "KANIKO_REGISTRY_MIRROR";
+/// As `--isolation`.
+pub(super) const KILN_ISOLATION: &str = "KILN_ISOLATION";
 /// If set and not empty, no colours (no-color.org).
 pub(super) const NO_COLOR: &str = "NO_COLOR";
 /// Podman's file of credentials.
@@ -40,6 +66,8 @@ pub(super) const TERM: &str = "TERM";
 pub(super) const TMPDIR: &str = "TMPDIR";
 /// A user's directory that ends with the session.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// kaniko's: who started it (`skaffold`), for the User-Agent header.
+pub(super) const UPSTREAM_CLIENT_TYPE: &str = "UPSTREAM_CLIENT_TYPE";
 
 /// A copy of the environment and the current directory.
 #[derive(Clone)]
@@ -88,6 +116,21 @@ impl Environment {
         set.filter_map(move |(name, value)| {
             Some((name.to_str()?.strip_prefix(prefix)?, value.as_os_str()))
         })
+    }
+
+    /// The same as [`Self::get`], as text.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, CliError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.to_str().map(|text| Some(text.to_owned())).ok_or_else(|| {
+            CliError::complete(format!(
+                "the value of the environment variable `{name}` is not UTF-8"
+            ))
+        })
+    }
+
+    /// The names of all variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().filter_map(|name| name.to_str())
     }
 
     /// The path, seen from the current directory; `.` is dropped, `..` stays for the kernel, which

@@ -12,19 +12,32 @@ use crate::ui::diagnostic;
 pub struct CliError {
     message: String,
     help: Option<String>,
+    exit_code: u8,
 }
 
-impl CliError {
-    /// What the process exits with: 2, as shells and most programs do for usage errors.
-    pub const EXIT_CODE: u8 = 2;
+/// As shells and most programs have it for usage errors.
+const USAGE: u8 = 2;
+/// kaniko's for everything but a failed RUN.
+const KANIKO: u8 = 1;
 
+impl CliError {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()) }
+        Self { message: message.into(), help: Some(help.into()), exit_code: USAGE }
+    }
+
+    /// The error as kaniko's programs report it.
+    pub(super) fn of_kaniko(self) -> Self {
+        Self { exit_code: KANIKO, ..self }
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
     }
 
     /// An error whose sentence says what to do.
     pub(super) fn complete(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None }
+        Self { message: message.into(), help: None, exit_code: USAGE }
     }
 
     /// What to do about it.
@@ -40,7 +53,7 @@ impl CliError {
     /// clap's error in kiln's words.
     pub(super) fn from_clap(error: &clap::Error) -> Self {
         let error = ClapError(error);
-        Self { message: error.message(), help: Some(error.help()) }
+        Self::new(error.message(), error.help())
     }
 }
 

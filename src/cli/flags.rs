@@ -146,14 +146,8 @@ pub(super) struct RegistryFlags {
 /// How it runs.
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
-    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = values::choice([
-        ("auto", IsolationChoice::Auto),
-        ("namespaces", IsolationChoice::Namespaces),
-        ("chroot", IsolationChoice::Chroot),
-        ("inplace", IsolationChoice::Inplace),
-        ("none", IsolationChoice::None),
-    ]))]
-    pub(super) isolation: IsolationChoice,
+    #[arg(long, value_name = "KIND", value_parser = values::choice(values::ISOLATIONS))]
+    pub(super) isolation: Option<IsolationChoice>,
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = values::host_address)]
     pub(super) add_host: Vec<(String, String)>,
     #[arg(long, value_name = "SIZE", default_value = "64m", value_parser = values::bytes)]
@@ -171,6 +165,7 @@ pub(super) struct OutputFlags {
         ("auto", ProgressChoice::Auto),
         ("plain", ProgressChoice::Plain),
         ("tty", ProgressChoice::Tty),
+        ("gitlab", ProgressChoice::Gitlab),
         ("quiet", ProgressChoice::Quiet),
     ]))]
     pub(super) progress: ProgressChoice,

@@ -1,7 +1,8 @@
 //! Flags and environment → a typed request.
 //!
-//! In two steps: `flags` holds what was typed, `resolve` makes it ready to use. Nothing outside
-//! this module sees clap or a variable of the environment.
+//! In two steps: `flags` holds what was typed, `resolve` makes it ready to use. `gitlab` fills in
+//! what a job of GitLab's leaves out. `kaniko` has a command line of its own, which ends in the same
+//! request. Nothing outside this module sees clap or a variable of the environment.
 
 mod context;
 mod credentials;
@@ -9,8 +10,11 @@ mod doctor;
 mod env;
 mod error;
 mod flags;
+mod gitlab;
+mod kaniko;
 mod outputs;
 mod resolve;
+mod shell;
 mod values;
 
 #[cfg(test)]
@@ -19,24 +23,26 @@ mod tests;
 pub use env::Environment;
 pub use error::CliError;
 
+pub use shell::Shell;
+
 use std::ffi::OsString;
 
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use crate::request::{DoctorRequest, Request};
+use self::kaniko::Tool;
+use crate::request::{DoctorRequest, Request, WarmRequest};
 pub use crate::ui::OutputChoice;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
     /// Build an image.
-    Build {
-        /// What, and where it goes.
-        request: Box<Request>,
-        /// How it is shown.
-        output: OutputChoice,
-    },
+    Build(Job),
+    /// Say what would be built.
+    Plan(Job),
+    /// Fetch base images.
+    Warm(Warming),
     /// Say what this machine allows.
     Doctor {
         /// What is asked about.
@@ -44,10 +50,45 @@ pub enum Invocation {
         /// Whether a program reads the answer.
         json: bool,
     },
+    /// Become a shell.
+    Shell(Shell),
     /// Print this text to standard output.
     Help(String),
     /// Print this text to standard output.
     Version(String),
+}
+
+/// A build.
+#[derive(Debug)]
+pub struct Job {
+    /// What, and where it goes.
+    pub request: Box<Request>,
+    /// How it is shown.
+    pub output: OutputChoice,
+    /// What is to be said first.
+    pub remarks: Vec<Remark>,
+}
+
+/// Base images to be fetched.
+#[derive(Debug)]
+pub struct Warming {
+    /// Which, and where they go.
+    pub request: Box<WarmRequest>,
+    /// How it is shown.
+    pub output: OutputChoice,
+    /// What is to be said first.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something to be said about a command line; one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    /// Only when all details are wanted.
+    Detail(String),
+    /// What was found where.
+    Note(String),
+    /// What the user should change.
+    Warning(String),
 }
 
 /// Reads a command line; the first argument is the program's name. Looks at the file system only
@@ -56,6 +97,27 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: &Environment,
 ) -> Result<Invocation, CliError> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let program = args.first().cloned().unwrap_or_default();
+    let rest = args.get(1..).unwrap_or_default();
+    if let Some(shell) = Shell::wanted(rest) {
+        return Ok(Invocation::Shell(shell));
+    }
+    if let Some(tool) = Tool::named(&program) {
+        return kaniko::parse(tool, rest.to_vec(), env);
+    }
+    match rest.first().and_then(|arg| arg.to_str()) {
+        Some("executor") => return kaniko::parse(Tool::Executor, rest[1..].to_vec(), env),
+        Some("warmer") => return kaniko::parse(Tool::Warmer, rest[1..].to_vec(), env),
+        // The one-line job, where kiln is the image's command.
+        None if rest.is_empty() && gitlab::is_job(env) => args.push("build".into()),
+        _ => {}
+    }
+    kiln(args, env)
+}
+
+/// kiln's own command line.
+fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> {
     let mut command = flags::command();
     let matches = match command.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
@@ -67,10 +129,12 @@ pub fn parse(
     };
     match flags.command {
         None => Ok(Invocation::Help(command.render_help().to_string())),
-        Some(flags::Command::Build(flags)) => {
-            let output = resolve::output(&flags.output, env);
+        Some(flags::Command::Build(mut flags)) => {
+            let in_gitlab = gitlab::is_job(env);
+            let remarks = if in_gitlab { gitlab::fill(&mut flags, env)? } else { Vec::new() };
+            let output = resolve::output(&flags.output, env, in_gitlab);
             let request = Box::new(resolve::request(*flags, env)?);
-            Ok(Invocation::Build { request, output })
+            Ok(Invocation::Build(Job { request, output, remarks }))
         }
         Some(flags::Command::Doctor(flags)) => {
             let json = flags.json;

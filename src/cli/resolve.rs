@@ -11,14 +11,26 @@ use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFl
 use super::{context, credentials, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
-use crate::request::{CompressionChoice, RegistryChoice, Request};
+use crate::request::{CompressionChoice, IsolationChoice, RegistryChoice, Request};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
+
+/// Docker's default for a container's /dev/shm, in bytes.
+pub(super) const SHM_SIZE: u64 = 64 << 20;
 
 /// Makes the request.
 pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, CliError> {
+    request_below(flags, None, env)
+}
+
+/// The same, for a directory inside of the context.
+pub(super) fn request_below(
+    flags: BuildFlags,
+    sub_path: Option<&OsStr>,
+    env: &Environment,
+) -> Result<Request, CliError> {
     let BuildFlags { source, result, registry, run, .. } = flags;
     let typed = source.context.as_deref().or(source.directory.as_deref());
-    let context = context::source(typed, None, env)?;
+    let context = context::source(typed, sub_path, env)?;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
     let push = push(&result)?;
@@ -39,6 +51,8 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         platform: platform(source.platform)?,
         destinations: result.tag,
         digest_file: path(result.digest_file),
+        digest_url: None,
+        builder_output: None,
         image_name_with_digest_file: path(result.image_name_with_digest_file),
         image_name_tag_with_digest_file: path(result.image_name_tag_with_digest_file),
         oci_layout_path: path(result.oci_layout_path),
@@ -49,13 +63,30 @@ pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, C
         source_date_epoch,
         work_dir: path(run.work_dir),
         temp_dir: temp_dir(env),
-        isolation: run.isolation,
+        cache_dir: None,
+        ignore_paths: Vec::new(),
+        isolation: isolation(run.isolation, env)?,
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
-        cache_dir: None,
         skip_push_check: registry.skip_push_permission_check,
+        ignore_immutable_tags: false,
         registry: registry_choice(registry, env),
+    })
+}
+
+/// The flag's, else the variable's.
+fn isolation(
+    typed: Option<IsolationChoice>,
+    env: &Environment,
+) -> Result<IsolationChoice, CliError> {
+    let Some(word) = env.text(env::KILN_ISOLATION)?.filter(|_| typed.is_none()) else {
+        return Ok(typed.unwrap_or_default());
+    };
+    let known = values::ISOLATIONS.iter().find(|(known, _)| *known == word);
+    known.map(|(_, isolation)| *isolation).ok_or_else(|| {
+        let words = values::ISOLATIONS.map(|(word, _)| word).join(", ");
+        CliError::complete(format!("{} is `{word}`: expected one of {words}", env::KILN_ISOLATION))
     })
 }
 
@@ -67,24 +98,27 @@ fn names(result: &ResultFlags) -> Result<(), CliError> {
         if reference.digest.is_some() {
             return Err(CliError::new(
                 format!("cannot push to `{name}`: an image's digest is known when it is built"),
-                "name a tag: -t registry.example/name:tag",
+                "name a tag: registry.example/name:tag",
             ));
         }
     }
     Ok(())
 }
 
-/// Decides what is shown.
-pub(super) fn output(flags: &OutputFlags, env: &Environment) -> OutputChoice {
+/// Decides what is shown; a job of GitLab's has its own view.
+pub(super) fn output(flags: &OutputFlags, env: &Environment, gitlab: bool) -> OutputChoice {
     let dumb = env.get(env::TERM).is_some_and(|term| term == "dumb");
     let progress = match flags.progress {
         _ if flags.quiet => ProgressChoice::Quiet,
+        ProgressChoice::Auto if gitlab => ProgressChoice::Gitlab,
         ProgressChoice::Auto if dumb => ProgressChoice::Plain,
         chosen => chosen,
     };
-    let no_color = dumb || env.get(env::NO_COLOR).is_some();
+    let no_color = (dumb && progress != ProgressChoice::Gitlab) || env.get(env::NO_COLOR).is_some();
     let color = match flags.color {
         ColorChoice::Auto if no_color => ColorChoice::Never,
+        // No terminal, but what it shows has colours.
+        ColorChoice::Auto if progress == ProgressChoice::Gitlab => ColorChoice::Always,
         chosen => chosen,
     };
     let verbosity = if flags.verbose { Verbosity::Verbose } else { Verbosity::Normal };
@@ -103,18 +137,7 @@ fn build_args(
     source: &SourceFlags,
     env: &Environment,
 ) -> Result<(BTreeMap<String, String>, Option<i64>), CliError> {
-    let mut args = BTreeMap::new();
-    for (name, value) in &source.build_arg {
-        let value = match value {
-            Some(value) => Some(value.clone()),
-            None => env.get_even_empty(name).map(|value| text(name, value)).transpose()?,
-        };
-        // As Docker does: without a value anywhere the ARG keeps its default.
-        match value {
-            Some(value) => args.insert(name.clone(), value),
-            None => args.remove(name),
-        };
-    }
+    let mut args = given_args(&source.build_arg, env)?;
     if let Some(epoch) = source.source_date_epoch {
         args.insert(env::SOURCE_DATE_EPOCH.to_owned(), epoch.to_string());
     } else if let Some(value) = env.get(env::SOURCE_DATE_EPOCH) {
@@ -127,10 +150,30 @@ fn build_args(
     Ok((args, epoch))
 }
 
+/// The values for ARG that were typed; a name alone takes the environment's.
+pub(super) fn given_args(
+    typed: &[(String, Option<String>)],
+    env: &Environment,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let mut args = BTreeMap::new();
+    for (name, value) in typed {
+        let value = match value {
+            Some(value) => Some(value.clone()),
+            None => env.get_even_empty(name).map(|value| text(name, value)).transpose()?,
+        };
+        // As Docker does: without a value anywhere the ARG keeps its default.
+        match value {
+            Some(value) => args.insert(name.clone(), value),
+            None => args.remove(name),
+        };
+    }
+    Ok(args)
+}
+
 fn epoch_error(value: &str, why: &str) -> CliError {
     CliError::new(
         format!("SOURCE_DATE_EPOCH is `{value}`: {why}"),
-        "set it as an environment variable, with --build-arg or with --source-date-epoch",
+        "set it as an environment variable or a build argument to such a number",
     )
 }
 
@@ -201,7 +244,7 @@ fn compression_level(
     }
 }
 
-fn platform(typed: Option<String>) -> Result<Option<String>, CliError> {
+pub(super) fn platform(typed: Option<String>) -> Result<Option<String>, CliError> {
     let typed = typed.filter(|typed| !typed.is_empty());
     if let Some(text) = &typed {
         text.parse::<Platform>().map_err(|error| CliError::complete(error.to_string()))?;
@@ -209,7 +252,7 @@ fn platform(typed: Option<String>) -> Result<Option<String>, CliError> {
     Ok(typed)
 }
 
-fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
+pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
     let mut map: Vec<(String, Vec<String>)> = Vec::new();
     for (from, to) in flags.registry_map.into_iter().flatten() {
         match map.iter_mut().find(|(host, _)| *host == from) {
@@ -241,6 +284,8 @@ fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {
         no_default_fallback: flags.skip_default_registry_fallback,
         credentials: credentials::sources(env),
         push_retry: flags.push_retry,
+        pull_retry: 0,
+        upstream_client: None,
     }
 }
 

@@ -38,7 +38,7 @@ impl Project {
 
     fn build_with(&self, flags: &str, variables: &[(&str, &str)]) -> (Request, OutputChoice) {
         match self.run(&format!("build {flags}"), variables) {
-            Ok(Invocation::Build { request, output }) => (*request, output),
+            Ok(Invocation::Build(job)) => (*job.request, job.output),
             other => panic!("{flags}: {other:?}"),
         }
     }
@@ -74,6 +74,8 @@ fn defaults() {
         annotations: Vec::new(),
         platform: None,
         digest_file: None,
+        digest_url: None,
+        builder_output: None,
         image_name_with_digest_file: None,
         image_name_tag_with_digest_file: None,
         oci_layout_path: None,
@@ -84,12 +86,14 @@ fn defaults() {
         source_date_epoch: None,
         work_dir: None,
         temp_dir: request.temp_dir.clone(),
+        cache_dir: None,
+        ignore_paths: Vec::new(),
         isolation: IsolationChoice::Auto,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         add_hosts: Vec::new(),
         shm_size: 64 << 20,
-        cache_dir: None,
         skip_push_check: false,
+        ignore_immutable_tags: false,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -124,6 +128,8 @@ fn every_flag_reaches_the_request() {
         annotations: vec![("a".into(), "2".into())],
         platform: Some("linux/arm64".into()),
         digest_file: Some("/d".into()),
+        digest_url: None,
+        builder_output: None,
         image_name_with_digest_file: Some(project.path("n")),
         image_name_tag_with_digest_file: Some(project.path("../t")),
         oci_layout_path: Some(project.path("out/layout")),
@@ -134,12 +140,14 @@ fn every_flag_reaches_the_request() {
         source_date_epoch: Some(1_700_000_000),
         work_dir: Some(project.path("w")),
         temp_dir: request.temp_dir.clone(),
+        cache_dir: None,
+        ignore_paths: Vec::new(),
         isolation: IsolationChoice::None,
         jobs: 3,
         add_hosts: vec![("db".into(), "10.0.0.2".into())],
         shm_size: 1 << 30,
-        cache_dir: None,
         skip_push_check: true,
+        ignore_immutable_tags: false,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -184,6 +192,8 @@ fn every_registry_flag_reaches_the_request() {
             [("HOME".into(), home.clone().into())],
         )),
         push_retry: 2,
+        pull_retry: 0,
+        upstream_client: None,
     };
     assert_eq!(request.registry, expected);
 }
@@ -358,7 +368,6 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a -f missing",
         "-t a .",
         "buidl -t a .",
-        "executor",
     ]
     .iter()
     .map(|line| {
@@ -377,7 +386,7 @@ fn a_bad_variable_is_named() {
         project.error("build -t a", &[("SOURCE_DATE_EPOCH", "now")]),
         @r"
         error: SOURCE_DATE_EPOCH is `now`: expected seconds since 1970-01-01, e.g. 1700000000
-        help: set it as an environment variable, with --build-arg or with --source-date-epoch
+        help: set it as an environment variable or a build argument to such a number
         "
     );
 }

@@ -7,6 +7,17 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::request::IsolationChoice;
+
+/// How a RUN is isolated.
+pub(super) const ISOLATIONS: [(&str, IsolationChoice); 5] = [
+    ("auto", IsolationChoice::Auto),
+    ("namespaces", IsolationChoice::Namespaces),
+    ("chroot", IsolationChoice::Chroot),
+    ("inplace", IsolationChoice::Inplace),
+    ("none", IsolationChoice::None),
+];
+
 /// One of a few words.
 pub(super) fn choice<T: Clone + Send + Sync + 'static, const N: usize>(
     words: [(&'static str, T); N],

@@ -1,8 +1,28 @@
 //! A repository that the image goes to.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result};
 
 use crate::registry::{Client, Pusher, Reference, Repository};
+
+/// What could not be pushed; stands before the reason. A type of its own, so that those above can
+/// tell a push that failed from a build that did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushFailed {
+    /// The registry said so before the build.
+    Refused(String),
+    /// On the way.
+    Broken(String),
+}
+
+impl fmt::Display for PushFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(what) | Self::Broken(what) => write!(f, "cannot push {what}"),
+        }
+    }
+}
 
 /// A repository, and the names that the image gets there. Blobs are sent once for all of them.
 #[derive(Debug, Clone)]
@@ -43,6 +63,7 @@ impl Destination {
     /// Asks for the permission to push.
     pub fn check(&self) -> Result<()> {
         let names: Vec<_> = self.names.iter().map(Reference::familiar).collect();
-        self.pusher.check().with_context(|| format!("cannot push to {}", names.join(" and ")))
+        let what = || PushFailed::Refused(format!("to {}", names.join(" and ")));
+        self.pusher.check().with_context(what)
     }
 }

@@ -4,6 +4,6 @@ mod destination;
 mod digest_files;
 mod uploads;
 
-pub use destination::Destination;
-pub use digest_files::write_digest_files;
+pub use destination::{Destination, PushFailed};
+pub use digest_files::{send_digest, write_digest_files};
 pub use uploads::Uploads;

@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::destination::Destination;
+use super::destination::{Destination, PushFailed};
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, FinishedImage};
-use crate::registry::{Body, Pushed, Pusher, Reference, Repository};
+use crate::registry::{Body, Pushed, Pusher, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// Blobs on their way at the same time, over all destinations.
@@ -26,6 +26,7 @@ pub struct Uploads {
     /// Layers that are on their way or there: an image may have the same one twice.
     offered: Mutex<HashSet<Digest>>,
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
+    ignore_immutable_tags: bool,
 }
 
 impl std::fmt::Debug for Uploads {
@@ -43,7 +44,13 @@ impl Uploads {
             places: Arc::default(),
             offered: Mutex::default(),
             running: Mutex::default(),
+            ignore_immutable_tags: false,
         }
+    }
+
+    /// Takes a tag that exists and may not be changed for one that was set.
+    pub fn ignoring_immutable_tags(self, ignore: bool) -> Self {
+        Self { ignore_immutable_tags: ignore, ..self }
     }
 
     /// Begins to send a layer everywhere.
@@ -100,7 +107,7 @@ impl Uploads {
                 let config =
                     Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
                 pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
-                    format!("cannot push the config to {}", repository.familiar())
+                    PushFailed::Broken(format!("the config to {}", repository.familiar()))
                 })?;
             }
         }
@@ -121,7 +128,7 @@ impl Uploads {
             self.shop.cancel.check()?;
             pusher
                 .put_manifest(Some(&version), &image.manifest, &image.manifest_media_type)
-                .with_context(|| format!("cannot push to {}", repository.familiar()))?;
+                .with_context(|| PushFailed::Broken(format!("to {}", repository.familiar())))?;
         }
         Ok(())
     }
@@ -130,9 +137,12 @@ impl Uploads {
         self.shop.cancel.check()?;
         let (tag, name) = (name.version(), name.familiar());
         let task = self.shop.reporter.start(&format!("push {name}"));
-        let digest = pusher
-            .put_manifest(Some(&tag), &image.manifest, &image.manifest_media_type)
-            .with_context(|| format!("cannot push {name}"))?;
+        let put = pusher.put_manifest(Some(&tag), &image.manifest, &image.manifest_media_type);
+        if self.ignore_immutable_tags && matches!(put, Err(RegistryError::ImmutableTag { .. })) {
+            task.skipped("the tag exists and may not be changed");
+            return Ok(());
+        }
+        let digest = put.with_context(|| PushFailed::Broken(name.clone()))?;
         check_digest(&name, &digest, &image.manifest_digest)?;
         task.done_with(digest.to_string());
         Ok(())
@@ -169,9 +179,9 @@ fn send_layer(
             (body, if same_registry { Some(from) } else { sibling })
         }
     };
-    let pushed = pusher
-        .push_blob(descriptor, body, mount_from, &progress)
-        .with_context(|| format!("cannot push layer {} to {to}", descriptor.digest.short()))?;
+    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress).with_context(|| {
+        PushFailed::Broken(format!("layer {} to {to}", descriptor.digest.short()))
+    })?;
     match pushed {
         Pushed::Exists => task.skipped("already there"),
         Pushed::Mounted => task.skipped("mounted"),

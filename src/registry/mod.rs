@@ -9,6 +9,7 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `blob` | manifests and configs; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
+//! | `put` | a text to an address that is no registry's |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
@@ -29,6 +30,7 @@ mod mirror;
 mod options;
 mod pull;
 mod push;
+mod put;
 mod reference;
 mod retry;
 mod tls;
@@ -44,6 +46,7 @@ pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
 pub use pull::{Resolved, choose};
 pub use push::{Body, Pushed, Pusher};
+pub use put::put_text;
 pub use reference::{HUB, Reference, ReferenceError, Repository};
 
 #[cfg(test)]

@@ -19,40 +19,52 @@ use super::settle::{Ownership, Replace, set_mtime, settle, settle_at};
 use super::{stat, xattr};
 use crate::layer::Metadata;
 
-/// Paths that stay, with all that is in them; relative to the directory.
+/// What stays where it is. Paths are relative to the directory that is vacated.
 #[derive(Debug, Clone, Default)]
-pub struct Kept(BTreeSet<PathBuf>);
+pub struct Kept {
+    /// With all that is in them.
+    whole: BTreeSet<PathBuf>,
+    /// Directories that stay, but not what is in them: somebody works in them.
+    standing: BTreeSet<PathBuf>,
+}
 
 /// What a path is to the kept ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Relation {
-    /// One of them, or inside of one.
+    /// Kept, or inside of what is.
     Stays,
-    /// A directory on the way to one.
+    /// A directory that stays, or that is on the way to what does.
     Above,
     Free,
 }
 
 impl Kept {
-    /// These and all that is in them.
-    pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self(paths.into_iter().filter(|path| !path.as_os_str().is_empty()).collect())
+    /// `whole` and all that is in them, and the bare directories `standing`.
+    pub fn new(
+        whole: impl IntoIterator<Item = PathBuf>,
+        standing: impl IntoIterator<Item = PathBuf>,
+    ) -> Self {
+        let named = |path: &PathBuf| !path.as_os_str().is_empty();
+        Self {
+            whole: whole.into_iter().filter(named).collect(),
+            standing: standing.into_iter().filter(named).collect(),
+        }
     }
 
-    /// Whether a path is one of them or inside of one.
+    /// Whether a path stays with all that is in it, or is inside of one that does.
     pub fn has(&self, path: &Path) -> bool {
         self.relation(path) == Relation::Stays
     }
 
-    /// The paths themselves.
-    pub fn paths(&self) -> &BTreeSet<PathBuf> {
-        &self.0
+    /// The paths that stay with all that is in them.
+    pub fn whole(&self) -> &BTreeSet<PathBuf> {
+        &self.whole
     }
 
     fn relation(&self, path: &Path) -> Relation {
-        if path.ancestors().any(|above| self.0.contains(above)) {
+        if path.ancestors().any(|above| self.whole.contains(above)) {
             Relation::Stays
-        } else if self.0.iter().any(|kept| kept.starts_with(path)) {
+        } else if self.whole.iter().chain(&self.standing).any(|kept| kept.starts_with(path)) {
             Relation::Above
         } else {
             Relation::Free
@@ -275,20 +287,23 @@ mod tests {
         fs::write(own.join("builds/project/x"), "x").unwrap();
         symlink("usr/bin", own.join("bin")).unwrap();
         let before = tree(&own);
-        let kept = Kept::new(["etc/hosts".into(), "builds".into()]);
+        let kept = Kept::new(["etc/hosts".into(), "builds".into()], ["usr/bin".into()]);
+        let worked_in = fs::metadata(own.join("usr/bin")).unwrap().ino();
         let (root, to) = (Root::open(&own).unwrap(), Root::open(&aside).unwrap());
 
         let vacated = vacate(&root, &to, &kept).unwrap();
         let left: Vec<String> = tree(&own).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(left, ["builds", "builds/project", "builds/project/x", "etc", "etc/hosts"]);
+        let expected =
+            ["builds", "builds/project", "builds/project/x", "etc", "etc/hosts", "usr", "usr/bin"];
+        assert_eq!(left, expected);
         // Something else moves in, also where a directory stayed.
-        fs::create_dir(own.join("usr")).unwrap();
         fs::write(own.join("etc/passwd"), "other").unwrap();
         fs::set_permissions(own.join("etc"), fs::Permissions::from_mode(0o700)).unwrap();
         clear(&root, &kept).unwrap();
         bring_back(&to, &root, &kept, &vacated).unwrap();
         assert_eq!(tree(&own), before);
+        assert_eq!(fs::metadata(own.join("usr/bin")).unwrap().ino(), worked_in);
         let rest = tree(&aside);
-        assert!(rest.iter().all(|(name, ..)| name == "etc"), "{rest:?}");
+        assert!(rest.iter().all(|(.., content)| content.is_empty()), "{rest:?}");
     }
 }

@@ -179,7 +179,20 @@ fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
     let all = points.chain(own).chain(needed.iter().cloned());
     // By their real paths: a link on the way is not what has to stay.
     let real = all.map(|path| path.canonicalize().unwrap_or(path));
-    Ok(Kept::new(real.filter_map(|path| path.strip_prefix("/").map(Path::to_owned).ok())))
+    let below = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).ok();
+    let standing = working_directories().during("look at the container's processes")?;
+    Ok(Kept::new(real.filter_map(below), standing.into_iter().filter_map(below)))
+}
+
+/// Where the processes of the container work, among them the shell that waits for kiln: a directory
+/// that is moved and comes back as a copy would be another one to them.
+fn working_directories() -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        // Those of other users cannot be looked at.
+        found.extend(std::fs::read_link(entry?.path().join("cwd")).ok());
+    }
+    Ok(found)
 }
 
 /// What root needs for it (kaniko needs the same; GoogleContainerTools/kaniko#778).

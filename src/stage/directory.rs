@@ -14,7 +14,7 @@ use super::pull::{side_by_side, through_tar};
 use super::workshop::Workshop;
 use crate::rootfs::vacate::Kept;
 use crate::rootfs::{
-    ChangeSink, DiffStats, Extract, Ledger, Root, Scan, Snapshot, Whiteouts, extract,
+    ChangeSink, DiffStats, Extract, Index, Ledger, Root, Scan, Snapshot, View, Whiteouts, extract,
 };
 use crate::sandbox::{DirectoryRoot, Sandbox};
 
@@ -30,6 +30,8 @@ pub struct StageDir {
     kept: Kept,
     /// What is known of the files that were laid down.
     ledger: Arc<Ledger>,
+    /// What the layers have, where the directory has more than that.
+    headers: Option<Box<Index>>,
     /// What was there before the next command.
     snapshot: Option<Snapshot>,
     /// How many of the stage's layers are in it.
@@ -51,9 +53,10 @@ impl StageDir {
             root: Arc::new(shop.open_root(&path)?),
             path,
             aside,
-            scan: Scan { skip: kept.paths().clone(), threads, scratch: shop.scratch_dir.clone() },
+            scan: Scan { skip: kept.whole().clone(), threads, scratch: shop.scratch_dir.clone() },
             kept,
             ledger: Arc::default(),
+            headers: matches!(shop.sandbox, Sandbox::Inplace(_)).then(Box::default),
             snapshot: None,
             laid: 0,
             stale: true,
@@ -63,6 +66,14 @@ impl StageDir {
     /// The files.
     pub(super) fn root(&self) -> &Arc<Root> {
         &self.root
+    }
+
+    /// The files, for look-ups.
+    pub(super) fn view(&self) -> &dyn View {
+        match &self.headers {
+            Some(headers) => headers.as_ref(),
+            None => self.root.as_ref(),
+        }
     }
 
     /// Puts the layers that are not in it yet on top of those that are. One after the other, because
@@ -109,9 +120,8 @@ impl StageDir {
             through_tar(layer, bytes, |entries| Ok(extract(entries, &self.root, &policy)?))
         })?;
         drop(lock);
-        self.laid += 1;
         self.stale = true;
-        Ok(())
+        self.count_layer(shop, layer)
     }
 
     /// Notes what is there before a command runs.
@@ -147,9 +157,12 @@ impl StageDir {
         Ok(snapshot.changes(&self.root, &self.scan, &BTreeSet::new(), sink)?)
     }
 
-    /// The changes that were handed on have become the stage's next layer.
-    pub(super) fn count_layer(&mut self) {
+    /// A layer that is in it already, such as that of the changes that were handed on.
+    pub(super) fn count_layer(&mut self, shop: &Workshop, layer: &ImageLayer) -> Result<()> {
         self.laid += 1;
+        let Some(headers) = &mut self.headers else { return Ok(()) };
+        let blob = shop.blobs.open(&layer.descriptor.digest)?;
+        through_tar(layer, Box::new(blob), |entries| Ok(headers.apply(entries)?))
     }
 }
 

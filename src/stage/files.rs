@@ -86,7 +86,7 @@ impl<'a> Files<'a> {
     /// The files, for look-ups.
     pub fn view(&mut self) -> Result<&dyn View> {
         if self.unpacked && !matches!(self.shop.sandbox, Sandbox::Namespaces(_)) {
-            return Ok(self.directory()?.root().as_ref());
+            return Ok(self.directory()?.view());
         }
         if matches!(self.seen, Seen::Nothing) {
             self.seen = if self.unpacked {
@@ -98,7 +98,7 @@ impl<'a> Files<'a> {
         Ok(match &self.seen {
             Seen::Mounted(view) => view.root().as_ref(),
             Seen::Headers(index) => index.as_ref(),
-            Seen::Directory(dir) => dir.root().as_ref(),
+            Seen::Directory(dir) => dir.view(),
             Seen::Nothing => unreachable!("set above"),
         })
     }

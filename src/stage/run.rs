@@ -1,7 +1,7 @@
 //! RUN: a command in the stage's files; what it changed becomes a layer.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -128,7 +128,7 @@ fn in_directory(
     let directory = files.directory()?;
     let layer = write_layer(shop, None, |sink| directory.changes(sink))?;
     if let Some(layer) = &layer {
-        directory.count_layer();
+        directory.count_layer(shop, layer)?;
         files.push(layer.clone(), None)?;
     }
     Ok(layer)
@@ -195,13 +195,28 @@ struct Changes<'a> {
     shop: &'a Workshop,
 }
 
+impl Changes<'_> {
+    /// Whether the path, relative to the image's root, is at or below one that is left out.
+    fn ignores(&self, path: &Path) -> bool {
+        let path = Path::new("/").join(path);
+        self.shop.ignore_paths.iter().any(|ignored| path.starts_with(ignored))
+    }
+}
+
 impl ChangeSink for Changes<'_> {
     fn file(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), SinkError> {
         self.shop.cancel.check()?;
+        if self.ignores(&entry.path) {
+            return Ok(());
+        }
         Ok(self.writer.append(entry, content)?)
     }
 
     fn whiteout(&mut self, whiteout: &Whiteout) -> Result<(), SinkError> {
+        let (Whiteout::Remove(path) | Whiteout::Opaque(path) | Whiteout::Ignored(path)) = whiteout;
+        if self.ignores(path) {
+            return Ok(());
+        }
         Ok(self.writer.whiteout(whiteout, self.shop.now)?)
     }
 }

@@ -80,6 +80,8 @@ pub struct Tools {
     pub hosts: Vec<(String, String)>,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
+    /// What a RUN changes at or below these absolute paths of the image is not in its layer.
+    pub ignore_paths: Vec<PathBuf>,
 }
 
 impl Workshop {

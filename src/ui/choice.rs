@@ -23,6 +23,44 @@ pub enum ProgressChoice {
     Tty,
     /// Errors and the digest.
     Quiet,
+    /// Sections that GitLab's job log can fold.
+    Gitlab,
+    /// kaniko's log.
+    Log(LogChoice),
+}
+
+/// How kaniko's log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogChoice {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least level that is shown.
+    pub level: LogLevel,
+    /// Whether coloured lines have the time of day, instead of seconds since the start.
+    pub timestamp: bool,
+}
+
+/// The form of a line in kaniko's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time="…" level=info msg="…"`.
+    Text,
+    /// `INFO[0004] …` in colours, wherever it goes.
+    Color,
+    /// An object with `level`, `msg` and `time`.
+    Json,
+}
+
+/// How much a line matters; the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the words are logrus's")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
 }
 
 /// With colours or without.

@@ -17,6 +17,14 @@ pub fn line(text: &str) -> String {
     clean
 }
 
+/// A line of a command that GitLab's runner cannot take for its own. In Kubernetes it reads in the log
+/// how a job ended: `{"command_exit_code":0,"script":"…"}`
+/// (gitlab-org/gitlab-runner, shells and executors/kubernetes).
+pub(super) fn harmless(line: String) -> String {
+    let like_its_own = line.contains("command_exit_code") && line.contains('{');
+    if like_its_own { format!("| {line}") } else { line }
+}
+
 /// Whether a character acts on the terminal instead of being shown.
 pub(super) fn is_control(character: char) -> bool {
     character.is_control() || is_direction(character)

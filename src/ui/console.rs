@@ -4,13 +4,15 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::choice::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 use super::live::Live;
+use super::log::{During, Log, LogLines};
 use super::plain::Plain;
 use super::quiet::Quiet;
 use super::report::Report;
+use super::sections::Sections;
 use super::{Size, View, diagnostic};
 use crate::event::{Event, Observer};
 
@@ -31,6 +33,8 @@ pub struct Device {
     log_is_terminal: bool,
     size: Box<dyn Fn() -> Size + Send + Sync>,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// The time of day when the clock was zero.
+    start: SystemTime,
 }
 
 struct Shared {
@@ -45,6 +49,8 @@ struct Shared {
     /// Events are only remembered; a thread shows them.
     live: bool,
     quiet: bool,
+    /// kaniko's log instead of kiln's.
+    log_lines: Option<LogLines>,
     verbose: bool,
     colour: bool,
 }
@@ -73,6 +79,7 @@ impl Device {
             log_is_terminal: io::stderr().is_terminal(),
             size: Box::new(terminal_size),
             clock: Box::new(move || start.elapsed()),
+            start: SystemTime::now(),
         }
     }
 
@@ -95,12 +102,19 @@ impl Console {
         let live = device.log_is_terminal
             && matches!(choice.progress, ProgressChoice::Auto | ProgressChoice::Tty);
         let quiet = choice.progress == ProgressChoice::Quiet;
-        let view: Box<dyn View> = if live {
-            Box::new(Live::new(colour, verbose))
-        } else if quiet {
-            Box::new(Quiet::new(colour))
-        } else {
-            Box::new(Plain::new(colour))
+        let log_lines = match choice.progress {
+            ProgressChoice::Log(log) => Some(LogLines::new(log, device.start)),
+            _ => None,
+        };
+        let view: Box<dyn View> = match (choice.progress, log_lines) {
+            (_, Some(lines)) => Box::new(Log::new(lines)),
+            (ProgressChoice::Quiet, _) => Box::new(Quiet::new(colour)),
+            (ProgressChoice::Gitlab, _) => {
+                let start = device.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+                Box::new(Sections::new(colour, start.as_secs()))
+            }
+            _ if live => Box::new(Live::new(colour, verbose)),
+            _ => Box::new(Plain::new(colour)),
         };
         let shared = Arc::new(Shared {
             log: Mutex::new(device.log),
@@ -112,6 +126,7 @@ impl Console {
             closing: Condvar::new(),
             live,
             quiet,
+            log_lines,
             verbose,
             colour,
         });
@@ -139,6 +154,11 @@ impl Console {
     pub fn report(&self, report: &Report) {
         self.close();
         let shared = &self.shared;
+        if let Some(lines) = &shared.log_lines {
+            // kaniko has no result but the image: standard output is the commands'.
+            write(&shared.log, &lines.report(report, (shared.clock)()));
+            return;
+        }
         if !shared.quiet {
             write(&shared.log, &report.summary(shared.verbose, shared.colour));
         }
@@ -146,9 +166,14 @@ impl Console {
     }
 
     /// Prints why the build failed.
-    pub fn error(&self, error: &(dyn std::error::Error + 'static)) {
+    pub fn error(&self, during: During, error: &(dyn std::error::Error + 'static)) {
         self.close();
-        write(&self.shared.log, &diagnostic::render_error(error, self.shared.colour));
+        let shared = &self.shared;
+        let text = match &shared.log_lines {
+            Some(lines) => lines.error(during, error, (shared.clock)()),
+            None => diagnostic::render_error(error, shared.colour),
+        };
+        write(&shared.log, &text);
     }
 }
 
@@ -196,7 +221,14 @@ impl Shared {
     fn show(&self, make: impl FnOnce(&mut dyn View, &mut String)) {
         let mut log = lock(&self.log);
         let mut text = String::new();
-        make(lock(&self.view).as_mut(), &mut text);
+        let output = {
+            let mut view = lock(&self.view);
+            make(view.as_mut(), &mut text);
+            view.take_output()
+        };
+        if !output.is_empty() {
+            write(&self.result, &output);
+        }
         if !text.is_empty() {
             write_all(&mut *log, &text);
         }

@@ -2,13 +2,15 @@
 //!
 //! The log (what runs, warnings, errors) goes to standard error, the result (the digest) to
 //! standard output, so that `digest=$(kiln build …)` works in every mode. [`Console`] hears the
-//! build's events and shows them in one of three views:
+//! build's events and shows them in one of five views:
 //!
 //! | view | for | shows |
 //! |---|---|---|
 //! | `plain` | pipes and CI logs | a line when a task starts and ends, every line of output |
 //! | `live` | terminals | running tasks redrawn in place, finished ones scroll up |
 //! | `quiet` | `--quiet` | a task that failed |
+//! | `sections` | GitLab's job log | a section for each step, folded |
+//! | `log` | `executor`, `warmer` | kaniko's log; what commands print goes where they print it |
 //!
 //! The views are pure: event and time in, text out. `clean` and `lines` make foreign text safe.
 
@@ -20,17 +22,22 @@ pub mod doctor;
 pub mod format;
 mod lines;
 mod live;
+mod log;
 mod paint;
 mod plain;
 mod quiet;
 mod report;
+mod sections;
 mod task;
 
 #[cfg(test)]
 mod script;
 
-pub use choice::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
+pub use choice::{
+    ColorChoice, LogChoice, LogFormat, LogLevel, OutputChoice, ProgressChoice, Verbosity,
+};
 pub use console::{Console, Device, print, print_error, stderr_colour};
+pub use log::During;
 pub use report::Report;
 
 use std::time::Duration;
@@ -52,6 +59,11 @@ trait View: Send {
     /// Brings what is redrawn in place up to date.
     fn redraw(&mut self, _now: Duration, _size: Size, _log: &mut String) {}
 
-    /// Takes away what is redrawn in place, for good.
+    /// Takes away what is redrawn in place, for good; shows what was kept for later.
     fn close(&mut self, _size: Size, _log: &mut String) {}
+
+    /// What goes to standard output, as commands wrote it there.
+    fn take_output(&mut self) -> String {
+        String::new()
+    }
 }

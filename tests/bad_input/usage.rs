@@ -66,7 +66,7 @@ fn a_destination_that_is_a_digest() {
     let kiln = bench.kiln_without_name("FROM scratch").args(["-t", &name]);
     assert_snapshot!(refused(&bench, kiln), @r"
     error: cannot push to `registry.example/app@sha256:…`: an image's digest is known when it is built
-    help: name a tag: -t registry.example/name:tag
+    help: name a tag: registry.example/name:tag
     ");
 }
 

@@ -4,6 +4,7 @@
 
 pub mod bases;
 pub mod bench;
+pub mod containers;
 pub mod processes;
 pub mod tools;
 

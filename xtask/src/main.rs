@@ -2,6 +2,8 @@
 
 mod checks;
 mod demo;
+mod gitlab_ci_local;
+mod image;
 mod packages;
 mod step;
 
@@ -12,6 +14,7 @@ usage: cargo xtask COMMAND
 
   demo    build an example, push it, pull it, run it: what kiln does, in a minute
   test    all checks: format, lint, licenses, tests
+  image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => checks::run_all(),
+        ["image", rest @ ..] => image::run(rest),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");

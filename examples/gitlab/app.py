@@ -1,0 +1,1 @@
+../pythonapp-flask/app.py

@@ -1,0 +1,247 @@
+//! `executor`: kaniko's flags and variables → the request that `kiln build` would make of its own.
+
+use std::ffi::{OsStr, OsString};
+
+use super::super::env::{self, Environment};
+use super::super::error::CliError;
+use super::super::flags::{
+    BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
+};
+use super::super::{Job, Remark, resolve, values};
+use super::values::Values;
+use super::{log, registry, variables};
+use crate::image::ImageFormat;
+use crate::request::{CompressionChoice, Request};
+use crate::ui::{ColorChoice, ProgressChoice};
+
+/// Where kaniko lives in its own image.
+const HOME: &str = "/kaniko";
+/// What makes all dates 1970-01-01.
+const EPOCH: i64 = 0;
+
+/// What the executor is to build.
+pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
+    let mut remarks = values.remarks();
+    remarks.extend(variables::remarks(env));
+    let no_push = no_push(values, env)?;
+    check(values, no_push)?;
+    let (context, below) = context(values, &mut remarks)?;
+    let digest_url = values.text("digest-file").filter(|to| to.starts_with("https://"));
+    let mut request = resolve::request_below(
+        BuildFlags {
+            source: source(values, env, context)?,
+            result: result(values, no_push, digest_url.is_none())?,
+            registry: unset(),
+            run: run(values, env)?,
+            output: OutputFlags {
+                progress: ProgressChoice::Auto,
+                color: ColorChoice::Auto,
+                quiet: false,
+                verbose: false,
+            },
+        },
+        below.as_deref().map(OsStr::new),
+        env,
+    )?;
+    request.digest_url = digest_url.map(str::to_owned);
+    finish(&mut request, values, env)?;
+    if values.is_given("cache-dir") && !values.switch("cache") {
+        remarks.push(Remark::Warning("--cache-dir is read only with --cache".into()));
+    }
+    Ok(Job { request: Box::new(request), output: log::output(values), remarks })
+}
+
+/// What kaniko has and `kiln build` does not.
+fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(), CliError> {
+    request.registry = registry::choice(values, env)?;
+    request.registry.insecure = values.switch("insecure");
+    request.registry.skip_tls_verify = values.switch("skip-tls-verify");
+    request.registry.push_retry = values.number("push-retry");
+    let pulls = ["image-download-retry", "image-fs-extract-retry"];
+    request.registry.pull_retry =
+        pulls.map(|flag| values.number(flag)).into_iter().max().unwrap_or(0);
+    request.skip_push_check = values.switch("skip-push-permission-check");
+    request.ignore_immutable_tags = values.switch("push-ignore-immutable-tag-errors");
+    request.builder_output = env.get(env::BUILDER_OUTPUT).map(|dir| env.absolute(dir));
+    if values.switch("cache") {
+        let dir = values.text("cache-dir").unwrap_or("/cache");
+        request.cache_dir = Some(env.absolute(dir));
+    }
+    if values.switch("reproducible") && request.source_date_epoch.is_none() {
+        request.source_date_epoch = Some(EPOCH);
+    }
+    let mut ignored = values.list("ignore-path").to_vec();
+    if values.is_given("ignore-var-run") && values.switch("ignore-var-run") {
+        ignored.push("/var/run".into());
+    }
+    // A path in the image: one that is not absolute means its root.
+    request.ignore_paths =
+        ignored.iter().map(|path| std::path::Path::new("/").join(path)).collect();
+    Ok(())
+}
+
+fn no_push(values: &Values, env: &Environment) -> Result<bool, CliError> {
+    if values.is_given("no-push") {
+        return Ok(values.switch("no-push"));
+    }
+    let Some(text) = env.text(env::KANIKO_NO_PUSH)? else { return Ok(false) };
+    values::switch(&text)
+        .map_err(|why| CliError::complete(format!("KANIKO_NO_PUSH is `{text}`: {why}")))
+}
+
+/// What kaniko refuses before it looks at anything.
+fn check(values: &Values, no_push: bool) -> Result<(), CliError> {
+    let named = !values.list("destination").is_empty();
+    if !named && !no_push {
+        return Err(CliError::new(
+            "there is no --destination to push to",
+            "name one: --destination registry.example/name:tag, or use --no-push",
+        ));
+    }
+    for flag in ["image-name-with-digest-file", "image-name-tag-with-digest-file"] {
+        if !named && values.text(flag).is_some() {
+            return Err(CliError::new(
+                format!("--{flag} has no name to write"),
+                "add --destination registry.example/name:tag",
+            ));
+        }
+    }
+    let pushes_cache = values.switch("cache") && !values.switch("no-push-cache");
+    if pushes_cache && no_push && values.text("cache-repo").is_none() {
+        return Err(CliError::new(
+            "--cache with --no-push needs a --cache-repo",
+            "name one, or use --no-push-cache",
+        ));
+    }
+    Ok(())
+}
+
+/// The context as `kiln build` takes it, and the directory inside of it.
+fn context(
+    values: &Values,
+    remarks: &mut Vec<Remark>,
+) -> Result<(String, Option<String>), CliError> {
+    let context = match (values.text("bucket"), values.text("context")) {
+        (Some(bucket), _) if bucket.contains("://") => bucket.to_owned(),
+        (Some(bucket), _) => format!("gs://{bucket}"),
+        (None, Some(context)) => context.to_owned(),
+        (None, None) if values.is_given("context") => {
+            return Err(CliError::new(
+                "--context is empty",
+                "name a directory; is the variable that you wrote there set?",
+            ));
+        }
+        (None, None) => "/workspace/".to_owned(),
+    };
+    let Some(below) = values.text("context-sub-path") else { return Ok((context, None)) };
+    if context.contains("://") {
+        return Ok((context, Some(below.to_owned())));
+    }
+    let why =
+        "the context is a plain directory; write it as dir://PATH, or name the directory below";
+    remarks.push(Remark::Warning(format!("--context-sub-path has no effect: {why}")));
+    Ok((context, None))
+}
+
+fn source(values: &Values, env: &Environment, context: String) -> Result<SourceFlags, CliError> {
+    Ok(SourceFlags {
+        directory: None,
+        context: Some(context.into()),
+        file: dockerfile(values, env)?,
+        target: target(values)?,
+        build_arg: values.each("build-arg", values::build_arg)?,
+        label: values.each("label", values::pair)?,
+        annotation: values.each("annotation", values::pair)?,
+        platform: values.text("custom-platform").map(str::to_owned),
+        source_date_epoch: None,
+    })
+}
+
+/// The path as typed; `Dockerfile` is looked for here first, as kaniko does.
+pub(super) fn dockerfile(values: &Values, env: &Environment) -> Result<Option<OsString>, CliError> {
+    match values.text("dockerfile") {
+        Some(address) if address.starts_with("http://") || address.starts_with("https://") => {
+            Err(CliError::new(
+                "kiln cannot read a Dockerfile from an address",
+                "download it first and name the file",
+            ))
+        }
+        Some(path) => Ok(Some(path.into())),
+        None if env.absolute("Dockerfile").is_file() => Ok(Some("Dockerfile".into())),
+        None => Ok(None),
+    }
+}
+
+/// The fork takes several: the first becomes the image, the others are only built.
+fn target(values: &Values) -> Result<Option<String>, CliError> {
+    let all = values.list("target").iter().flat_map(|text| text.split(','));
+    let mut all: Vec<&str> = all.filter(|name| !name.is_empty()).collect();
+    all.dedup();
+    match all[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one.to_owned())),
+        _ => Err(CliError::new(
+            format!("kiln builds one --target, not {}", all.join(" and ")),
+            "call it once for each, with --no-push for those that are not pushed",
+        )),
+    }
+}
+
+fn result(values: &Values, no_push: bool, digest_file: bool) -> Result<ResultFlags, CliError> {
+    let path = |name| values.text(name).map(OsString::from);
+    let format = match values.text("image-format") {
+        Some("docker") => Some(ImageFormat::Docker),
+        Some(_) => Some(ImageFormat::Oci),
+        None => None,
+    };
+    let compression = match values.text("compression") {
+        Some("zstd") => CompressionChoice::Zstd,
+        _ => CompressionChoice::Gzip,
+    };
+    Ok(ResultFlags {
+        tag: values.each("destination", values::image_name)?,
+        push: false,
+        no_push,
+        oci_layout_path: path("oci-layout-path"),
+        tar_path: path("tar-path"),
+        digest_file: path("digest-file").filter(|_| digest_file),
+        image_name_with_digest_file: path("image-name-with-digest-file"),
+        image_name_tag_with_digest_file: path("image-name-tag-with-digest-file"),
+        image_format: format,
+        compression: Some(compression),
+        compression_level: Some(values.number("compression-level")).filter(|level| *level > 0),
+    })
+}
+
+fn run(values: &Values, env: &Environment) -> Result<RunFlags, CliError> {
+    let dir = values.text("kaniko-dir").map(OsString::from);
+    let dir = dir.or_else(|| env.get(env::KANIKO_DIR).map(OsString::from));
+    // The usual one says nothing: there kaniko and its credentials are, and in a container no
+    // overlay can be made there.
+    let dir = dir.filter(|dir| env.absolute(dir) != std::path::Path::new(HOME));
+    Ok(RunFlags {
+        isolation: None,
+        add_host: Vec::new(),
+        shm_size: resolve::SHM_SIZE,
+        jobs: None,
+        work_dir: dir,
+    })
+}
+
+/// They are filled in by [`finish`].
+fn unset() -> RegistryFlags {
+    RegistryFlags {
+        registry_mirror: Vec::new(),
+        registry_map: Vec::new(),
+        skip_default_registry_fallback: false,
+        insecure: false,
+        insecure_pull: false,
+        insecure_registry: Vec::new(),
+        skip_tls_verify: false,
+        skip_tls_verify_registry: Vec::new(),
+        registry_certificate: Vec::new(),
+        registry_client_cert: Vec::new(),
+        push_retry: 0,
+        skip_push_permission_check: false,
+    }
+}

@@ -1,0 +1,5 @@
+# Bits of modes, and directories that give their group away.
+FROM mixed:1
+RUN touch /suid && chmod 4755 /suid && mkdir -m 2775 /sgid && chgrp 77 /sgid && touch /sgid/inherits
+RUN mkdir /sgid/sub && mkdir -m 1777 /sticky && touch /none && chmod 000 /none && chmod 700 /srv
+RUN umask 077 && mkdir /closed && touch /closed/file && chmod u+s /srv/tool && chown 3:4 /suid
