@@ -3,19 +3,21 @@
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::DoctorFlags;
-use super::{credentials, resolve};
+use super::{credentials, gitlab, resolve};
 use crate::registry::{HUB, Reference, ReferenceError, Repository};
 use crate::request::DoctorRequest;
 
 pub(super) fn request(flags: DoctorFlags, env: &Environment) -> Result<DoctorRequest, CliError> {
+    // As a build does.
+    let project = env.get(env::CI_PROJECT_DIR).filter(|_| gitlab::is_job(env));
+    let context = || project.map_or_else(|| ".".into(), ToOwned::to_owned);
     let mut repositories = Vec::new();
     // First those that were asked for, then those that every build has to do with.
     for name in &flags.names {
         repositories.push(repository(name)?);
     }
-    let gitlab = env.get(env::CI_REGISTRY).map(|host| host.to_string_lossy().into_owned());
-    let always = gitlab.into_iter().chain([HUB.to_owned()]);
-    repositories.extend(always.map(|registry| Repository { registry, name: String::new() }));
+    repositories.extend(of_gitlab(env));
+    repositories.push(Repository { registry: HUB.to_owned(), name: String::new() });
     let mut known = Vec::new();
     repositories.retain(|repository| {
         let is_new = !known.contains(repository);
@@ -25,10 +27,18 @@ pub(super) fn request(flags: DoctorFlags, env: &Environment) -> Result<DoctorReq
     Ok(DoctorRequest {
         work_dir: resolve::given(flags.work_dir).map(|dir| env.absolute(dir)),
         temp_dir: resolve::temp_dir(env),
-        context: env.absolute(resolve::given(flags.context).unwrap_or_else(|| ".".into())),
+        context: env.absolute(resolve::given(flags.context).unwrap_or_else(context)),
         repositories,
         credentials: credentials::sources(env),
     })
+}
+
+/// Where a job of GitLab's pushes to: credentials can be for one project alone. What is no name of a
+/// registry is a build's to complain about.
+fn of_gitlab(env: &Environment) -> Option<Repository> {
+    let text = |name| env.get(name).and_then(|value| value.to_str());
+    let image = text(env::CI_REGISTRY_IMAGE).and_then(|image| repository(image).ok());
+    image.or_else(|| text(env::CI_REGISTRY).and_then(|host| repository(&format!("{host}/")).ok()))
 }
 
 /// A registry, or an image. `app:1` could be either and is an image, as for a build; `host:5000/` is
@@ -72,5 +82,32 @@ mod tests {
             assert_eq!(repository(typed), Ok(expected), "{typed}");
         }
         assert!(repository("https://registry.example/a").is_err());
+    }
+
+    #[test]
+    fn a_job_of_gitlabs_has_to_do_with_its_own_registry() {
+        let ask = |names: &[&str], variables: &[(&str, &str)]| {
+            let flags = DoctorFlags {
+                names: names.iter().map(|name| (*name).to_owned()).collect(),
+                work_dir: Some("w".into()),
+                context: None,
+                json: false,
+            };
+            let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+            let request = request(flags, &Environment::new("/here".into(), variables));
+            let request = request.expect("a request");
+            assert_eq!(request.work_dir.as_deref(), Some("/here/w".as_ref()));
+            let names = request.repositories.iter().map(|r| format!("{}/{}", r.registry, r.name));
+            (request.context, names.collect::<Vec<_>>())
+        };
+        let names = ["docker.io", "r.example/a"];
+        let expected = vec!["docker.io/".to_owned(), "r.example/a".to_owned()];
+        assert_eq!(ask(&names, &[]), ("/here".into(), expected));
+        let registry = ("CI_REGISTRY", "r.example:5000");
+        assert_eq!(ask(&[], &[registry]).1, ["r.example:5000/", "docker.io/"]);
+        let image = ("CI_REGISTRY_IMAGE", "r.example:5000/group/app");
+        let (context, names) = ask(&[], &[registry, image, ("CI_PROJECT_DIR", "/builds/app")]);
+        assert_eq!(context, std::path::Path::new("/builds/app"));
+        assert_eq!(names, ["r.example:5000/group/app", "docker.io/"]);
     }
 }

@@ -176,6 +176,10 @@ impl Facts {
             }
             let problems = self.work.iter().filter_map(|place| place.overlay_problem.clone());
             overlay_problem = problems.into_iter().next();
+            // No place for any work directory: another isolation would not help.
+            if overlay_problem.is_none() {
+                return self.chosen(Kind::Namespaces, None, None);
+            }
         }
         let kind = self.possible.without_overlay();
         let place = match kind {

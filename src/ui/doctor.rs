@@ -111,7 +111,8 @@ fn isolation(page: &mut Page, diagnosis: &Diagnosis) {
     page.heading("Isolation of a RUN (`*`: what --isolation auto takes here)");
     diagnosis.isolations.iter().for_each(|one| row(page, one, &diagnosis.chosen.why));
     for step in &diagnosis.steps {
-        page.line(&format!("  for the next better one, {}: {}", step.kind.name(), step.advice));
+        let which = if diagnosis.steps.len() == 1 { "the next better one, " } else { "" };
+        page.line(&format!("  for {which}{}: {}", step.kind.name(), step.advice));
     }
 }
 
