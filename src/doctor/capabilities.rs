@@ -117,6 +117,11 @@ impl Capabilities {
         all.into_iter().map(|(_, name)| name).collect()
     }
 
+    /// Names of those that are not in it.
+    pub fn others(self) -> Vec<&'static str> {
+        Self(self.0.complement()).names()
+    }
+
     /// Whether this one is in it.
     pub(super) fn has(self, one: CapabilitySet) -> bool {
         self.0.contains(one)
@@ -155,6 +160,7 @@ mod tests {
         let all = Capabilities(CapabilitySet::all());
         assert_eq!(&all.names()[..3], ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH"]);
         assert_eq!(all.missing(), [""; 0]);
+        assert_eq!(Capabilities(CapabilitySet::all() - CapabilitySet::KILL).others(), ["KILL"]);
     }
 
     #[test]

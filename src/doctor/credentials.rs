@@ -50,10 +50,12 @@ pub enum SourceStanding {
     },
     /// It is not there.
     Missing,
-    /// It cannot be used, which stops every build that asks a registry.
+    /// It cannot be used.
     Broken {
         /// Ends a sentence.
         why: String,
+        /// Whether a build that asks a registry ends with it.
+        stops_builds: bool,
     },
 }
 
@@ -91,7 +93,7 @@ impl SourceStanding {
             }
             SourceState::NoEntry(why) => Self::NoEntry { why },
             SourceState::Missing => Self::Missing,
-            SourceState::Broken(why) => Self::Broken { why },
+            SourceState::Broken { why, stops_builds } => Self::Broken { why, stops_builds },
         }
     }
 }

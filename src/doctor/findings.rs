@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Facts;
-use super::credentials::SourceStanding;
+use super::credentials::{SourceLine, SourceStanding};
 use super::directories::{Directory, WorkPlace};
 use super::isolation::{Chosen, Kind};
 use super::machine::Probe;
@@ -243,18 +243,17 @@ impl Facts {
     /// Each once: they are the same for every registry.
     fn broken_credentials(&self) -> Vec<Finding> {
         let lines = self.registries.first().into_iter().flat_map(|login| &login.sources);
-        let broken = lines.filter_map(|line| match &line.standing {
-            SourceStanding::Broken { why } => Some((&line.name, why)),
-            _ => None,
-        });
-        let finding = |(name, why): (&String, &String)| {
-            let what = format!(
-                "the credentials in {name} cannot be used: {why}; every build that asks a registry \
-                 ends with this error"
-            );
-            Finding::new(Weight::Limits, what, Some("correct it, or remove it"))
+        let finding = |line: &SourceLine| {
+            let SourceStanding::Broken { why, stops_builds } = &line.standing else { return None };
+            let (weight, effect) = if *stops_builds {
+                (Weight::Limits, "every build that asks a registry ends with this error")
+            } else {
+                (Weight::Note, "a build goes on without them")
+            };
+            let what = format!("the credentials in {} cannot be used: {why}; {effect}", line.name);
+            Some(Finding::new(weight, what, Some("correct it, or remove it")))
         };
-        broken.map(finding).collect()
+        lines.filter_map(finding).collect()
     }
 }
 

@@ -44,8 +44,9 @@ pub struct Ids {
 /// Which isolations the machine allows.
 #[derive(Debug, Clone)]
 pub struct Possible {
-    /// Whether kiln has made a user namespace for itself; what is said of the others holds in there.
-    pub made_user_namespace: bool,
+    /// Whether kiln, which is not root, has made itself root in a user namespace; what is said of the
+    /// others holds in there.
+    pub root_by_namespace: bool,
     /// Commands in namespaces.
     pub namespaces: Result<Ids, Unable>,
     /// Commands in a chroot.
@@ -98,7 +99,8 @@ impl Possible {
         let namespaces = entered.namespaces.as_ref();
         let chroot = entered.chroot.as_ref();
         Self {
-            made_user_namespace: machine::user_namespace() != before.user_namespace,
+            root_by_namespace: before.uid != 0
+                && machine::user_namespace() != before.user_namespace,
             namespaces: namespaces.map(|n| ids(n.single_id_reason())).map_err(Clone::clone),
             chroot: chroot.map(|c| ids(c.single_id_reason())).map_err(Clone::clone),
             inplace: entered.inplace.as_ref().map(drop).map_err(Clone::clone),
@@ -145,9 +147,8 @@ impl Possible {
             Kind::None => Some("builds without RUN".to_owned()),
             Kind::Namespaces if unable.is_none() => chosen.overlay_problem.clone(),
             // kiln started with `--isolation chroot` makes no user namespace, and is not root.
-            Kind::Chroot if unable.is_none() && self.made_user_namespace => Some(
-                "in the user namespace, where no work directory holds an overlay; `--isolation \
-                 chroot` takes root"
+            Kind::Chroot if unable.is_none() && self.root_by_namespace => Some(
+                "where no work directory holds an overlay; named by --isolation, it takes root"
                     .to_owned(),
             ),
             _ => unable.map(|unable| unable.reason.clone()),

@@ -50,7 +50,7 @@ pub(super) fn root_of_a_machine() -> Facts {
         },
         inside: all,
         possible: Possible {
-            made_user_namespace: false,
+            root_by_namespace: false,
             namespaces: Ok(Ids::default()),
             chroot: Ok(Ids::default()),
             inplace: Err(unable("this is not kiln's own image")),

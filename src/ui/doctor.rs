@@ -100,11 +100,14 @@ fn ids(machine: &Machine) -> String {
 
 fn capabilities(machine: &Machine) -> String {
     let (own, missing) = (machine.capabilities.names(), machine.capabilities.missing());
-    match (own.is_empty(), missing.is_empty()) {
-        (true, _) => "none".to_owned(),
-        (false, true) => own.join(" "),
-        (false, false) => format!("{}; missing: {}", own.join(" "), missing.join(" ")),
-    }
+    let others = machine.capabilities.others();
+    let own = match (own.len(), others.len()) {
+        (0, _) => return "none".to_owned(),
+        (_, 0) => "all".to_owned(),
+        (some, few) if few < some => format!("all but {}", others.join(" ")),
+        _ => own.join(" "),
+    };
+    if missing.is_empty() { own } else { format!("{own}; missing: {}", missing.join(" ")) }
 }
 
 fn isolation(page: &mut Page, diagnosis: &Diagnosis) {
@@ -132,7 +135,8 @@ fn directory(page: &mut Page, directory: &Directory) {
     }
     facts.extend(directory.options.iter().cloned());
     if !directory.exists {
-        facts.push("is not there".to_owned());
+        let will_be = directory.purpose == Purpose::Work && directory.problem.is_none();
+        facts.push(if will_be { "will be made" } else { "is not there" }.to_owned());
     }
     facts.extend(directory.problem.clone());
     let purpose = match directory.purpose {
@@ -173,7 +177,7 @@ fn login(page: &mut Page, login: &RegistryLogin) {
                 page.line(&format!("    {name}: `{key}`, {user}: not used, the above comes first"));
             }
             SourceStanding::NoEntry { why } => page.line(&format!("    {name}: {why}")),
-            SourceStanding::Broken { why } => {
+            SourceStanding::Broken { why, .. } => {
                 page.line(&format!("    {name}: cannot be used: {why}"));
             }
             SourceStanding::Missing => missing.push(name.as_str()),
@@ -258,7 +262,10 @@ mod tests {
                         line("A", SourceStanding::Missing),
                         line("B", standing(Some("me"))),
                         line("C", SourceStanding::NoEntry { why: "it has nothing".to_owned() }),
-                        line("D", SourceStanding::Broken { why: "line 1".to_owned() }),
+                        line(
+                            "D",
+                            SourceStanding::Broken { why: "line 1".to_owned(), stops_builds: true },
+                        ),
                     ],
                 },
                 RegistryLogin {

@@ -196,16 +196,25 @@ fn a_context_that_cannot_be_read() {
 
 #[test]
 fn a_broken_source_of_credentials_is_told_once() {
-    let mut facts = root_of_a_machine();
-    let line = SourceLine {
-        name: "/root/.docker/config.json".to_owned(),
-        standing: SourceStanding::Broken { why: "line 1, column 2: expected a key".to_owned() },
+    let with = |stops_builds| {
+        let mut facts = root_of_a_machine();
+        let why = "line 1, column 2: expected a key".to_owned();
+        let line = SourceLine {
+            name: "/root/.docker/config.json".to_owned(),
+            standing: SourceStanding::Broken { why, stops_builds },
+        };
+        for name in ["docker.io", "r.example"] {
+            let sources = vec![line.clone()];
+            facts.registries.push(RegistryLogin { name: name.to_owned(), sources });
+        }
+        facts
     };
-    for name in ["docker.io", "r.example"] {
-        let sources = vec![line.clone()];
-        facts.registries.push(RegistryLogin { name: name.to_owned(), sources });
-    }
-    one(facts, Weight::Limits, &["/root/.docker/config.json", "line 1, column 2"]);
+    one(
+        with(true),
+        Weight::Limits,
+        &["/root/.docker/config.json", "line 1, column 2", "every build"],
+    );
+    one(with(false), Weight::Note, &["goes on without"]);
 }
 
 #[test]
