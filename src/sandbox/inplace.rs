@@ -180,7 +180,8 @@ fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
     // By their real paths: a link on the way is not what has to stay.
     let real = all.map(|path| path.canonicalize().unwrap_or(path));
     let below = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).ok();
-    let standing = working_directories().during("look at the container's processes")?;
+    let mut standing = working_directories().during("look at the container's processes")?;
+    standing.push(STANDS.into());
     Ok(Kept::new(real.filter_map(below), standing.into_iter().filter_map(below)))
 }
 
@@ -194,6 +195,10 @@ fn working_directories() -> std::io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
+
+/// The directory in which processes start in kiln's own image: whoever joins the container while a
+/// build runs has to find it.
+const STANDS: &str = "/workspace";
 
 /// What root needs for it (kaniko needs the same; GoogleContainerTools/kaniko#778).
 const NEEDED: [(CapabilitySet, &str); 5] = [
@@ -216,7 +221,10 @@ pub(super) fn possible() -> Result<(), String> {
     if !missing.is_empty() {
         return Err(format!("kiln does not have {}", missing.join(", ")));
     }
-    std::fs::write(LOCK, b"").map_err(|error| format!("`/` cannot be written to: {error}"))
+    // Whether files can be made there, without leaving one.
+    tempfile::tempfile_in("/")
+        .map(drop)
+        .map_err(|error| format!("`/` cannot be written to: {error}"))
 }
 
 #[cfg(test)]

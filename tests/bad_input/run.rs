@@ -153,7 +153,7 @@ fn where_nothing_may_run_a_run_is_refused_at_once() {
       |
     2 | RUN make
       | ^^^^^^^^
-    help: use --isolation auto to run commands
+    help: use --isolation auto for the strongest that is possible
     ");
     let pulls = bench.registry.requests();
     assert!(pulls.iter().all(|request| request.bytes_out < 100_000), "layers were fetched");

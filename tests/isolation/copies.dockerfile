@@ -1,6 +1,6 @@
 # COPY and ADD between RUNs.
 FROM mixed:1
-WORKDIR /work/here
+WORKDIR /made/here
 COPY tree/ .
 RUN mv sub/two sub/three && echo added >> one
 COPY --chown=app:more tree/sub /owned/

@@ -21,12 +21,16 @@ fn beside_an_overlay(kiln: Kiln) -> Outcome {
 }
 
 #[test]
-fn on_an_overlay_a_run_says_to_name_another_place_and_the_rest_works() {
+fn on_an_overlay_namespaces_ask_for_another_place_and_the_rest_works() {
     need_root();
     let bench = Bench::new();
-    let run = bench.kiln("FROM BASE/busybox\nRUN true\n").args(["--work-dir", "overlay"]);
-    let outcome = beside_an_overlay(run).fails(1, "--work-dir");
+    let run = || bench.kiln("FROM BASE/busybox\nRUN touch /a\n").args(["--work-dir", "overlay"]);
+    let namespaces = run().args(["--isolation", "namespaces"]);
+    let outcome = beside_an_overlay(namespaces).fails(1, "--work-dir");
     assert!(outcome.stderr.contains("overlay"), "{outcome}");
+    // A chroot needs no overlay, so this is how the strongest isolation is found in a container.
+    beside_an_overlay(run()).ok();
+    assert!(bench.image().tree().unwrap().contains_key("a"));
     let copy = bench.kiln("FROM BASE/busybox\nCOPY Dockerfile /a\n");
     beside_an_overlay(copy.args(["--work-dir", "overlay"])).ok();
 }
