@@ -25,6 +25,7 @@
 //! | [`schedule`] | stages side by side |
 //! | [`work_dir`], `settings` | the build's own directory; a request in the words of the modules |
 //! | [`warm`] | fills the base cache |
+//! | [`doctor`] | what this machine allows, and what to change |
 //! | [`pipeline`] | THE STORY: request → image in a registry |
 //! | [`ui`] | the only place that prints |
 //! | [`cli`] | flags and environment → a typed request |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod context;
 pub mod digest;
 pub mod dockerfile;
+pub mod doctor;
 pub mod event;
 pub mod image;
 pub mod layer;

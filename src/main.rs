@@ -8,10 +8,11 @@ use std::thread;
 
 use kiln::cancel::Cancel;
 use kiln::cli::{self, Environment, Invocation, Job, Remark, Shell, Warming};
+use kiln::doctor::{self, Diagnosis, Machine};
 use kiln::event::Reporter;
 use kiln::pipeline::{self, Built, Ground};
 use kiln::publish::PushFailed;
-use kiln::request::{IsolationChoice, Request};
+use kiln::request::{DoctorRequest, IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
 use kiln::ui::{self, Console, Device, During, LogLevel, OutputChoice, ProgressChoice, Report};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Ok(Ok(Invocation::Build(job))) => build(&job),
         Ok(Ok(Invocation::Plan(job))) => plan(&job),
         Ok(Ok(Invocation::Warm(warming))) => warm_up(&warming),
+        Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
         Ok(Ok(Invocation::Shell(shell))) => become_shell(&shell),
         Ok(Ok(Invocation::Help(text) | Invocation::Version(text))) => {
             ui::print(&text);
@@ -165,6 +167,28 @@ impl Desk {
         // Whatever else went wrong came of it.
         self.console.error(During::Stopping, &Stopped(signal));
         ExitCode::from(signal_code(signal))
+    }
+}
+
+/// Says what this machine allows; 1 if no RUN is possible.
+fn examine(request: &DoctorRequest, json: bool) -> ExitCode {
+    // Before a user namespace is entered, which has another user and other capabilities.
+    let machine = Machine::read();
+    let answer = sandbox::enter(Choice::Auto).map_err(anyhow::Error::new).and_then(|entered| {
+        let facts = doctor::look_around(request, machine, &entered, &Cancel::default());
+        let diagnosis = Diagnosis::of(facts);
+        let shown = if json { ui::doctor::json(&diagnosis)? } else { ui::doctor::text(&diagnosis) };
+        Ok((shown, diagnosis.run_possible))
+    });
+    match answer {
+        Ok((shown, run_possible)) => {
+            ui::print(&shown);
+            if run_possible { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            ui::print_error(&ui::diagnostic::render_message(&error.to_string(), None, false));
+            ExitCode::FAILURE
+        }
     }
 }
 

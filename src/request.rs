@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::context::Archive;
 use crate::image::ImageFormat;
-use crate::registry::CredentialSource;
+use crate::registry::{CredentialSource, Repository};
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,21 @@ pub struct WarmRequest {
     pub platform: Option<String>,
     /// How registries are reached.
     pub registry: RegistryChoice,
+}
+
+/// One call of the doctor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoctorRequest {
+    /// The work directory of the build that is meant, if it names one; absolute.
+    pub work_dir: Option<PathBuf>,
+    /// The directory for temporary files.
+    pub temp_dir: PathBuf,
+    /// The context of that build; absolute.
+    pub context: PathBuf,
+    /// Whose credentials are asked about; without a name, a whole registry.
+    pub repositories: Vec<Repository>,
+    /// Where credentials are looked for, in order. Shows no secret.
+    pub credentials: Vec<CredentialSource>,
 }
 
 /// Where the Dockerfile is.

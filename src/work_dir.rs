@@ -75,6 +75,10 @@ impl WorkDir {
 
     fn at(parent: &Path, overlay: Option<&Namespaces>, reporter: &Reporter) -> Result<Self> {
         remove_leftovers(parent);
+        Self::make_in(parent, overlay, reporter)
+    }
+
+    fn make_in(parent: &Path, overlay: Option<&Namespaces>, reporter: &Reporter) -> Result<Self> {
         let made = make(parent)
             .with_context(|| format!("cannot make a work directory in {}", parent.display()))?;
         let (path, lock) = made;
@@ -89,6 +93,28 @@ impl WorkDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Where a work directory is looked for when none is named, in order. `temp_dir` is the directory for
+/// temporary files; `inplace` says whether `/` becomes the image's.
+pub fn usual_places(temp_dir: &Path, inplace: bool) -> Vec<PathBuf> {
+    // Where `/` becomes the image's, there is one directory that stays kiln's.
+    let own = inplace.then_some(Path::new(HOME));
+    let usual = [temp_dir, Path::new("/var/tmp"), Path::new("/tmp")];
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in own.into_iter().chain(usual) {
+        if !places.iter().any(|known| known == place) {
+            places.push(place.to_owned());
+        }
+    }
+    places
+}
+
+/// Tries whether a work directory could be made there, for a build of this context; nothing is left
+/// of it. With `overlay`, it must be able to hold the upper directory of an overlay mount.
+pub fn try_at(parent: &Path, context: &Path, overlay: Option<&Namespaces>) -> Result<()> {
+    outside(parent, context)?;
+    WorkDir::make_in(parent, overlay, &Reporter::silent()).map(drop)
 }
 
 impl Drop for WorkDir {

@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "schedule",
     "work_dir",
     "settings",
+    "doctor",
     "warm",
     "pipeline",
     "ui",

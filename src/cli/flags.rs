@@ -24,6 +24,8 @@ pub(super) struct Flags {
 pub(super) enum Command {
     #[command(override_help = include_str!("help/build.txt"), args_override_self = true)]
     Build(Box<BuildFlags>),
+    #[command(override_help = include_str!("help/doctor.txt"), args_override_self = true)]
+    Doctor(DoctorFlags),
 }
 
 /// `kiln build`.
@@ -39,6 +41,19 @@ pub(super) struct BuildFlags {
     pub(super) run: RunFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
+}
+
+/// `kiln doctor`.
+#[derive(Debug, Args)]
+pub(super) struct DoctorFlags {
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    #[arg(long, value_name = "DIR")]
+    pub(super) work_dir: Option<OsString>,
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) context: Option<OsString>,
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// What to build.
@@ -168,7 +183,9 @@ pub(super) struct OutputFlags {
 
 /// clap's command. The switches also take `=true` and `=false`, as kaniko's do.
 pub(super) fn command() -> clap::Command {
-    Flags::command().mut_subcommand("build", |build| build.mut_args(with_optional_value))
+    Flags::command()
+        .mut_subcommand("build", |build| build.mut_args(with_optional_value))
+        .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
 }
 
 fn with_optional_value(arg: Arg) -> Arg {

@@ -6,6 +6,7 @@
 
 mod context;
 mod credentials;
+mod doctor;
 mod env;
 mod error;
 mod flags;
@@ -30,7 +31,7 @@ use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use self::kaniko::Tool;
-use crate::request::{Request, WarmRequest};
+use crate::request::{DoctorRequest, Request, WarmRequest};
 pub use crate::ui::OutputChoice;
 
 /// What the command line asks for.
@@ -42,6 +43,13 @@ pub enum Invocation {
     Plan(Job),
     /// Fetch base images.
     Warm(Warming),
+    /// Say what this machine allows.
+    Doctor {
+        /// What is asked about.
+        request: Box<DoctorRequest>,
+        /// Whether a program reads the answer.
+        json: bool,
+    },
     /// Become a shell.
     Shell(Shell),
     /// Print this text to standard output.
@@ -127,6 +135,11 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
             let output = resolve::output(&flags.output, env, in_gitlab);
             let request = Box::new(resolve::request(*flags, env)?);
             Ok(Invocation::Build(Job { request, output, remarks }))
+        }
+        Some(flags::Command::Doctor(flags)) => {
+            let json = flags.json;
+            let request = Box::new(doctor::request(flags, env)?);
+            Ok(Invocation::Doctor { request, json })
         }
     }
 }

@@ -126,7 +126,7 @@ pub(super) fn output(flags: &OutputFlags, env: &Environment, gitlab: bool) -> Ou
 }
 
 /// An empty value counts as none: scripts write `--target "$TARGET"`.
-fn given(value: Option<OsString>) -> Option<OsString> {
+pub(super) fn given(value: Option<OsString>) -> Option<OsString> {
     value.filter(|value| !value.is_empty())
 }
 
@@ -290,7 +290,7 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
 }
 
 /// `/var/tmp` before `/tmp`: the latter is memory on many machines, and images are big.
-fn temp_dir(env: &Environment) -> PathBuf {
+pub(super) fn temp_dir(env: &Environment) -> PathBuf {
     match env.get(env::TMPDIR) {
         Some(directory) => env.absolute(directory),
         None => {

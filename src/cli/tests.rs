@@ -404,27 +404,38 @@ fn help_and_version() {
     assert_eq!(text("--version"), format!("kiln {}\n", env!("CARGO_PKG_VERSION")));
     insta::assert_snapshot!("help", text(""));
     insta::assert_snapshot!("build_help", text("build --help"));
+    assert_eq!(text("doctor --help"), include_str!("help/doctor.txt"));
 }
 
 #[test]
 fn the_help_names_every_flag_and_no_other_and_fits() {
+    let more = ["-d".to_owned()];
+    the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
+    the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
+    assert_fits(include_str!("help/kiln.txt"));
+}
+
+fn the_help_names_every_flag_of(name: &str, help: &str, more: impl IntoIterator<Item = String>) {
     let command = flags::command();
-    let build = command.find_subcommand("build").expect("the command");
+    let command = command.find_subcommand(name).expect("the command");
     let mut known: BTreeSet<String> = BTreeSet::from(["--help".to_owned(), "-h".to_owned()]);
-    for arg in build.get_arguments() {
+    for arg in command.get_arguments() {
         known.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(long));
         known.extend(arg.get_aliases().into_iter().flatten().map(long));
         known.extend(arg.get_short().map(|short| format!("-{short}")));
     }
-    known.insert("-d".to_owned());
-    let help = include_str!("help/build.txt");
+    known.extend(more);
     let named: BTreeSet<String> = help
         .split(|c: char| !c.is_ascii_lowercase() && c != '-')
         .filter(|word| word.starts_with('-') && word.len() > 1)
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);
-    for line in help.lines().chain(include_str!("help/kiln.txt").lines()) {
+    assert_fits(help);
+}
+
+fn assert_fits(help: &str) {
+    for line in help.lines() {
         assert!(line.len() <= 80, "{line}");
     }
 }

@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 use rustix::thread::CapabilitySet;
 
 use super::error::{During, SandboxError};
+use super::mount_table::mounts;
 use super::request::{Network, RunReport, RunRequest};
 use super::spec::{RootSpec, Spec};
 use super::{capability, launch};
@@ -173,8 +174,9 @@ fn lock(cancel: &Cancel) -> Result<File, SandboxError> {
 /// What stays: mount points, kiln's own and what the caller needs.
 fn kept(needed: &[PathBuf]) -> Result<Kept, SandboxError> {
     let table = std::fs::read("/proc/self/mountinfo").during("read /proc/self/mountinfo")?;
-    let mounts = mount_points(&table).into_iter().filter(|path| path != Path::new("/"));
-    let all = mounts.chain(needed.iter().cloned());
+    let points = mounts(&table).into_iter().map(|mount| mount.point);
+    let points = points.filter(|path| path != Path::new("/"));
+    let all = points.chain(needed.iter().cloned());
     // By their real paths: a link on the way is not what has to stay.
     let real = all.map(|path| path.canonicalize().unwrap_or(path));
     let below = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).ok();
@@ -193,12 +195,6 @@ fn working_directories() -> std::io::Result<Vec<PathBuf>> {
         found.extend(std::fs::read_link(entry?.path().join("cwd")).ok());
     }
     Ok(found)
-}
-
-fn mount_points(table: &[u8]) -> Vec<PathBuf> {
-    let lines = table.split(|byte| *byte == b'\n');
-    let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    points.map(super::work_dir::unescape).collect()
 }
 
 /// The directory in which processes start in kiln's own image: whoever joins the container while a
@@ -235,14 +231,6 @@ pub(super) fn possible() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mount_points_are_read_with_their_spaces() {
-        let table = b"22 27 0:21 / /proc rw - proc proc rw\n\
-                      30 27 0:26 / /mnt/a\\040b rw shared:1 - ext4 /dev/sda rw\n";
-        let expected = [PathBuf::from("/proc"), PathBuf::from("/mnt/a b")];
-        assert_eq!(mount_points(table), expected);
-    }
 
     #[test]
     fn a_machine_that_is_somebodys_is_left_alone() {

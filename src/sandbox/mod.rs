@@ -32,6 +32,7 @@ mod init;
 mod inplace;
 mod keeper;
 mod launch;
+mod mount_table;
 mod mounts;
 mod namespaces;
 mod overlay;
@@ -50,9 +51,11 @@ pub use chroot::Chroot;
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
 pub use inplace::{HOME, Inplace};
+pub use mount_table::{Mount, mount_of};
 pub use namespaces::Namespaces;
 pub use request::{
     DirectoryRoot, LayeredRoot, Network, RunReport, RunRequest, RunStatus, UserSpec,
 };
+pub use subid::account;
 pub use supervisor::dispatch;
 pub use view::ViewMount;

@@ -51,7 +51,7 @@ pub(super) fn identity(table: &Path) -> io::Result<Vec<Range>> {
 }
 
 /// The name of an account, from the text of /etc/passwd: the static binary has no other source.
-pub(super) fn account(passwd: &str, uid: u32) -> Option<&str> {
+pub fn account(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

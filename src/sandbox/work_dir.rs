@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::error::SandboxError;
+use super::mount_table::mount_of;
 use super::overlay::Stack;
 use super::view::mount_overlay;
 
@@ -85,56 +85,7 @@ impl Drop for Mounted {
 /// The type of the file system that a directory is on, as mountinfo names it.
 fn file_system(dir: &Path) -> String {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    find_mount(&table, &dir).unwrap_or_else(|| "an unknown file system".to_owned())
-}
-
-/// The last of the longest mount points that lead to `dir` (proc_pid_mountinfo(5)).
-fn find_mount(table: &str, dir: &Path) -> Option<String> {
-    let mounts = table.lines().filter_map(|line| {
-        let (place, file_system) = line.split_once(" - ")?;
-        let place = unescape(place.split(' ').nth(4)?.as_bytes());
-        dir.starts_with(&place)
-            .then(|| (place.as_os_str().len(), file_system.split(' ').next().unwrap_or_default()))
-    });
-    mounts.max_by_key(|(length, _)| *length).map(|(_, file_system)| file_system.to_owned())
-}
-
-/// Space, tab, newline and backslash are three octal digits there.
-pub(super) fn unescape(text: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(bytes).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_mount_names_the_file_system() {
-        let table = "\
-22 27 0:21 / /proc rw,relatime - proc proc rw
-27 1 254:0 / / rw,relatime - overlay overlay rw
-30 27 0:26 / /mnt/a\\040b rw shared:1 - ext4 /dev/sda rw
-31 30 0:27 / /mnt/a\\040b rw - xfs /dev/sdb rw
-";
-        let rows = [("/tmp", "overlay"), ("/mnt/a b/c", "xfs"), ("/proc/1", "proc")];
-        for (dir, expected) in rows {
-            assert_eq!(find_mount(table, Path::new(dir)).as_deref(), Some(expected), "{dir}");
-        }
-    }
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    mount_of(&table, &dir)
+        .map_or_else(|| "an unknown file system".to_owned(), |mount| mount.file_system)
 }

@@ -45,6 +45,16 @@ pub fn install(program: &[Instruction]) -> io::Result<Listener> {
     }
 }
 
+/// Asks whether this kernel knows filters with a listener, without installing one. ENOSYS and EPERM:
+/// the system call itself is refused; EOPNOTSUPP and EINVAL: it does not.
+pub fn ask_for_listeners() -> io::Result<()> {
+    let action = libc::SECCOMP_RET_USER_NOTIF;
+    // SAFETY: the kernel reads one 32-bit number, which outlives the call, and writes nothing.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &action) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn set_filter(
     filter: &[libc::sock_filter],
     length: libc::c_ushort,

@@ -18,6 +18,7 @@ mod choice;
 mod clean;
 mod console;
 pub mod diagnostic;
+pub mod doctor;
 pub mod format;
 mod lines;
 mod live;

@@ -86,8 +86,13 @@ enum Answer {
     NoFile,
     /// There is no such variable.
     NoVariable,
-    /// Why the source cannot be used; ends a sentence.
-    Broken(String),
+    /// The source cannot be used.
+    Broken {
+        /// Why; ends a sentence.
+        reason: String,
+        /// Whether that stops a build.
+        is_error: bool,
+    },
 }
 
 /// All sources of credentials, read.
@@ -141,7 +146,9 @@ impl Keychain {
             Content::Login(login) => login.answer(registry),
             Content::NoFile => Answer::NoFile,
             Content::NoVariable => Answer::NoVariable,
-            Content::Broken { reason, .. } => Answer::Broken(reason.clone()),
+            Content::Broken { reason, is_error } => {
+                Answer::Broken { reason: reason.clone(), is_error: *is_error }
+            }
         }
     }
 
@@ -229,7 +236,9 @@ fn why_none(answers: &[(&str, Answer)]) -> String {
             Answer::NoFile => files.push(*name),
             Answer::NoVariable => variables.push(*name),
             Answer::None(why) => notes.push(why.clone()),
-            Answer::Broken(why) => notes.push(format!("{name} cannot be used: {why}")),
+            Answer::Broken { reason, .. } => {
+                notes.push(format!("{name} cannot be used: {reason}"));
+            }
             Answer::Found { .. } => {}
         }
     }

@@ -28,9 +28,14 @@ pub enum SourceState {
     NoEntry(String),
     /// There is no such file, or the variable is not set.
     Missing,
-    /// It cannot be used; the text, which ends a sentence, says why, with line and column of a
-    /// file where known.
-    Broken(String),
+    /// It cannot be used.
+    Broken {
+        /// Ends a sentence; with line and column of a file where known.
+        why: String,
+        /// Whether a build that asks a registry ends with it: so does all but an ordinary place that
+        /// this user may not read.
+        stops_builds: bool,
+    },
 }
 
 /// Asks all sources for a repository's credentials, in order. Reads files and may run the helper
@@ -57,7 +62,9 @@ impl From<Answer> for SourceState {
             Answer::Found { key, .. } => Self::Credentials { user: None, key },
             Answer::None(why) => Self::NoEntry(why),
             Answer::NoFile | Answer::NoVariable => Self::Missing,
-            Answer::Broken(why) => Self::Broken(why),
+            Answer::Broken { reason, is_error } => {
+                Self::Broken { why: reason, stops_builds: is_error }
+            }
         }
     }
 }

@@ -247,7 +247,7 @@ fn a_report_has_every_source_in_order_and_no_secret() {
     let states: Vec<_> = report.iter().map(|source| source.state.clone()).collect();
     assert_eq!((&states[0], &states[2]), (&SourceState::Missing, &SourceState::Missing));
     assert!(
-        matches!(&states[1], SourceState::Broken(why) if why.contains("line 2 column")),
+        matches!(&states[1], SourceState::Broken { why, stops_builds: true } if why.contains("line 2 column")),
         "{states:?}"
     );
     assert_eq!(states[3], has(Some("geheim-user"), "r.io/team"));
