@@ -204,7 +204,9 @@ impl Broker {
         let family = self.places.family;
         let verdict = match kind {
             Kind::Trace => processes::touch(family, number(1)),
-            Kind::Memory => processes::touch(family, number(0)),
+            Kind::Memory | Kind::Limits => processes::touch(family, number(0)),
+            Kind::Signal if number(0) == thread => Verdict::Proceed,
+            Kind::Signal => processes::reach(family, number(0)),
             Kind::Kill => match Identity::of(thread) {
                 Ok(caller) => processes::kill(family, &caller, number(0), number(1)),
                 Err(_) => Verdict::Proceed,
