@@ -77,6 +77,11 @@ const MASKED: [&str; 11] = [
     "timer_stats",
 ];
 
+/// Whether a name in /proc is among them.
+pub(super) fn is_masked(name: &[u8]) -> bool {
+    MASKED.iter().any(|masked| masked.as_bytes() == name)
+}
+
 /// The same in /sys, where other file systems are mounted on a bare machine and none in a container:
 /// what the kernel traces may be of kiln. For a RUN these are empty directories.
 fn is_masked_in_sys(names: &[&str]) -> bool {
@@ -138,7 +143,7 @@ impl Places {
                 let process = number.parse().map_err(|_| Errno::NOENT)?;
                 self.process(caller, process, more, follow)
             }
-            [name, ..] if MASKED.contains(name) => Err(Errno::NOENT),
+            [name, ..] if is_masked(name.as_bytes()) => Err(Errno::NOENT),
             _ => Ok(Step::At(real_at(format!("/proc{}", rest(names)), false))),
         }
     }
@@ -163,7 +168,7 @@ impl Places {
             ["mounts"] => made(at("mounts"), Content::Mounts),
             ["mountinfo"] => made(at("mountinfo"), Content::MountInfo),
             // Only with capabilities that no RUN has, and then past all rules.
-            ["map_files", ..] => return Err(Errno::ACCESS),
+            ["map_files", _, ..] => return Err(Errno::ACCESS),
             [name @ ("exe" | "cwd" | "root"), more @ ..] => {
                 self.held(caller, at(name), more, follow)?
             }
