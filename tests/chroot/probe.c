@@ -207,17 +207,16 @@ int main(int argc, char **argv) {
     look_for(file);
     look_for(argv[1]);
     for (int pid = from; pid <= to; pid++) {
-        if (pid == getpid()) continue;
+        if (pid == getpid() || pid == getppid()) continue;
         look_into(pid, file);
         if (harm) {
             kill(pid, SIGKILL);
-            kill(-pid, SIGKILL);
+            if (pid > 1) kill(-pid, SIGKILL); /* -1 would be the shell too */
             syscall(SYS_tgkill, pid, pid, SIGKILL);
         }
     }
     if (harm) {
         climb(file);
-        did(kill(-1, SIGKILL), "kill all");
     }
     puts("end");
     fflush(stdout);

@@ -36,7 +36,9 @@ fn nothing_of_kiln_is_found() {
     let bench = Bench::new();
     let (in_environment, in_config, in_work) = (mark("env"), mark("config"), mark("work"));
     let kiln = kiln(&bench, "").login("elsewhere.test", "user", &in_config);
-    let auth = format!("{{\"auths\":{{\"other.test\":{{\"auth\":\"\",\"password\":\"{in_environment}\",\"username\":\"u\"}}}}}}");
+    let auth = format!(
+        "{{\"auths\":{{\"other.test\":{{\"auth\":\"\",\"password\":\"{in_environment}\",\"username\":\"u\"}}}}}}"
+    );
     let kiln = kiln.env("DOCKER_AUTH_CONFIG", auth).file("probe", compiled(PROBE, &[]));
     let config = kiln.dir().join("home/.docker/config.json");
     let work = kiln.dir().join("tmp");

@@ -22,8 +22,7 @@ const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 /// The devices that a RUN may make: those of every container (moby: oci/defaults.go), /dev/ptmx, and
 /// the whiteouts of overlayfs. Any other may be this machine's disk, and where no device cgroup keeps
 /// it shut, all that kiln has is on it.
-const HARMLESS_DEVICES: [u32; 9] =
-    [0x000, 0x103, 0x105, 0x107, 0x108, 0x109, 0x500, 0x501, 0x502];
+const HARMLESS_DEVICES: [u32; 9] = [0x000, 0x103, 0x105, 0x107, 0x108, 0x109, 0x500, 0x501, 0x502];
 
 const PTRACE_ATTACH: u32 = 16;
 const PTRACE_SEIZE: u32 = 0x4206;
