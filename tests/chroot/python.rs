@@ -86,7 +86,7 @@ def commands_work():
         "df && df -h / && mountpoint /proc && ! mountpoint /tmp",
         "find /proc -maxdepth 2 2>&1 | grep -v 'No such file' | wc -l",
         "cat /proc/self/{mounts,mountinfo,status,cgroup,limits,maps} > /dev/null",
-        "ln -sf ../proc/self/mounts /etc/mtab && grep -q ' / ' /etc/mtab && grep -q proc $(readlink -f /etc/mtab)",
+        "ln -sf ../proc/self/mounts /etc/mtab && grep -q ' / ' /etc/mtab && readlink -f /etc/mtab | grep -q proc",
         "stat -f /proc && stat -L /dev/stdout && test -w /dev/null && test ! -w /proc/cpuinfo",
         "chmod 666 /dev/stdout; chown root /dev/stderr; touch /dev/null",
         "exec 3<>/dev/null; echo x >&3; echo y > /dev/fd/3",
@@ -117,5 +117,6 @@ fn programs_of_debian_and_python_notice_nothing() {
     python.add_to(&bench.registry, "python", "latest").unwrap();
     let dockerfile = "FROM BASE/python\nCOPY checks.py /\nRUN python3 /checks.py > /out\n";
     kiln(&bench, dockerfile).file("checks.py", CHECKS).run().ok();
-    assert_eq!(bench.image().text("out").unwrap(), "end\n");
+    let out = bench.image().text("out").unwrap();
+    assert!(out.ends_with("end\n") && !out.contains("failed:"), "{out}");
 }

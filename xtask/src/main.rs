@@ -1,5 +1,6 @@
 //! `cargo xtask`: what people and CI do with this repository, each with one command.
 
+mod bench_broker;
 mod checks;
 mod demo;
 mod packages;
@@ -12,6 +13,8 @@ usage: cargo xtask COMMAND
 
   demo    build an example, push it, pull it, run it: what kiln does, in a minute
   test    all checks: format, lint, licenses, tests
+  bench broker
+          what serving /proc to a RUN costs, against a chroot with mounts
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => checks::run_all(),
+        ["bench", "broker"] => bench_broker::run(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");
