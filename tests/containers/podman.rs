@@ -48,7 +48,8 @@ impl Podman {
 
     /// Runs a script in a container of kiln that sees the set at `/set` and can write to `/results`.
     pub fn run(&self, set: &Path, out: &Path, script: &str) -> Outcome {
-        let (set, out) = (format!("{}:/set:ro", set.display()), format!("{}:/results", out.display()));
+        let (set, out) =
+            (format!("{}:/set:ro", set.display()), format!("{}:/results", out.display()));
         // Podman keeps processes and mounts between calls; all of them are in this one's
         // namespaces, and gone with it.
         let user = "podman load --quiet --input kiln.tar > load.log && \

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what people and CI do with this repository, each with one command.
 
+mod bench_broker;
 mod checks;
 mod demo;
 mod gitlab_ci_local;
@@ -15,6 +16,8 @@ usage: cargo xtask COMMAND
   demo    build an example, push it, pull it, run it: what kiln does, in a minute
   test    all checks: format, lint, licenses, tests
   image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
+  bench broker
+          what serving /proc to a RUN costs, against a chroot with mounts
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => checks::run_all(),
         ["image", rest @ ..] => image::run(rest),
+        ["bench", "broker"] => bench_broker::run(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");

@@ -1,7 +1,7 @@
 //! The system calls that the broker hears of, on each architecture: their numbers, and what their
 //! arguments mean.
 
-/// What a call asks for. All but the last four take a path, and the arguments that follow it.
+/// What a call asks for. All but the last seven take a path, and the arguments that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// flags, mode
@@ -42,8 +42,14 @@ pub(super) enum Kind {
     Trace,
     /// process, signal
     Kill,
+    /// process or thread, …: it gets a signal, or a descriptor by which it can get one.
+    Signal,
     /// process, …
     Memory,
+    /// process (0 for the caller's), …
+    Limits,
+    /// Makes a file; a mode and a device's number come after the path.
+    Node,
     /// Of no use to a RUN but to look into others.
     Never,
 }
@@ -51,7 +57,8 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether one of the arguments is a path.
     pub(super) fn has_path(self) -> bool {
-        !matches!(self, Self::Trace | Self::Kill | Self::Memory | Self::Never)
+        use Kind::{Kill, Limits, Memory, Never, Node, Signal, Trace};
+        !matches!(self, Trace | Kill | Signal | Memory | Limits | Node | Never)
     }
 }
 
@@ -166,6 +173,15 @@ const NATIVE_CALLS: &[Call] = &[
     Call::at(libc::SYS_execveat, Kind::Execute),
     Call::plain(libc::SYS_ptrace, Kind::Trace),
     Call::plain(libc::SYS_kill, Kind::Kill),
+    Call::plain(libc::SYS_tkill, Kind::Signal),
+    Call::plain(libc::SYS_tgkill, Kind::Signal),
+    Call::plain(libc::SYS_rt_sigqueueinfo, Kind::Signal),
+    Call::plain(libc::SYS_rt_tgsigqueueinfo, Kind::Signal),
+    Call::plain(libc::SYS_pidfd_open, Kind::Signal),
+    Call::plain(libc::SYS_prlimit64, Kind::Limits),
+    #[cfg(target_arch = "x86_64")]
+    Call::plain(libc::SYS_mknod, Kind::Node),
+    Call::at(libc::SYS_mknodat, Kind::Node),
     Call::plain(libc::SYS_process_vm_readv, Kind::Memory),
     Call::plain(libc::SYS_process_vm_writev, Kind::Memory),
     Call::plain(libc::SYS_pidfd_getfd, Kind::Never),
@@ -179,12 +195,14 @@ const I386_CALLS: &[Call] = &[
     Call::plain(8, Kind::Create),
     Call::plain(11, Kind::Execute),
     Call::plain(12, Kind::Chdir),
+    Call::plain(14, Kind::Node),
     Call::plain(15, Kind::Change),
     Call::plain(26, Kind::Trace),
     Call::plain(33, Kind::Access),
     Call::plain(37, Kind::Kill),
     Call { path: 1, ..Call::plain(83, Kind::Symlink) },
     Call::plain(85, Kind::Readlink),
+    Call::plain(178, Kind::Signal),
     Call::plain(195, Kind::Stat),
     Call::plain(196, Kind::Lstat),
     Call::plain(198, Kind::Change),
@@ -193,19 +211,25 @@ const I386_CALLS: &[Call] = &[
     Call::plain(230, Kind::GetXattr),
     Call::plain(232, Kind::ListXattr),
     Call::plain(233, Kind::ListXattr),
+    Call::plain(238, Kind::Signal),
     Call::plain(268, Kind::Statfs64),
+    Call::plain(270, Kind::Signal),
     Call::at(295, Kind::Open),
+    Call::at(297, Kind::Node),
     Call::at(298, Kind::Change).with_empty(4),
     Call::at(300, Kind::StatAt).with_empty(3),
     Call { dir: Some(1), path: 2, ..Call::plain(304, Kind::Symlink) },
     Call::at(305, Kind::Readlink),
     Call::at(306, Kind::Change),
     Call::at(307, Kind::Access),
+    Call::plain(335, Kind::Signal),
+    Call::plain(340, Kind::Limits),
     Call::plain(347, Kind::Memory),
     Call::plain(348, Kind::Memory),
     Call::at(358, Kind::Execute),
     Call::at(383, Kind::Statx).with_empty(2),
     Call::at(437, Kind::Open2),
+    Call::plain(434, Kind::Signal),
     Call::plain(438, Kind::Never),
     Call::at(439, Kind::Access).with_empty(3),
 ];

@@ -64,7 +64,7 @@ pub(super) struct Memory(Arc<File>);
 impl Memory {
     /// Opens it. The kernel gives it to its own user alone (ptrace(2), PTRACE_MODE_ATTACH_FSCREDS), so
     /// where that is not root the question has to come from that user.
-    fn open(thread: i32) -> io::Result<Self> {
+    pub(super) fn of(thread: i32) -> io::Result<Self> {
         let open = || OpenOptions::new().read(true).write(true).open(format!("/proc/{thread}/mem"));
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -147,7 +147,7 @@ impl Memories {
             }
             self.0.remove(&thread);
         }
-        let memory = Memory::open(thread)?;
+        let memory = Memory::of(thread)?;
         let path = memory.read_path(address)?;
         if self.0.len() >= MOST_MEMORIES {
             self.0.clear();
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_path_is_read_up_to_its_end() {
-        let memory = Memory::open(std::process::id().cast_signed()).unwrap();
+        let memory = Memory::of(std::process::id().cast_signed()).unwrap();
         let long = vec![b'a'; 4095];
         for text in [&b""[..], b"/proc", &long] {
             let stored = [text, b"\0rest"].concat();

@@ -17,6 +17,13 @@ const EQUALS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
+const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+
+/// The devices that a RUN may make: those of every container (moby: oci/defaults.go), /dev/ptmx, and
+/// the whiteouts of overlayfs. Any other may be this machine's disk, and where no device cgroup keeps
+/// it shut, all that kiln has is on it.
+const HARMLESS_DEVICES: [u32; 9] = [0x000, 0x103, 0x105, 0x107, 0x108, 0x109, 0x500, 0x501, 0x502];
+
 const PTRACE_ATTACH: u32 = 16;
 const PTRACE_SEIZE: u32 = 0x4206;
 
@@ -42,7 +49,7 @@ fn body(table: &Table) -> Vec<Instruction> {
     let mut body = vec![load(NUMBER)];
     if let Some(bit) = table.foreign_bit {
         body.push(Instruction(ANY_BIT, 0, 1, bit));
-        body.push(Instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32));
+        body.push(refuse(libc::ENOSYS));
     }
     for call in table.calls {
         let test = test(call);
@@ -56,6 +63,9 @@ fn body(table: &Table) -> Vec<Instruction> {
 /// What decides about one call. Ends in every case.
 fn test(call: &Call) -> Vec<Instruction> {
     let mut test = Vec::new();
+    if call.kind == Kind::Node {
+        return test_node(call);
+    }
     // Every execution is heard of: the memory of the process is another one afterwards.
     if let (Some(dir), false) = (call.dir, call.kind == Kind::Execute) {
         test.push(load(argument(dir)));
@@ -73,8 +83,36 @@ fn test(call: &Call) -> Vec<Instruction> {
         test.push(Instruction(EQUALS, 1, 0, PTRACE_SEIZE));
         test.push(allow());
     }
+    // Every program asks for its own limits.
+    if call.kind == Kind::Limits {
+        test.push(load(argument(0)));
+        test.push(Instruction(EQUALS, 0, 1, 0));
+        test.push(allow());
+    }
     test.push(Instruction(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF));
     test
+}
+
+/// mknod(2) is decided here: a mode and a number are all that there is to know.
+fn test_node(call: &Call) -> Vec<Instruction> {
+    let mut test = vec![
+        load(argument(call.after_path(0))),
+        Instruction(AND, 0, 0, libc::S_IFMT),
+        Instruction(EQUALS, 2, 0, libc::S_IFBLK),
+        Instruction(EQUALS, 2, 0, libc::S_IFCHR),
+        allow(),
+        refuse(libc::EPERM),
+        load(argument(call.after_path(1))),
+    ];
+    for device in HARMLESS_DEVICES {
+        test.extend([Instruction(EQUALS, 0, 1, device), allow()]);
+    }
+    test.push(refuse(libc::EPERM));
+    test
+}
+
+fn refuse(errno: i32) -> Instruction {
+    Instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned())
 }
 
 fn load(offset: u32) -> Instruction {
@@ -109,6 +147,7 @@ mod tests {
             at += 1;
             match code {
                 LOAD => accumulator = word(k),
+                AND => accumulator &= k,
                 RETURN => return k,
                 JUMP => at += k as usize,
                 EQUALS => at += usize::from(if accumulator == k { yes } else { no }),
@@ -140,10 +179,40 @@ mod tests {
             (libc::SYS_ptrace, [16, 1, 0, 0, 0, 0], notify),
             (libc::SYS_ptrace, [0x4206, 1, 0, 0, 0, 0], notify),
             (libc::SYS_read, [HERE, 1, 0, 0, 0, 0], allow),
+            (libc::SYS_prlimit64, [0, 7, 0, 0, 0, 0], allow),
+            (libc::SYS_prlimit64, [1, 7, 0, 0, 0, 0], notify),
+            (libc::SYS_pidfd_open, [1, 0, 0, 0, 0, 0], notify),
+            (libc::SYS_tgkill, [1, 1, 9, 0, 0, 0], notify),
             (libc::SYS_pidfd_getfd, [0, 0, 0, 0, 0, 0], notify),
         ];
         for (number, args, expected) in rows {
             assert_eq!(decide(NATIVE, number as i32, args), expected, "{number} {args:?}");
+        }
+    }
+
+    #[test]
+    fn no_device_can_be_made_but_the_harmless_ones() {
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let allow = libc::SECCOMP_RET_ALLOW;
+        let rows = [
+            (libc::S_IFCHR | 0o666, 0x103, allow),
+            (libc::S_IFCHR, 0, allow),
+            (libc::S_IFBLK | 0o600, 0x103, refused),
+            (libc::S_IFBLK | 0o600, 0xFE00, refused),
+            // /dev/mem
+            (libc::S_IFCHR | 0o600, 0x101, refused),
+            (libc::S_IFIFO | 0o600, 0xFE00, allow),
+            (0o644, 0, allow),
+        ];
+        for (mode, device, expected) in rows {
+            let args = [HERE, 1, mode.into(), device, 0, 0];
+            assert_eq!(decide(NATIVE, libc::SYS_mknodat as i32, args), expected, "{mode:o}");
+            #[cfg(target_arch = "x86_64")]
+            {
+                let args = [1, mode.into(), device, 0, 0, 0];
+                assert_eq!(decide(NATIVE, libc::SYS_mknod as i32, args), expected, "{mode:o}");
+                assert_eq!(decide(0x4000_0003, 14, args), expected, "{mode:o}");
+            }
         }
     }
 

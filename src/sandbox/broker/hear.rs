@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::call::{self, Call, Kind, Layout};
 use super::caller::{Identity, Memories, Memory, working_directory};
 use super::family::Family;
+use super::led::Led;
 use super::mirror::Mirror;
 use super::path::{self, Names, Seen};
 use super::place::Places;
@@ -53,6 +54,13 @@ pub(super) struct Asked {
     pub caller: Identity,
     /// Where the path leads, written out from the root.
     pub names: Names,
+}
+
+impl Asked {
+    /// The caller, about to go on along a link.
+    pub(super) fn led(&self) -> Led {
+        Led::new(&self.caller, &self.memory, self.notification.args[self.call.path])
+    }
 }
 
 impl Broker {
@@ -204,7 +212,9 @@ impl Broker {
         let family = self.places.family;
         let verdict = match kind {
             Kind::Trace => processes::touch(family, number(1)),
-            Kind::Memory => processes::touch(family, number(0)),
+            Kind::Memory | Kind::Limits => processes::touch(family, number(0)),
+            Kind::Signal if number(0) == thread => Verdict::Proceed,
+            Kind::Signal => processes::reach(family, number(0)),
             Kind::Kill => match Identity::of(thread) {
                 Ok(caller) => processes::kill(family, &caller, number(0), number(1)),
                 Err(_) => Verdict::Proceed,

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, mkdirat, mknodat, openat, readlinkat, symlinkat, unlinkat,
@@ -17,15 +17,16 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::caller::Identity;
+use super::led::Led;
 use super::path::Names;
-use super::place::{Places, errno};
+use super::place::{Places, errno, is_masked};
 
 /// The root's own /proc, /sys and /dev, that nothing else writes to.
 #[derive(Debug)]
 pub(super) struct Mirror {
     root: OwnedFd,
-    /// One copy at a time.
-    busy: Mutex<()>,
+    /// One copy at a time; and who was led here last.
+    last: Mutex<Option<Led>>,
 }
 
 /// What a name stands for.
@@ -42,7 +43,7 @@ const DIRECTORY: OFlags =
 impl Mirror {
     /// In a root whose /proc, /sys and /dev are the RUN's own.
     pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root, busy: Mutex::default() }
+        Self { root, last: Mutex::default() }
     }
 
     /// Brings the copy of a directory up to date and opens it.
@@ -53,7 +54,7 @@ impl Mirror {
         real: &Path,
     ) -> Result<OwnedFd, Errno> {
         let there = list(places, caller, real)?;
-        let _alone = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.alone(caller);
         let copy = self.make(&names_of(real))?;
         let mut missing = there;
         for name in names_in(&copy)? {
@@ -70,13 +71,29 @@ impl Mirror {
         for (name, copied) in missing {
             put(&copy, &name, &copied)?;
         }
+        drop(last);
         openat(&copy, ".", DIRECTORY, Mode::empty())
+    }
+
+    /// Nobody else changes anything, and whoever was led has gone past.
+    fn alone(&self, caller: &Identity) -> MutexGuard<'_, Option<Led>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref() {
+            last.wait_for_end(caller);
+        }
+        last
     }
 
     /// Puts a link at a path of the copy, for a call that the kernel itself has to carry out. `self`
     /// is the caller from then on.
-    pub(super) fn plant(&self, caller: &Identity, at: &Path, target: &[u8]) -> Result<(), Errno> {
-        let _alone = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn plant(
+        &self,
+        caller: &Identity,
+        led: Led,
+        at: &Path,
+        target: &[u8],
+    ) -> Result<(), Errno> {
+        let mut last = self.alone(caller);
         let mut names = names_of(at);
         let Some(name) = names.pop() else { return Err(Errno::INVAL) };
         let copied = Copied::Link(target.to_owned());
@@ -85,13 +102,17 @@ impl Mirror {
             remove(&dir, &name)?;
             put(&dir, &name, &copied)?;
         }
-        self.point_self(caller)
+        self.point_self(caller)?;
+        *last = Some(led);
+        Ok(())
     }
 
     /// Lets `/proc/self` be the caller's directory for a call that the kernel carries out.
-    pub(super) fn enter(&self, caller: &Identity) -> Result<(), Errno> {
-        let _alone = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        self.point_self(caller)
+    pub(super) fn enter(&self, caller: &Identity, led: Led) -> Result<(), Errno> {
+        let mut last = self.alone(caller);
+        self.point_self(caller)?;
+        *last = Some(led);
+        Ok(())
     }
 
     fn point_self(&self, caller: &Identity) -> Result<(), Errno> {
@@ -145,6 +166,9 @@ fn list(
     for entry in entries {
         let Ok(entry) = entry else { continue };
         let name = entry.file_name().into_vec();
+        if is_proc && is_masked(&name) {
+            continue;
+        }
         let is_process = name.iter().all(u8::is_ascii_digit);
         let process = || std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
         if is_proc && is_process && !process().is_some_and(|process| places.family.has(process)) {

@@ -18,6 +18,7 @@ mod caller;
 mod family;
 mod filter;
 mod hear;
+mod led;
 mod mirror;
 mod path;
 mod place;

@@ -77,6 +77,22 @@ const MASKED: [&str; 11] = [
     "timer_stats",
 ];
 
+/// Whether a name in /proc is among them.
+pub(super) fn is_masked(name: &[u8]) -> bool {
+    MASKED.iter().any(|masked| masked.as_bytes() == name)
+}
+
+/// The same in /sys, where other file systems are mounted on a bare machine and none in a container:
+/// what the kernel traces may be of kiln. For a RUN these are empty directories.
+fn is_masked_in_sys(names: &[&str]) -> bool {
+    match names {
+        ["firmware", ..] => true,
+        ["kernel", name, ..] => matches!(*name, "debug" | "tracing" | "config" | "security"),
+        ["fs", name, ..] => matches!(*name, "bpf" | "pstore"),
+        _ => false,
+    }
+}
+
 /// What may be known of the process that stands for the first one.
 const OF_INIT: [&str; 6] = ["cgroup", "cmdline", "comm", "sched", "stat", "status"];
 
@@ -94,6 +110,7 @@ impl Places {
                 names.iter().map(|name| std::str::from_utf8(name).unwrap_or("\u{fffd}")).collect();
             let step = match parts.as_slice() {
                 ["proc", rest @ ..] => self.proc(caller, rest, follow)?,
+                ["sys", rest @ ..] if is_masked_in_sys(rest) => Step::At(Place::Private),
                 ["sys", ..] => Step::At(real(&names, false)),
                 ["dev", rest @ ..] => self.dev(rest, follow),
                 _ => Step::At(Place::Image(join(&names))),
@@ -126,7 +143,7 @@ impl Places {
                 let process = number.parse().map_err(|_| Errno::NOENT)?;
                 self.process(caller, process, more, follow)
             }
-            [name, ..] if MASKED.contains(name) => Err(Errno::NOENT),
+            [name, ..] if is_masked(name.as_bytes()) => Err(Errno::NOENT),
             _ => Ok(Step::At(real_at(format!("/proc{}", rest(names)), false))),
         }
     }
@@ -151,7 +168,7 @@ impl Places {
             ["mounts"] => made(at("mounts"), Content::Mounts),
             ["mountinfo"] => made(at("mountinfo"), Content::MountInfo),
             // Only with capabilities that no RUN has, and then past all rules.
-            ["map_files", ..] => return Err(Errno::ACCESS),
+            ["map_files", _, ..] => return Err(Errno::ACCESS),
             [name @ ("exe" | "cwd" | "root"), more @ ..] => {
                 self.held(caller, at(name), more, follow)?
             }
@@ -329,6 +346,8 @@ mod tests {
         for path in ["/proc/sys/kernel/hostname", "/sys/kernel/mm", "/proc/cpuinfo"] {
             assert!(matches!(look(path, true), Ok(Place::Real { writable: false, .. })), "{path}");
         }
+        assert_eq!(look("/sys/kernel/tracing/trace", true), Ok(Place::Private));
+        assert_eq!(look("/sys/firmware", true), Ok(Place::Private));
         assert_eq!(look("/dev/sda", true), Ok(Place::Private));
         assert_eq!(look("/dev/shm/x", true), Ok(Place::Private));
     }

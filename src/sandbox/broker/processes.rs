@@ -22,6 +22,16 @@ pub(super) fn touch(family: Family, process: i32) -> Verdict {
     if family.has(process) { Verdict::Proceed } else { Verdict::Refused(Errno::PERM) }
 }
 
+/// tgkill(2), pidfd_open(2) and their like. What does not exist, or for what nobody could mean, the
+/// kernel judges.
+pub(super) fn reach(family: Family, process: i32) -> Verdict {
+    if process <= 0 || family.has(process) {
+        Verdict::Proceed
+    } else {
+        Verdict::Refused(Errno::SRCH)
+    }
+}
+
 /// kill(2). "All processes" would be those of the whole container.
 pub(super) fn kill(family: Family, caller: &Identity, process: i32, signal: i32) -> Verdict {
     let proceed = |known| if known { Verdict::Proceed } else { Verdict::Refused(Errno::SRCH) };

@@ -81,7 +81,7 @@ impl Broker {
         matches!(asked.call.kind, Kind::Open | Kind::Open2 | Kind::Create)
             && matches!(
                 self.places.resolve(&asked.caller, asked.names.clone(), true),
-                Ok(Place::Held(_))
+                Ok(Place::Held(_) | Place::Image(_))
             )
     }
 
@@ -145,9 +145,8 @@ impl Broker {
             Kind::ListXattr => Ok(Answer::Value(0)),
             Kind::Execute => self.execute(asked, &place),
             Kind::Change => Ok(Answer::Value(0)),
-            Kind::Symlink | Kind::Trace | Kind::Kill | Kind::Memory | Kind::Never => {
-                Ok(Answer::Proceed)
-            }
+            // None of these gets here: they are decided before.
+            _ => Ok(Answer::Proceed),
         }
     }
 
@@ -313,7 +312,7 @@ impl Broker {
                 )?;
                 drop((directory, eyes));
                 self.mirror.directory(&self.places, &asked.caller, path)?;
-                self.mirror.enter(&asked.caller)?;
+                self.mirror.enter(&asked.caller, asked.led())?;
             }
             Place::Held(link) => self.lead(asked, link)?,
             Place::Image(path) => self.lead_to(asked, path)?,
@@ -334,16 +333,17 @@ impl Broker {
 
     fn lead(&self, asked: &Asked, link: &Path) -> Result<(), Errno> {
         let text = self.places.text_of(&asked.caller, link)?;
-        // Something without a name in the image, such as a file in memory, cannot be named.
-        if text.first() != Some(&b'/') {
+        // Something without a name in the image, such as a file in memory, cannot be named: the
+        // kernel's links say so at their end (proc_pid_fd(5)).
+        if text.first() != Some(&b'/') || text.ends_with(b" (deleted)") {
             return Err(Errno::ACCESS);
         }
-        self.mirror.plant(&asked.caller, link, &text)
+        self.mirror.plant(&asked.caller, asked.led(), link, &text)
     }
 
     fn lead_to(&self, asked: &Asked, path: &[u8]) -> Result<(), Errno> {
         let at = PathBuf::from(OsStr::from_bytes(&super::path::join(&asked.names)));
-        self.mirror.plant(&asked.caller, &at, path)
+        self.mirror.plant(&asked.caller, asked.led(), &at, path)
     }
 
     fn file_system(&self, asked: &Asked, place: &Place) -> Result<Answer, Errno> {
