@@ -306,12 +306,30 @@ fn settle(
         inplace.keep([context.to_owned(), dir.path().to_owned()]);
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
     }
+    without_effect(request, &sandbox, reporter);
     if let Some(reason) = sandbox.single_id_reason() {
         reporter.warning(&format!(
             "in every RUN all files are root's, and chown to any other user fails: {reason}"
         ));
     }
     Ok((sandbox, dir))
+}
+
+/// Flags that take a mount are not ignored without a word where there is none.
+fn without_effect(request: &Request, sandbox: &Sandbox, reporter: &Reporter) {
+    let mounts = matches!(sandbox, Sandbox::Namespaces(_));
+    if request.shm_size != Request::SHM_SIZE && !mounts {
+        reporter.warning(&format!(
+            "--shm-size has no effect in isolation `{}`: /dev/shm is a directory without a limit of \
+             its own",
+            sandbox.name()
+        ));
+    }
+    if !request.add_hosts.is_empty() && matches!(sandbox, Sandbox::Inplace(_)) {
+        reporter.warning(
+            "--add-host has no effect in isolation `inplace`: /etc/hosts is the container's own",
+        );
+    }
 }
 
 /// Whether a stage's files have to be on disk, because a command runs in them.

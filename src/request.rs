@@ -79,6 +79,11 @@ pub struct Request {
     pub registry: RegistryChoice,
 }
 
+impl Request {
+    /// Docker's default for a container's /dev/shm, in bytes.
+    pub const SHM_SIZE: u64 = 64 << 20;
+}
+
 /// One call of the warmer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarmRequest {

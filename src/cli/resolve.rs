@@ -14,9 +14,6 @@ use crate::registry::{Reference, ReferenceError};
 use crate::request::{CompressionChoice, IsolationChoice, RegistryChoice, Request};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
-/// Docker's default for a container's /dev/shm, in bytes.
-pub(super) const SHM_SIZE: u64 = 64 << 20;
-
 /// Makes the request.
 pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, CliError> {
     request_below(flags, None, env)

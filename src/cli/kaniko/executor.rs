@@ -222,7 +222,7 @@ fn run(values: &Values, env: &Environment) -> Result<RunFlags, CliError> {
     Ok(RunFlags {
         isolation: None,
         add_host: Vec::new(),
-        shm_size: resolve::SHM_SIZE,
+        shm_size: Request::SHM_SIZE,
         jobs: None,
         work_dir: dir,
     })
