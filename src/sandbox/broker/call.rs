@@ -28,10 +28,6 @@ pub(super) enum Kind {
     Statfs,
     /// size, buffer
     Statfs64,
-    /// name, buffer, size
-    GetXattr,
-    /// buffer, size
-    ListXattr,
     /// argv, envp
     Execute,
     /// New owner or mode.
@@ -165,10 +161,6 @@ const NATIVE_CALLS: &[Call] = &[
     Call { dir: Some(1), path: 2, ..Call::plain(libc::SYS_symlinkat, Kind::Symlink) },
     Call::plain(libc::SYS_chdir, Kind::Chdir),
     Call::plain(libc::SYS_statfs, Kind::Statfs),
-    Call::plain(libc::SYS_getxattr, Kind::GetXattr),
-    Call::plain(libc::SYS_lgetxattr, Kind::GetXattr),
-    Call::plain(libc::SYS_listxattr, Kind::ListXattr),
-    Call::plain(libc::SYS_llistxattr, Kind::ListXattr),
     Call::plain(libc::SYS_execve, Kind::Execute),
     Call::at(libc::SYS_execveat, Kind::Execute),
     Call::plain(libc::SYS_ptrace, Kind::Trace),
@@ -207,10 +199,6 @@ const I386_CALLS: &[Call] = &[
     Call::plain(196, Kind::Lstat),
     Call::plain(198, Kind::Change),
     Call::plain(212, Kind::Change),
-    Call::plain(229, Kind::GetXattr),
-    Call::plain(230, Kind::GetXattr),
-    Call::plain(232, Kind::ListXattr),
-    Call::plain(233, Kind::ListXattr),
     Call::plain(238, Kind::Signal),
     Call::plain(268, Kind::Statfs64),
     Call::plain(270, Kind::Signal),

@@ -75,6 +75,32 @@ impl Mirror {
         openat(&copy, ".", DIRECTORY, Mode::empty())
     }
 
+    /// Puts a name into the copy, for calls of the kernel's that are about no more than its attributes.
+    /// /dev has its names from the beginning.
+    pub(super) fn shadow(
+        &self,
+        caller: &Identity,
+        names: &[Vec<u8>],
+        is_directory: bool,
+    ) -> Result<(), Errno> {
+        let [top, first, rest @ ..] = names else { return Ok(()) };
+        if top == b"dev" || first == b"thread-self" {
+            return Ok(());
+        }
+        let _alone = self.alone(caller);
+        let of_caller = top == b"proc" && first == b"self";
+        if of_caller {
+            self.point_self(caller)?;
+        }
+        let process = caller.process.to_string().into_bytes();
+        let mut way = vec![top.clone(), if of_caller { process } else { first.clone() }];
+        way.extend_from_slice(rest);
+        let Some(name) = way.pop() else { return Ok(()) };
+        let copied = if is_directory { Copied::Directory } else { Copied::File };
+        // Whatever is there already has attributes to ask for.
+        put(&self.make(&way)?, &name, &copied)
+    }
+
     /// Nobody else changes anything, and whoever was led has gone past.
     fn alone(&self, caller: &Identity) -> MutexGuard<'_, Option<Led>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

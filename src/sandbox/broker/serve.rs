@@ -127,12 +127,12 @@ impl Broker {
             Kind::Open2 => self.open(asked, &place, open2.unwrap_or(OFlags::empty())),
             Kind::Stat | Kind::Lstat | Kind::StatAt => {
                 let at = asked.call.argument(args, 0);
-                let bytes = stat::stat(&self.look(asked, &place)?, asked.layout);
+                let bytes = stat::stat(&self.describe(asked, &place)?, asked.layout);
                 asked.memory.write(at, &bytes).map_err(errno)?;
                 Ok(Answer::Value(0))
             }
             Kind::Statx => {
-                let bytes = stat::statx(&self.look(asked, &place)?);
+                let bytes = stat::statx(&self.describe(asked, &place)?);
                 let at = asked.call.argument(args, 2);
                 asked.memory.write(at, &bytes).map_err(errno)?;
                 Ok(Answer::Value(0))
@@ -141,8 +141,6 @@ impl Broker {
             Kind::Access => self.access(asked, &place),
             Kind::Chdir => self.change_directory(asked, &place),
             Kind::Statfs | Kind::Statfs64 => self.file_system(asked, &place),
-            Kind::GetXattr => Err(Errno::NODATA),
-            Kind::ListXattr => Ok(Answer::Value(0)),
             Kind::Execute => self.execute(asked, &place),
             Kind::Change => Ok(Answer::Value(0)),
             // None of these gets here: they are decided before.
@@ -253,6 +251,16 @@ impl Broker {
         };
         let _eyes = asked.caller.eyes();
         statx(CWD, path, flags, all)
+    }
+
+    /// Looks, and puts the name into the root: `ls -l` goes on to ask the kernel for attributes, which
+    /// the broker would have to hear of for every file of the image, too.
+    fn describe(&self, asked: &Asked, place: &Place) -> Result<Statx, Errno> {
+        let file = self.look(asked, place)?;
+        let is_directory = FileType::from_raw_mode(file.stx_mode.into()) == FileType::Directory;
+        // Without it, a question for attributes has no answer; nothing else.
+        self.mirror.shadow(&asked.caller, &asked.names, is_directory).ok();
+        Ok(file)
     }
 
     fn read_link(&self, asked: &Asked, place: &Place) -> Result<Answer, Errno> {
