@@ -170,9 +170,10 @@ fn once(
 }
 
 fn table(measured: &[Measured]) -> String {
-    let mut table = "| | plain chroot (ms) | kiln's chroot (ms) | ratio | at most | notifications |\n\
+    let mut table =
+        "| | plain chroot (ms) | kiln's chroot (ms) | ratio | at most | notifications |\n\
                      |---|---|---|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     for (load, measured) in LOADS.iter().zip(measured) {
         let (plain, kiln) = (median(&measured.plain), median(&measured.kiln));
         let target = load.target.map_or("–".to_owned(), |target| format!("{target}"));
