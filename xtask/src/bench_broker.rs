@@ -98,7 +98,9 @@ fn driver() -> anyhow::Result<PathBuf> {
     let messages = String::from_utf8(output.stdout)?;
     let mut paths = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some(PathBuf::from(message["executable"].as_str()?))
+        // kiln itself is built too.
+        let is_bench = message["target"]["kind"][0] == "bench";
+        is_bench.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
     paths.next_back().context("cargo did not say where it put the benchmark")
 }

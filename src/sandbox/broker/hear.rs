@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, FileType, readlinkat, statat};
 use rustix::io::Errno;
 
@@ -96,17 +96,26 @@ impl Broker {
     pub(in crate::sandbox) fn serve(self: &Arc<Self>, links: HashMap<Vec<u8>, Vec<u8>>) {
         let mut ear = Ear { links, ..Ear::default() };
         loop {
-            let mut waiting = [PollFd::new(&self.listener, PollFlags::IN)];
-            match poll(&mut waiting, None) {
-                Ok(_) if waiting[0].revents().contains(PollFlags::IN) => {}
-                Ok(_) => return,
-                Err(Errno::INTR) => continue,
+            // Without a poll(2) before it, which would be one more call for each notification.
+            match self.listener.receive() {
+                Ok(notification) => {
+                    self.heard.fetch_add(1, Ordering::Relaxed);
+                    self.hear(&mut ear, notification);
+                }
+                // The caller has ended before it was heard, or there is none left. Kernels before
+                // 6.11 do not tell that one to who waits: then this thread ends with its process.
+                Err(_) if self.has_callers() => {}
                 Err(_) => return,
             }
-            // An error: the caller has ended before it was heard.
-            let Ok(notification) = self.listener.receive() else { continue };
-            self.heard.fetch_add(1, Ordering::Relaxed);
-            self.hear(&mut ear, notification);
+        }
+    }
+
+    /// Whether a process is left under the filter.
+    fn has_callers(&self) -> bool {
+        let mut state = [PollFd::new(&self.listener, PollFlags::IN)];
+        match poll(&mut state, Some(&Timespec::default())) {
+            Ok(_) => !state[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
+            Err(errno) => errno == Errno::INTR,
         }
     }
 
