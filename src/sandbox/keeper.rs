@@ -66,8 +66,7 @@ pub(super) fn in_chroot(
             .spawn(move || serving.serve(links))
             .during("start the broker")?;
         let status = wait_for(command).during("wait for the command")?;
-        reporter.send(&Message::Asked(broker.heard()));
-        conclude(status, reporter);
+        conclude(status, reporter, Some(&broker));
         return Ok(());
     }
     // The command did not get that far, and has said why.
@@ -93,7 +92,7 @@ pub(super) fn in_place(spec: &Spec, reporter: &mut Reporter) -> Result<(), Sandb
     };
     super::supervisor::silence().during("let go of the output")?;
     let status = wait_for(command).during("wait for the command")?;
-    conclude(status, reporter);
+    conclude(status, reporter, None);
     Ok(())
 }
 
@@ -130,8 +129,9 @@ fn filter(socket: &OwnedFd) -> Result<(), SandboxError> {
     send(socket, &listener).during("hand over the filter's listener")
 }
 
-/// What the command has left running ends now; then its status is told.
-fn conclude(status: Option<RunStatus>, reporter: &mut Reporter) {
+/// What the command has left running ends now; then its status is told. Not before: where kiln has been
+/// killed, a word to it ends this process (SIGPIPE), and nobody would be left to end the others.
+fn conclude(status: Option<RunStatus>, reporter: &mut Reporter, broker: Option<&Broker>) {
     let family = Family::own();
     loop {
         family.kill();
@@ -142,6 +142,9 @@ fn conclude(status: Option<RunStatus>, reporter: &mut Reporter) {
     }
     // Without one it was stopped, and kiln knows.
     if let Some(status) = status {
+        if let Some(broker) = broker {
+            reporter.send(&Message::Asked(broker.heard()));
+        }
         reporter.send(&Message::Ended(status));
     }
 }
