@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::caller::Identity;
 use super::family::Family;
 use super::path::{Names, join, normal};
+use crate::sandbox::devices::DEVICES;
 
 /// Where a path leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +58,6 @@ pub(super) struct Places {
 
 /// As many as Linux follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
-
-/// The devices of every container (OCI runtime spec, default devices).
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go). Container
 /// engines hide it; on a bare machine it is in reach.
@@ -253,7 +251,7 @@ impl Places {
                 let target = format!("/proc/self/fd/{}", stream(name).unwrap_or_default());
                 if follow { on(target) } else { link(target, &format!("/dev/{name}")) }
             }
-            [name] if DEVICES.contains(name) && !self.own_devices => {
+            [name] if !self.own_devices && DEVICES.iter().any(|(device, ..)| device == name) => {
                 Step::At(real_at(format!("/dev/{name}"), true))
             }
             ["ptmx"] | ["pts", "ptmx"] => Step::At(real_at("/dev/ptmx".into(), true)),

@@ -14,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::rootfs::Root;
+use crate::sandbox::devices::{DEVICES, LINKS};
 use crate::sandbox::error::{During, SandboxError};
 use crate::sandbox::request::DirectoryRoot;
 use crate::sandbox::spec::Etc;
@@ -23,23 +24,6 @@ const DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
 
 /// The files of /etc that a RUN gets from kiln, and whose changes are its own.
 const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
-
-/// Names with their major and minor numbers (kernel: Documentation/admin-guide/devices.txt).
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-
-const LINKS: [(&str, &str); 4] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-];
 
 /// All covers of one RUN.
 #[derive(Debug)]
