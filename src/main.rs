@@ -29,6 +29,17 @@ fn main() -> ExitCode {
     let invocation = Environment::read()
         .map_err(|error| format!("cannot find the working directory: {error}"))
         .map(|environment| cli::parse(std::env::args_os(), &environment));
+    // What was named on the command line may be where a killed build has put it.
+    let invocation = match invocation {
+        Ok(Ok(Invocation::Shell(shell))) => Ok(Ok(Invocation::Shell(shell))),
+        parsed => match sandbox::restore_leftover(say_waiting) {
+            Ok(()) if matches!(parsed, Ok(Err(_))) => Environment::read()
+                .map_err(|error| format!("cannot find the working directory: {error}"))
+                .map(|environment| cli::parse(std::env::args_os(), &environment)),
+            Ok(()) => parsed,
+            Err(error) => Err(error.to_string()),
+        },
+    };
     match invocation {
         Ok(Ok(Invocation::Build(job))) => build(&job),
         Ok(Ok(Invocation::Plan(job))) => plan(&job),
@@ -48,6 +59,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn say_waiting() {
+    ui::print_error("another build in this container has its root directory: waiting for it\n");
 }
 
 fn build(job: &Job) -> ExitCode {

@@ -104,7 +104,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     can_run(&plan, ground, &place)?;
 
     // 3. Stages, and 4. their layers on their way to the destinations
-    let (sandbox, work_dir) = settle(request, ground, &plan, dir)?;
+    let (sandbox, work_dir) = settle(request, ground, &plan, dir, &place)?;
     let tools = tools(request, ground, Sources { sandbox, client, bases, context }, place);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plan, &images);
@@ -283,6 +283,7 @@ fn settle(
     ground: &Ground,
     plan: &Plan,
     context: &Path,
+    place: &Place,
 ) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
     if !needs_files(plan) {
@@ -303,6 +304,7 @@ fn settle(
         (Err(error), _) => return Err(error),
     };
     if let Sandbox::Inplace(inplace) = &sandbox {
+        apart(plan, context, place)?;
         inplace.keep([context.to_owned(), dir.path().to_owned()]);
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
     }
@@ -313,6 +315,41 @@ fn settle(
         ));
     }
     Ok((sandbox, dir))
+}
+
+/// Where `/` becomes the image's, the context stays in it: a step that works there would see, and
+/// change, the user's files instead of the image's.
+fn apart(plan: &Plan, context: &Path, place: &Place) -> Result<()> {
+    let context = context.canonicalize().unwrap_or_else(|_| context.to_owned());
+    let steps = plan.stages.iter().filter(|stage| stage.unpacked).flat_map(|stage| &stage.steps);
+    for step in steps {
+        let path = match &step.action {
+            Action::Run(run) => &run.cwd,
+            Action::Copy(copy) => &copy.dest,
+            Action::Workdir(workdir) => &workdir.path,
+            Action::Metadata => continue,
+        };
+        if !Path::new(path).starts_with(&context) {
+            continue;
+        }
+        return Err(Located {
+            path: place.path.clone(),
+            text: place.text.clone(),
+            span: step.span.clone(),
+            message: format!(
+                "this step works in {path}, where this machine has the build context: isolation \
+                 `inplace` runs commands in the container's own root and would change your files"
+            ),
+            help: Some(
+                "put the context somewhere else and name it with --context, or give the container \
+                 CAP_SYS_CHROOT and CAP_SETPCAP, so that isolation `chroot` is possible"
+                    .to_owned(),
+            ),
+            cause: None,
+        }
+        .into());
+    }
+    Ok(())
 }
 
 /// Flags that take a mount are not ignored without a word where there is none.

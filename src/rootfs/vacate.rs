@@ -61,6 +61,11 @@ impl Kept {
         &self.whole
     }
 
+    /// The directories that stay without what is in them.
+    pub fn standing(&self) -> &BTreeSet<PathBuf> {
+        &self.standing
+    }
+
     fn relation(&self, path: &Path) -> Relation {
         if path.ancestors().any(|above| self.whole.contains(above)) {
             Relation::Stays

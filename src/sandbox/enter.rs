@@ -122,7 +122,13 @@ impl Entered {
     /// Of all reasons, the one that is next to being done something about.
     fn why_none(&self, chroot: &Unable) -> Unable {
         match &self.namespaces {
-            Err(namespaces) if !geteuid().is_root() => namespaces.clone(),
+            Err(namespaces) if !geteuid().is_root() => Unable {
+                reason: namespaces.reason.clone(),
+                advice: format!(
+                    "run kiln as root, which an ordinary container's root is; or, for namespaces, {}",
+                    namespaces.advice
+                ),
+            },
             _ => chroot.clone(),
         }
     }

@@ -32,6 +32,9 @@ const MARK: &str = "/kaniko/image";
 /// Where what was in `/` waits. If it is there at the start, an earlier build was killed.
 const ASIDE: &str = "/kaniko/aside";
 
+/// What stayed where it was, for the build after one that was killed: a JSON list of paths.
+const STAYED: &str = "/kaniko/root.stayed";
+
 /// Locked by whoever has `/`.
 const LOCK: &str = "/kaniko/root.lock";
 
@@ -124,19 +127,10 @@ impl Drop for Inner {
 impl Taken {
     fn take(needed: &[PathBuf], cancel: &Cancel) -> Result<Self, SandboxError> {
         let lock = lock(cancel)?;
-        let kept = kept(needed)?;
-        let open = |path: &str| {
-            Root::open(Path::new(path)).map_err(std::io::Error::from).during(format!("open {path}"))
-        };
         let root = open("/")?;
-        let leftover = Path::new(ASIDE).exists();
-        if leftover {
-            let aside = open(ASIDE)?;
-            clear(&root, &kept).during("empty `/` of what a killed build left")?;
-            bring_back(&aside, &root, &kept, &Vacated::default())
-                .during("bring back what a killed build had moved out of `/`")?;
-            remove_aside(&root)?;
-        }
+        restore(&root)?;
+        let kept = kept(needed)?;
+        note_kept(&kept)?;
         std::fs::create_dir(ASIDE).during(format!("make {ASIDE}"))?;
         let aside = open(ASIDE)?;
         let vacated = vacate(&root, &aside, &kept).during("move aside what is in `/`")?;
@@ -151,9 +145,58 @@ impl Taken {
     }
 }
 
+fn open(path: &str) -> Result<Root, SandboxError> {
+    Root::open(Path::new(path)).map_err(std::io::Error::from).during(format!("open {path}"))
+}
+
+/// Brings back what a killed build had moved out of `/`, if there was one, before anybody looks for a
+/// file there. Waits for a build that has `/` now; `waits` is called before that.
+pub fn restore_leftover(waits: impl FnOnce()) -> Result<(), SandboxError> {
+    if !Path::new(MARK).exists() || !Path::new(ASIDE).exists() {
+        return Ok(());
+    }
+    let file = File::create(LOCK).during(format!("make {LOCK}"))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        waits();
+        flock(&file, FlockOperation::LockExclusive).during(format!("lock {LOCK}"))?;
+    }
+    restore(&open("/")?)
+}
+
+fn restore(root: &Root) -> Result<(), SandboxError> {
+    if !Path::new(ASIDE).exists() {
+        return Ok(());
+    }
+    let aside = open(ASIDE)?;
+    let kept = kept_then()?;
+    clear(root, &kept).during("empty `/` of what a killed build left")?;
+    bring_back(&aside, root, &kept, &Vacated::default())
+        .during("bring back what a killed build had moved out of `/`")?;
+    remove_aside(root)
+}
+
+fn note_kept(kept: &Kept) -> Result<(), SandboxError> {
+    let text = serde_json::to_vec(&(kept.whole(), kept.standing())).during("list what stays")?;
+    std::fs::write(STAYED, text).during(format!("write {STAYED}"))
+}
+
+/// What stayed for the build that was killed, and what must never go.
+fn kept_then() -> Result<Kept, SandboxError> {
+    let text = std::fs::read(STAYED).during(format!("read {STAYED}"))?;
+    let (whole, standing): (Vec<PathBuf>, Vec<PathBuf>) =
+        serde_json::from_slice(&text).during(format!("read {STAYED}"))?;
+    let now = kept(&[])?;
+    Ok(Kept::new(
+        whole.into_iter().chain(now.whole().iter().cloned()),
+        standing.into_iter().chain(now.standing().iter().cloned()),
+    ))
+}
+
 fn remove_aside(root: &Root) -> Result<(), SandboxError> {
     let aside = Path::new(ASIDE.trim_start_matches('/'));
-    root.remove_tree(aside).during(format!("remove {ASIDE}"))
+    root.remove_tree(aside).during(format!("remove {ASIDE}"))?;
+    // Last: without it, what is aside could not be brought back.
+    std::fs::remove_file(STAYED).during(format!("remove {STAYED}"))
 }
 
 /// Waits until no other kiln in this container has `/`.

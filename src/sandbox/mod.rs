@@ -50,7 +50,7 @@ mod work_dir;
 pub use chroot::Chroot;
 pub use enter::{Choice, Entered, Sandbox, Unable, enter};
 pub use error::SandboxError;
-pub use inplace::{HOME, Inplace};
+pub use inplace::{HOME, Inplace, restore_leftover};
 pub use mount_table::{Mount, mount_of};
 pub use namespaces::Namespaces;
 pub use request::{

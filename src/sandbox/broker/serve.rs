@@ -161,12 +161,13 @@ impl Broker {
     }
 
     fn open(&self, asked: &Asked, place: &Place, flags: OFlags) -> Result<Answer, Errno> {
+        let flags = Self::to_hand_over(flags);
         if flags.contains(OFlags::CREATE | OFlags::EXCL) {
             return Err(Errno::EXIST);
         }
         let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC);
         let file = match place {
-            Place::Real { writable: false, .. } if writes && !flags.contains(OFlags::PATH) => {
+            Place::Real { writable: false, .. } if writes => {
                 return Err(Errno::ROFS);
             }
             Place::Real { path, .. } => self.open_real(asked, path, flags)?,
@@ -180,9 +181,23 @@ impl Broker {
         Ok(Answer::File(file, flags))
     }
 
-    /// A terminal must not become the broker's own.
+    /// A terminal must not become the broker's own. openat2(2) takes only some flags beside O_PATH.
     fn adapted(flags: OFlags) -> OFlags {
+        if flags.contains(OFlags::PATH) {
+            let kept = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            return flags.intersection(kept) | OFlags::CLOEXEC;
+        }
         flags.difference(OFlags::CREATE | OFlags::EXCL) | OFlags::NOCTTY | OFlags::CLOEXEC
+    }
+
+    /// A path descriptor cannot be handed over (seccomp_unotify(2): EBADF), so the caller gets one that
+    /// can do more.
+    fn to_hand_over(flags: OFlags) -> OFlags {
+        if !flags.contains(OFlags::PATH) {
+            return flags;
+        }
+        let kept = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        flags.intersection(kept) | OFlags::NONBLOCK
     }
 
     fn open_real(&self, asked: &Asked, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -194,9 +209,6 @@ impl Broker {
         }
         drop(file);
         let copy = self.mirror.directory(&self.places, &asked.caller, path)?;
-        if flags.contains(OFlags::PATH) {
-            return openat(&copy, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        }
         Ok(copy)
     }
 
