@@ -166,3 +166,38 @@ fn dockerd_chroot_a_build_follows_one_that_was_killed() {
 fn dockerd_inplace_a_build_follows_one_that_was_killed() {
     a_build_follows_one_that_was_killed(Engine::start().container().seven_capabilities());
 }
+
+#[test]
+fn dockerd_inplace_never_works_in_the_context() {
+    let job = Job::new();
+    let engine = Engine::start();
+    let running = job.start(engine.container().seven_capabilities());
+    let script = format!(
+        "cp -r /builds/own /project && cd /project && \
+         printf 'FROM {}/busybox:1\nWORKDIR /project\nRUN rm -f file\n' > Dockerfile && \
+         kiln build --no-push /project",
+        job.registry.host()
+    );
+    let outcome = running.shell(&script).fails(1, "this step works in /project");
+    assert!(outcome.stderr.contains("Dockerfile:2"), "{outcome}");
+    assert_eq!(running.shell("cat /project/file").ok().stdout, "of the project\n");
+}
+
+#[test]
+fn dockerd_inplace_finds_a_context_that_a_killed_build_has_moved() {
+    let job = Job::new();
+    let engine = Engine::start();
+    let running = job.start(engine.container().seven_capabilities());
+    running.shell("mkdir /one /two && cp /builds/slow/* /one && cp /builds/own/* /two").ok();
+    let script = "kiln build -v --no-push /one > /kaniko/log 2>&1 & kiln=$!\n\
+                  until [ $(grep -c is-slow /kaniko/log) -ge 2 ]; do sleep 0.1; done\n\
+                  test ! -e /two && kill -KILL $kiln";
+    running.shell(script).ok();
+    let command = job.command(2).replace("/builds/own", "/two");
+    running.shell(&command).ok();
+    job.check(2);
+    assert_eq!(
+        running.shell("ls /one /two").ok().stdout,
+        "/one:\nDockerfile\n\n/two:\nDockerfile\nfile\n"
+    );
+}
