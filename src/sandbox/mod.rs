@@ -1,6 +1,12 @@
-//! One RUN, isolated in Linux namespaces.
+//! One RUN, isolated as well as the machine allows: [`enter()`] finds out, [`Sandbox`] is the answer.
 //!
-//! Four processes, each in its own file, named after what it does:
+//! | isolation | root file system | files |
+//! |---|---|---|
+//! | [`Namespaces`] | an overlay of the layers | `assemble`, `init`, `userns`, … |
+//! | [`Chroot`] | one directory, without mounts | `chroot`, `broker`, `keeper` |
+//! | [`Inplace`] | the container's own `/` | `inplace`, `keeper` |
+//!
+//! In namespaces: four processes, each in its own file, named after what it does:
 //!
 //! ```text
 //! kiln (launch)          gives the spec, hears the report, passes the output on
