@@ -160,6 +160,7 @@ fn inputs(request: &Request, path: String) -> Result<Inputs> {
         target: request.target.clone(),
         platform,
         labels: request.labels.clone(),
+        contexts: BTreeMap::new(),
     })
 }
 

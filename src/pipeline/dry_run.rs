@@ -45,6 +45,7 @@ fn stage_lines(plan: &Plan, stage: &Stage) -> Vec<String> {
         Base::Scratch => "scratch".to_owned(),
         Base::Stage(id) => plan.stage(*id).map_or_else(|| format!("stage {}", id.0), label),
         Base::Image(key) => key.name.clone(),
+        Base::Named(name) => name.clone(),
     };
     let from = format!("FROM {base} AS {}", label(stage));
     std::iter::once(from).chain(stage.steps.iter().map(|step| step.line.clone())).collect()

@@ -1,20 +1,27 @@
 //! Which stages a target needs, and which images those start from or copy from.
 //!
-//! FROM sees the arguments before the first FROM only, and `COPY --from` is not expanded, so the
-//! graph is known before any image is.
+//! FROM sees the arguments before the first FROM only, and `--from` what the Dockerfile itself says, so
+//! the graph is known before any image is. Only what images store with ONBUILD comes later:
+//! [`Graph::follow_triggers`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::arguments::{global_scope, scope_before};
+use super::files_from::files_from;
 use super::scope::Scope;
-use super::{Base, CopyFrom, Inputs, StageId, unsupported};
-use crate::dockerfile::{Dockerfile, Instruction, Located, Node, Span, StageText, closest, expand};
+use super::stages::{find_target, stage_by_name, stage_names};
+use super::steps::Bases;
+use super::{Base, FilesFrom, Inputs, NamedContext, StageId, unsupported};
+use crate::dockerfile::{
+    Dockerfile, Instruction, Located, Node, Span, StageText, closest, expand, parse_onbuild,
+};
 use crate::image::Platform;
 
 /// An image that the build uses, and for which platform.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageKey {
-    /// As written, after expansion.
+    /// As written, after expansion; in an OCI layout, `oci-layout://DIR[:tag][@digest]`.
     pub name: String,
     /// `os/architecture[/variant]`.
     pub platform: String,
@@ -40,6 +47,12 @@ pub struct Graph {
     pub images: BTreeMap<ImageKey, NeededImage>,
     /// Arguments before the first FROM, with their values.
     pub(super) globals: Scope,
+    /// Stages that a named context stands in for: what the Dockerfile says of them is not done.
+    pub(super) replaced: BTreeSet<StageId>,
+    /// Values of `--from` that have variables, and what they mean.
+    expanded: BTreeMap<(StageId, usize, String), String>,
+    /// Stages whose base's triggers have been looked at.
+    triggered: BTreeSet<StageId>,
 }
 
 /// Where errors point to.
@@ -73,6 +86,30 @@ impl<'a> Source<'a> {
             .map(|expanded| expanded.text)
             .map_err(|error| self.error(span, format!("cannot expand `{word}`: {error}"), None))
     }
+
+    /// The same, for a word whose value must be known before any image is.
+    fn known_word(&self, word: &str, scope: &Scope, span: &Span) -> Result<String, Located> {
+        let escape = self.dockerfile.directives.escape;
+        let expanded = expand::word(word, escape, scope)
+            .map_err(|error| self.error(span, format!("cannot expand `{word}`: {error}"), None))?;
+        if let Some(name) = expanded.unmatched.iter().next().filter(|_| expanded.text.is_empty()) {
+            let message = format!("--from={word} is empty: `{name}` has no value here");
+            let help = format!(
+                "declare it with a value in this stage: ARG {name}=…; what a base image sets with \
+                 ENV is not known yet where stages are put in order"
+            );
+            return Err(self.error(span, message, Some(help)));
+        }
+        Ok(expanded.text)
+    }
+}
+
+/// The values of `--from` of an instruction.
+fn from_words(instruction: &Instruction) -> Vec<String> {
+    match instruction {
+        Instruction::Copy(transfer) => transfer.from.iter().cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 impl Graph {
@@ -81,17 +118,75 @@ impl Graph {
         let source = Source::new(dockerfile, &inputs.path);
         let target = find_target(&source, inputs)?;
         let globals = global_scope(&source, inputs, target)?;
-        let mut graph = Self { target, bases: BTreeMap::new(), images: BTreeMap::new(), globals };
-        let mut pending = vec![target];
+        let mut graph = Self {
+            target,
+            bases: BTreeMap::new(),
+            images: BTreeMap::new(),
+            globals,
+            replaced: BTreeSet::new(),
+            expanded: BTreeMap::new(),
+            triggered: BTreeSet::new(),
+        };
+        graph.add(&source, inputs, vec![target])?;
+        Ok(graph)
+    }
+
+    /// Finds what the triggers (ONBUILD) of the bases need, once their configs are known; tells
+    /// whether there are images now whose configs are not. To be called until there are none.
+    pub fn follow_triggers(
+        &mut self,
+        dockerfile: &Dockerfile,
+        inputs: &Inputs,
+        configs: &Bases,
+    ) -> Result<bool, Located> {
+        let source = Source::new(dockerfile, &inputs.path);
+        let bases: Vec<(StageId, ImageKey)> = self.image_bases().collect();
+        for (id, key) in bases {
+            let Some(config) = configs.get(&key).filter(|_| self.triggered.insert(id)) else {
+                continue;
+            };
+            let span = &dockerfile.stages[id.0].node_span;
+            // One that is not valid is an error where it is carried out.
+            let triggers =
+                config.config.on_build.iter().filter_map(|text| parse_onbuild(text).ok());
+            for node in triggers {
+                let node = Node { span: span.clone(), ..node };
+                let needs = self.needs_of(&source, inputs, (id, 0), &node)?;
+                self.add(&source, inputs, needs)?;
+            }
+        }
+        Ok(self.images.keys().any(|key| !configs.contains_key(key)))
+    }
+
+    fn image_bases(&self) -> impl Iterator<Item = (StageId, ImageKey)> {
+        self.bases.iter().filter_map(|(id, base)| match base {
+            Base::Image(key) => Some((*id, key.clone())),
+            _ => None,
+        })
+    }
+
+    /// What a value of `--from` means at a place of a stage.
+    pub(super) fn name_in_from<'a>(&'a self, id: StageId, span: &Span, word: &'a str) -> &'a str {
+        let key = (id, span.start, word.to_owned());
+        self.expanded.get(&key).map_or(word, String::as_str)
+    }
+
+    /// Adds stages and all that they need.
+    fn add(
+        &mut self,
+        source: &Source<'_>,
+        inputs: &Inputs,
+        mut pending: Vec<StageId>,
+    ) -> Result<(), Located> {
         while let Some(id) = pending.pop() {
-            if graph.bases.contains_key(&id) {
+            if self.bases.contains_key(&id) {
                 continue;
             }
-            let base = graph.base_of(&source, inputs, id)?;
-            pending.extend(graph.needs(&source, inputs, id, &base)?);
-            graph.bases.insert(id, base);
+            let base = self.base_of(source, inputs, id)?;
+            pending.extend(self.needs(source, inputs, id, &base)?);
+            self.bases.insert(id, base);
         }
-        Ok(graph)
+        Ok(())
     }
 
     fn base_of(
@@ -102,6 +197,13 @@ impl Graph {
     ) -> Result<Base, Located> {
         let stage = &source.dockerfile.stages[id.0];
         let span = &stage.node_span;
+        let own = stage.from.name.as_deref();
+        if let Some(name) = own
+            && let Some(base) = self.named_base(source, inputs, name, &inputs.platform, span)
+        {
+            self.replaced.insert(id);
+            return Ok(base);
+        }
         let name = source.word(&stage.from.base, &self.globals, span)?;
         if name.trim().is_empty() {
             let message = format!("base name ({}) should not be blank", stage.from.base);
@@ -115,9 +217,31 @@ impl Graph {
         if let Some(parent) = stage_by_name(&source.dockerfile.stages[..id.0], &name) {
             return Ok(Base::Stage(parent));
         }
+        if let Some(base) = self.named_base(source, inputs, &name, &platform, span) {
+            return Ok(base);
+        }
         let key = ImageKey { name, platform: platform.to_string() };
         self.need(source, &key, span);
         Ok(Base::Image(key))
+    }
+
+    /// The named context that stands in for a base, if there is one.
+    fn named_base(
+        &mut self,
+        source: &Source<'_>,
+        inputs: &Inputs,
+        name: &str,
+        platform: &Platform,
+        span: &Span,
+    ) -> Option<Base> {
+        Some(match inputs.named_context(name, platform)? {
+            (known, NamedContext::Files) => Base::Named(known.to_owned()),
+            (_, NamedContext::Image(name)) => {
+                let key = ImageKey { name: name.clone(), platform: platform.to_string() };
+                self.need(source, &key, span);
+                Base::Image(key)
+            }
+        })
     }
 
     fn platform_of(
@@ -144,12 +268,49 @@ impl Graph {
         if let Base::Stage(parent) = base {
             needs.push(*parent);
         }
-        for node in &source.dockerfile.stages[id.0].nodes {
-            unsupported::check(source, node)?;
-            match copy_from(source, inputs, id, node)? {
-                Some(CopyFrom::Stage(other)) => needs.push(other),
-                Some(CopyFrom::Image(key)) => self.need(source, &key, &node.span),
-                Some(CopyFrom::Context) | None => {}
+        if self.replaced.contains(&id) {
+            return Ok(needs);
+        }
+        for (at, node) in source.dockerfile.stages[id.0].nodes.iter().enumerate() {
+            needs.extend(self.needs_of(source, inputs, (id, at), node)?);
+        }
+        // What the parent stores for its children is done here.
+        let parent = match base {
+            Base::Stage(parent) if !self.replaced.contains(parent) => *parent,
+            _ => return Ok(needs),
+        };
+        let span = &source.dockerfile.stages[id.0].node_span;
+        for node in &source.dockerfile.stages[parent.0].nodes {
+            let Instruction::OnBuild(trigger) = &node.instruction else { continue };
+            let instruction = trigger.instruction.as_ref().clone();
+            let node = Node { span: span.clone(), line: trigger.text.clone(), instruction };
+            needs.extend(self.needs_of(source, inputs, (id, 0), &node)?);
+        }
+        Ok(needs)
+    }
+
+    /// The stages that an instruction takes files from; images are noted. `at` is its stage and how
+    /// many instructions stand before it there.
+    fn needs_of(
+        &mut self,
+        source: &Source<'_>,
+        inputs: &Inputs,
+        at: (StageId, usize),
+        node: &Node,
+    ) -> Result<Vec<StageId>, Located> {
+        unsupported::check(source, node)?;
+        let mut needs = Vec::new();
+        for word in from_words(&node.instruction) {
+            if word.contains('$') {
+                let scope = scope_before(source, inputs, &self.globals, at)?;
+                let name = source.known_word(&word, &scope, &node.span)?;
+                self.expanded.insert((at.0, node.span.start, word.clone()), name);
+            }
+            let name = self.name_in_from(at.0, &node.span, &word).to_owned();
+            match files_from(source, inputs, at.0, &name, &node.span)? {
+                FilesFrom::Stage(other) => needs.push(other),
+                FilesFrom::Image(key) => self.need(source, &key, &node.span),
+                FilesFrom::Context | FilesFrom::Named(_) => {}
             }
         }
         Ok(needs)
@@ -177,119 +338,4 @@ impl Graph {
         }
         unpacked
     }
-}
-
-/// Where a COPY takes its files from; nothing for other instructions.
-pub(super) fn copy_from(
-    source: &Source<'_>,
-    inputs: &Inputs,
-    id: StageId,
-    node: &Node,
-) -> Result<Option<CopyFrom>, Located> {
-    let transfer = match &node.instruction {
-        Instruction::Copy(transfer) | Instruction::Add(transfer) => transfer,
-        _ => return Ok(None),
-    };
-    let Some(name) = &transfer.from else { return Ok(Some(CopyFrom::Context)) };
-    let stages = &source.dockerfile.stages;
-    if let Some(earlier) = stage_by_name(&stages[..id.0], name) {
-        return Ok(Some(CopyFrom::Stage(earlier)));
-    }
-    if let Ok(number) = name.parse::<usize>() {
-        if number < id.0 {
-            return Ok(Some(CopyFrom::Stage(StageId(number))));
-        }
-        let message = format!("invalid stage index {number}: no such stage comes before this one");
-        return Err(source.error(&node.span, message, stage_help(&stages[..id.0])));
-    }
-    if is_named(&stages[id.0], name) {
-        let message = format!("circular dependency: stage `{name}` copies from itself");
-        return Err(source.error(&node.span, message, None));
-    }
-    if stages[id.0..].iter().any(|stage| is_named(stage, name)) {
-        let message = format!("stage `{name}` needs to be defined before current stage");
-        let help = "move that FROM above this one".to_owned();
-        return Err(source.error(&node.span, message, Some(help)));
-    }
-    if name.contains('$') {
-        let message = format!("COPY --from={name}: variables are not expanded in --from");
-        let help = "name the stage literally, or make a stage with FROM ${…} AS name".to_owned();
-        return Err(source.error(&node.span, message, Some(help)));
-    }
-    let platform = inputs.platform.to_string();
-    Ok(Some(CopyFrom::Image(ImageKey { name: name.clone(), platform })))
-}
-
-fn stage_names(stages: &[StageText]) -> impl Iterator<Item = &str> {
-    stages.iter().filter_map(|stage| stage.from.name.as_deref())
-}
-
-fn stage_help(stages: &[StageText]) -> Option<String> {
-    let names: Vec<&str> = stage_names(stages).collect();
-    (!names.is_empty()).then(|| format!("stages before this one: {}", names.join(", ")))
-}
-
-/// The last of the file's first stages that has the name.
-fn stage_by_name(first_stages: &[StageText], name: &str) -> Option<StageId> {
-    first_stages.iter().rposition(|stage| is_named(stage, name)).map(StageId)
-}
-
-/// Stage names compare without case.
-fn is_named(stage: &StageText, name: &str) -> bool {
-    stage.from.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
-}
-
-fn find_target(source: &Source<'_>, inputs: &Inputs) -> Result<StageId, Located> {
-    let stages = &source.dockerfile.stages;
-    let Some(wanted) = &inputs.target else { return Ok(StageId(stages.len() - 1)) };
-    let number = || wanted.parse::<usize>().ok().filter(|n| *n < stages.len()).map(StageId);
-    stage_by_name(stages, wanted).or_else(number).ok_or_else(|| {
-        let first = stages.first().map_or(0..0, |stage| stage.node_span.clone());
-        let message = format!("target stage `{wanted}` could not be found");
-        let names: Vec<&str> = stage_names(stages).collect();
-        let help = match closest(wanted, names.iter().copied()) {
-            Some(name) => Some(format!("did you mean `{name}`?")),
-            None if names.is_empty() => Some("no stage has a name: write FROM … AS name".into()),
-            None => Some(format!("the stages are: {}", names.join(", "))),
-        };
-        source.error(&first, message, help)
-    })
-}
-
-fn global_scope(source: &Source<'_>, inputs: &Inputs, target: StageId) -> Result<Scope, Located> {
-    let mut scope = Scope::default();
-    let stage = &source.dockerfile.stages[target.0];
-    let label = stage.from.name.clone().unwrap_or_else(|| "default".to_owned());
-    let target_name = if inputs.target.is_some() { label } else { "default".to_owned() };
-    for (name, value) in automatic(&inputs.platform, target_name) {
-        let value = inputs.args.get(&name).cloned().unwrap_or(value);
-        scope.set_arg(&name, &value);
-    }
-    for node in &source.dockerfile.global_args {
-        let Instruction::Arg(args) = &node.instruction else { continue };
-        for arg in args {
-            let default = match &arg.default {
-                Some(word) => Some(source.word(word, &scope, &node.span)?),
-                None => None,
-            };
-            let value = inputs.args.get(&arg.name).cloned().or(default);
-            if let Some(value) = value {
-                scope.set_arg(&arg.name, &value);
-            }
-        }
-    }
-    Ok(scope)
-}
-
-/// The platform arguments that exist without being declared.
-fn automatic(platform: &Platform, target: String) -> Vec<(String, String)> {
-    let mut all = vec![("TARGETSTAGE".to_owned(), target)];
-    for (prefix, platform) in [("TARGET", platform), ("BUILD", &Platform::host())] {
-        all.push((format!("{prefix}PLATFORM"), platform.to_string()));
-        all.push((format!("{prefix}OS"), platform.os.clone()));
-        all.push((format!("{prefix}ARCH"), platform.architecture.clone()));
-        all.push((format!("{prefix}VARIANT"), platform.variant.clone().unwrap_or_default()));
-        all.push((format!("{prefix}OSVERSION"), platform.os_version.clone().unwrap_or_default()));
-    }
-    all
 }

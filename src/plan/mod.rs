@@ -2,12 +2,17 @@
 //! expanded. Nothing runs here and nothing is fetched: the caller hands in the configs of the base
 //! images that [`graph::Graph`] names.
 
+mod arguments;
+mod contexts;
+mod files_from;
 pub mod graph;
 mod metadata;
 mod needs;
 mod scope;
+mod stages;
 mod steps;
 mod text;
+mod transfer;
 mod unsupported;
 
 use std::collections::BTreeMap;
@@ -15,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::dockerfile::Span;
 use crate::image::{ImageConfig, Platform};
 
+pub use contexts::NamedContext;
 pub use graph::{Graph, ImageKey, NeededImage};
 pub use steps::{Bases, plan};
 
@@ -35,6 +41,8 @@ pub struct Inputs {
     pub platform: Platform,
     /// `--label`, added to the target last.
     pub labels: Vec<(String, String)>,
+    /// `--build-context`: what stands in for stages and images of these names.
+    pub contexts: BTreeMap<String, NamedContext>,
 }
 
 /// All that has to be done.
@@ -95,6 +103,8 @@ pub enum Base {
     Stage(StageId),
     /// An image.
     Image(ImageKey),
+    /// A named context, whose files are the root file system.
+    Named(String),
 }
 
 /// One instruction, ready to be carried out.
@@ -141,29 +151,64 @@ pub struct RunStep {
 /// COPY or ADD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyStep {
-    /// Where the sources are.
-    pub from: CopyFrom,
-    /// Source paths and patterns, expanded.
-    pub sources: Vec<String>,
+    /// Whether it was written ADD.
+    pub is_add: bool,
+    /// Where the sources that are paths are.
+    pub from: FilesFrom,
+    /// What to copy, in order.
+    pub sources: Vec<CopySource>,
     /// Destination, absolute; a trailing slash is kept.
     pub dest: String,
     /// `--chown`.
     pub chown: Option<String>,
     /// `--chmod`.
     pub chmod: Option<String>,
-    /// Whether local archives are unpacked: ADD.
-    pub unpack: bool,
+    /// Whether archives are unpacked.
+    pub unpack: Unpack,
+    /// `--link`: links of the image are not followed in the destination.
+    pub link: bool,
+    /// `--parents`: the directories of a source are kept.
+    pub parents: bool,
+    /// `--exclude`: patterns.
+    pub exclude: Vec<String>,
 }
 
-/// Where COPY takes files from.
+/// One source of a COPY or an ADD.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CopyFrom {
+pub enum CopySource {
+    /// A path or pattern, expanded.
+    Path(String),
+    /// A heredoc.
+    Inline {
+        /// Its delimiter.
+        name: String,
+        /// Its body, expanded unless its delimiter is quoted.
+        body: String,
+    },
+}
+
+/// Which archives ADD unpacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpack {
+    /// None: COPY, and `--unpack=false`.
+    Never,
+    /// Those of the context.
+    Local,
+    /// Those that are downloaded too: `--unpack`.
+    All,
+}
+
+/// Where COPY and `RUN --mount` take files from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilesFrom {
     /// The build context.
     Context,
     /// An earlier stage.
     Stage(StageId),
     /// An image.
     Image(ImageKey),
+    /// A named context that is no image.
+    Named(String),
 }
 
 /// WORKDIR.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Base, CopyFrom, ImageKey, Plan, StageId};
+use super::{Action, Base, FilesFrom, ImageKey, Plan, StageId};
 
 impl Plan {
     /// The image at the bottom of a stage; nothing above `scratch`.
@@ -29,9 +29,9 @@ impl Plan {
             for step in &stage.steps {
                 let Action::Copy(copy) = &step.action else { continue };
                 match &copy.from {
-                    CopyFrom::Context => {}
-                    CopyFrom::Stage(id) => images.extend(self.image_below(*id)),
-                    CopyFrom::Image(key) => _ = images.insert(key),
+                    FilesFrom::Context | FilesFrom::Named(_) => {}
+                    FilesFrom::Stage(id) => images.extend(self.image_below(*id)),
+                    FilesFrom::Image(key) => _ = images.insert(key),
                 }
             }
         }

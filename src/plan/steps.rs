@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::graph::{Graph, ImageKey, Source, copy_from};
+use super::arguments::arg_value;
+use super::graph::{Graph, ImageKey, Source};
 use super::scope::Scope;
-use super::text::{absolute, clean, command_args, copy_history, run_history, workdir_history};
+use super::text::{absolute, clean, command_args, run_history, workdir_history};
 use super::unsupported;
-use super::{Action, Base, CopyFrom, CopyStep, Inputs, Plan, RunStep, Stage, StageId, Step};
-use super::{WorkdirStep, metadata};
+use super::{Action, Base, Inputs, Plan, RunStep, Stage, StageId, Step};
+use super::{WorkdirStep, metadata, transfer};
 use crate::dockerfile::{
-    Arg, Dockerfile, Instruction, Located, Node, Run, Span, Transfer, expand, parse_onbuild,
+    Arg, Dockerfile, Instruction, Located, Node, Run, Span, expand, parse_onbuild,
 };
 use crate::image::ImageConfig;
 use crate::image::config::DEFAULT_PATH;
@@ -30,7 +31,10 @@ pub fn plan(
     for (&id, base) in &graph.bases {
         let mut draft = Draft::start(&source, inputs, graph, id, base, bases, &drafts)?;
         draft.apply_triggers()?;
-        let nodes = &dockerfile.stages[id.0].nodes;
+        let nodes = match graph.replaced.contains(&id) {
+            true => &[],
+            false => dockerfile.stages[id.0].nodes.as_slice(),
+        };
         for node in nodes {
             draft.apply(node)?;
         }
@@ -106,9 +110,9 @@ fn warnings(dockerfile: &Dockerfile, inputs: &Inputs, consumed: &BTreeSet<String
 /// A stage while its instructions are read.
 pub(super) struct Draft<'a> {
     pub source: &'a Source<'a>,
-    inputs: &'a Inputs,
-    graph: &'a Graph,
-    id: StageId,
+    pub inputs: &'a Inputs,
+    pub graph: &'a Graph,
+    pub id: StageId,
     label: Option<String>,
     base: Base,
     pub scope: Scope,
@@ -132,7 +136,7 @@ impl<'a> Draft<'a> {
         let missing = || source.error(&stage.node_span, "the base was not resolved", None);
         let mut parent_scope = Scope::default();
         let mut config = match base {
-            Base::Scratch => ImageConfig::scratch(&inputs.platform),
+            Base::Scratch | Base::Named(_) => ImageConfig::scratch(&inputs.platform),
             Base::Image(key) => bases.get(key).ok_or_else(missing)?.clone(),
             Base::Stage(parent) => {
                 let parent = drafts.get(parent).ok_or_else(missing)?;
@@ -186,8 +190,8 @@ impl<'a> Draft<'a> {
         let (action, created_by) = match &node.instruction {
             Instruction::Arg(args) => (Action::Metadata, self.arg(args, node)?),
             Instruction::Run(run) => self.run(run),
-            Instruction::Copy(transfer) => self.transfer(transfer, node, false)?,
-            Instruction::Add(transfer) => self.transfer(transfer, node, true)?,
+            Instruction::Copy(transfer) => transfer::transfer(self, transfer, node, false)?,
+            Instruction::Add(transfer) => transfer::transfer(self, transfer, node, true)?,
             Instruction::Workdir(path) => self.workdir(path, node)?,
             _ => (Action::Metadata, metadata::apply(self, node)?),
         };
@@ -222,11 +226,8 @@ impl<'a> Draft<'a> {
         let mut shown = Vec::new();
         for arg in args {
             // Unlike ENV's, these words see what those before them have declared.
-            let default = match &arg.default {
-                Some(word) => Some(self.word(word, node)?),
-                None => self.graph.globals.arg(&arg.name).map(str::to_owned),
-            };
-            let value = self.inputs.args.get(&arg.name).cloned().or(default);
+            let Self { source, inputs, graph, scope, .. } = &*self;
+            let value = arg_value(source, inputs, &graph.globals, scope, arg, node)?;
             shown.push(match &value {
                 Some(value) => format!("{}={value}", arg.name),
                 None => arg.name.clone(),
@@ -263,7 +264,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn workdir_now(&self) -> String {
+    /// The working directory, absolute.
+    pub fn workdir_now(&self) -> String {
         absolute("/", &self.config.config.working_dir)
     }
 
@@ -280,46 +282,6 @@ impl<'a> Draft<'a> {
         }
         let user = self.config.config.user.clone();
         Ok((Action::Workdir(WorkdirStep { path, user }), created_by))
-    }
-
-    fn transfer(
-        &mut self,
-        transfer: &Transfer,
-        node: &Node,
-        is_add: bool,
-    ) -> Result<(Action, String), Located> {
-        let sources: Vec<String> =
-            transfer.sources.iter().map(|word| self.word(word, node)).collect::<Result<_, _>>()?;
-        if is_add {
-            unsupported::check_sources(self.source, node, &sources)?;
-        }
-        let optional =
-            |word: &Option<String>| word.as_ref().map(|word| self.word(word, node)).transpose();
-        let from = copy_from(self.source, self.inputs, self.id, node)?.unwrap_or(CopyFrom::Context);
-        self.check_known(&from, node)?;
-        let chown = optional(&transfer.chown)?;
-        let chmod = optional(&transfer.chmod)?;
-        let dest = self.word(&transfer.dest, node)?;
-        if dest.is_empty() || sources.iter().any(String::is_empty) {
-            return Err(self.error(node, "a path of this instruction expands to nothing"));
-        }
-        let created_by = copy_history(is_add, chown.as_deref(), chmod.as_deref(), &sources, &dest);
-        let dest = absolute(&self.workdir_now(), &dest);
-        let step = CopyStep { from, sources, dest, chown, chmod, unpack: is_add };
-        Ok((Action::Copy(step), created_by))
-    }
-
-    /// A base's ONBUILD may name what the Dockerfile itself does not need.
-    fn check_known(&self, from: &CopyFrom, node: &Node) -> Result<(), Located> {
-        let known = match from {
-            CopyFrom::Context => true,
-            CopyFrom::Stage(id) => self.graph.bases.contains_key(id),
-            CopyFrom::Image(key) => self.graph.images.contains_key(key),
-        };
-        if known {
-            return Ok(());
-        }
-        Err(self.error(node, "copies from a stage or image that this Dockerfile does not use"))
     }
 
     fn finish(self, unpacked: bool) -> Stage {

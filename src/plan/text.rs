@@ -61,13 +61,13 @@ pub(super) fn copy_history(
     is_add: bool,
     chown: Option<&str>,
     chmod: Option<&str>,
-    sources: &[String],
+    sources: &[&str],
     dest: &str,
 ) -> String {
     let mut words = vec![if is_add { "ADD" } else { "COPY" }.to_owned()];
     words.extend(chown.map(|owner| format!("--chown={owner}")));
     words.extend(chmod.map(|mode| format!("--chmod={mode}")));
-    words.extend(sources.iter().cloned());
+    words.extend(sources.iter().map(|&source| source.to_owned()));
     words.push(dest.to_owned());
     format!("{} # buildkit", words.join(" "))
 }

@@ -58,16 +58,10 @@ fn run_feature(run: &Run) -> Option<String> {
 
 fn transfer_feature(transfer: &Transfer) -> Option<String> {
     let flags = [
-        (transfer.link, "--link"),
-        (transfer.parents, "--parents"),
-        (!transfer.exclude.is_empty(), "--exclude"),
         (transfer.checksum.is_some(), "--checksum"),
         (transfer.keep_git_dir, "--keep-git-dir"),
-        (transfer.unpack.is_some(), "--unpack"),
+        (transfer.unpack == Some(true), "--unpack"),
     ];
-    if !transfer.heredocs.is_empty() {
-        return Some("a here-document".into());
-    }
     let (_, flag) = flags.iter().find(|(used, _)| *used)?;
-    Some(format!("the flag {flag} of COPY and ADD"))
+    Some(format!("the flag {flag} of ADD"))
 }

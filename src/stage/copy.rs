@@ -8,8 +8,8 @@ use super::files::{self, Files};
 use super::layered::MountedView;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
-use crate::plan::CopyStep;
-use crate::rootfs::copy::{CopyRequest, CopySource, Owner, Unpack, copy as copy_tree};
+use crate::plan::{CopySource, CopyStep, Unpack};
+use crate::rootfs::copy::{self, CopyRequest, Owner, copy as copy_tree};
 use crate::rootfs::glob::has_meta;
 use crate::rootfs::{Root, Users};
 
@@ -36,7 +36,7 @@ pub(super) fn copy(
         }
         Some((_, files::Source::Directory(root))) => Source::Directory(root),
         Some((layers, files::Source::Blobs)) => {
-            Source::Directory(shop.select(&layers, &step.sources)?)
+            Source::Directory(shop.select(&layers, &patterns(step))?)
         }
     };
     let ignore = match &source {
@@ -44,25 +44,52 @@ pub(super) fn copy(
         _ => None,
     };
     let request = CopyRequest {
-        sources: step.sources.iter().cloned().map(CopySource::Path).collect(),
+        sources: step.sources.iter().map(|source| asked(source, step.parents)).collect(),
         dest: &step.dest,
         from: source.root(),
         ignore,
         target: files.view()?,
         owner,
         chmod,
-        unpack: if step.unpack { Unpack::Auto } else { Unpack::Never },
-        exclude: &[],
+        unpack: match step.unpack {
+            Unpack::Never => copy::Unpack::Never,
+            Unpack::Local | Unpack::All => copy::Unpack::Auto,
+        },
+        exclude: &step.exclude,
         created: shop.now,
         spool: &shop.scratch_dir,
     };
     let tree = copy_tree(&request)?;
     // BuildKit's rule, and Dockerfiles rely on it; still it is often a mistake.
-    if tree.is_empty() && step.sources.iter().all(|source| has_meta(source.as_bytes())) {
-        let sources = step.sources.join("` or `");
+    if tree.is_empty() && step.sources.iter().all(is_pattern) {
+        let sources: Vec<&str> = step.sources.iter().map(CopySource::shown).collect();
+        let sources = sources.join("` or `");
         shop.reporter.warning(&format!("no file matches `{sources}`: nothing is copied"));
     }
     shop.store_tree(files, &tree)
+}
+
+/// The paths among the sources.
+fn patterns(step: &CopyStep) -> Vec<String> {
+    let path = |source: &CopySource| match source {
+        CopySource::Path(path) => Some(path.clone()),
+        CopySource::Inline { .. } => None,
+    };
+    step.sources.iter().filter_map(path).collect()
+}
+
+fn is_pattern(source: &CopySource) -> bool {
+    matches!(source, CopySource::Path(path) if has_meta(path.as_bytes()))
+}
+
+fn asked(source: &CopySource, parents: bool) -> copy::CopySource {
+    match source {
+        CopySource::Path(path) if parents => copy::CopySource::Parents(path.clone()),
+        CopySource::Path(path) => copy::CopySource::Path(path.clone()),
+        CopySource::Inline { name, body } => {
+            copy::CopySource::Inline { name: name.clone(), body: body.clone().into_bytes() }
+        }
+    }
 }
 
 fn chown(files: &mut Files<'_>, spec: &str) -> Result<Owner> {

@@ -14,12 +14,12 @@ mod workshop;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
 use crate::image::{History, ImageConfig};
-use crate::plan::{Action, Base, CopyFrom, ImageKey, Stage, StageId, Step};
+use crate::plan::{Action, Base, FilesFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
 pub use files::{Files, Source};
@@ -95,6 +95,7 @@ fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
             let image = around.image(key)?;
             Start { layers: image.layers.clone(), history: image.config.history.clone() }
         }
+        Base::Named(name) => bail!("the named context `{name}` was not opened"),
     })
 }
 
@@ -135,14 +136,15 @@ fn carry_out(
 }
 
 /// The layers that a COPY takes files from, and where their files are; none for the context.
-fn source_of(from: &CopyFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
+fn source_of(from: &FilesFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
     Ok(match from {
-        CopyFrom::Context => None,
-        CopyFrom::Stage(id) => {
+        FilesFrom::Context => None,
+        FilesFrom::Stage(id) => {
             let stage = around.stage(*id)?;
             Some((stage.layers.clone(), stage.source.clone()))
         }
-        CopyFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
+        FilesFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
+        FilesFrom::Named(name) => bail!("the named context `{name}` was not opened"),
     })
 }
 

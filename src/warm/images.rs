@@ -1,5 +1,6 @@
 //! Which images are wanted: those that were named, and those that a Dockerfile names.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -60,6 +61,7 @@ fn in_dockerfile(request: &WarmRequest, file: &Path, platform: &Platform) -> Res
             target: Some(stage.to_string()),
             platform: platform.clone(),
             labels: Vec::new(),
+            contexts: BTreeMap::new(),
         };
         for key in Graph::new(&dockerfile, &inputs)?.images.into_keys() {
             all.push(Wanted { name: key.name, platform: key.platform.parse()? });

@@ -1,0 +1,101 @@
+//! COPY and ADD: their words expanded, their sources found.
+
+use super::files_from::files_from;
+use super::steps::Draft;
+use super::text::{absolute, copy_history};
+use super::{Action, CopySource, CopyStep, FilesFrom, Unpack, unsupported};
+use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
+
+/// The step and its history text.
+pub(super) fn transfer(
+    draft: &Draft<'_>,
+    transfer: &Transfer,
+    node: &Node,
+    is_add: bool,
+) -> Result<(Action, String), Located> {
+    let optional =
+        |word: &Option<String>| word.as_ref().map(|word| draft.word(word, node)).transpose();
+    let (chown, chmod) = (optional(&transfer.chown)?, optional(&transfer.chmod)?);
+    let sources = sources(draft, transfer, node, is_add)?;
+    let dest = draft.word(&transfer.dest, node)?;
+    if dest.is_empty() {
+        return Err(draft.error(node, "a path of this instruction expands to nothing"));
+    }
+    let shown: Vec<&str> = sources.iter().map(CopySource::shown).collect();
+    let created_by = copy_history(is_add, chown.as_deref(), chmod.as_deref(), &shown, &dest);
+    let step = CopyStep {
+        is_add,
+        from: from(draft, transfer, node)?,
+        sources,
+        dest: absolute(&draft.workdir_now(), &dest),
+        chown,
+        chmod,
+        unpack: match (is_add, transfer.unpack) {
+            (false, _) | (true, Some(false)) => Unpack::Never,
+            (true, None) => Unpack::Local,
+            (true, Some(true)) => Unpack::All,
+        },
+        link: transfer.link,
+        parents: transfer.parents,
+        exclude: transfer.exclude.clone(),
+    };
+    Ok((Action::Copy(step), created_by))
+}
+
+fn sources(
+    draft: &Draft<'_>,
+    transfer: &Transfer,
+    node: &Node,
+    is_add: bool,
+) -> Result<Vec<CopySource>, Located> {
+    let words: Vec<String> =
+        transfer.sources.iter().map(|word| draft.word(word, node)).collect::<Result<_, _>>()?;
+    if words.iter().any(String::is_empty) {
+        return Err(draft.error(node, "a path of this instruction expands to nothing"));
+    }
+    if is_add {
+        unsupported::check_sources(draft.source, node, &words)?;
+    }
+    let paths = words.into_iter().map(CopySource::Path);
+    let inline = transfer.heredocs.iter().map(|heredoc| inline(draft, heredoc, node));
+    paths.map(Ok).chain(inline).collect()
+}
+
+fn inline(draft: &Draft<'_>, heredoc: &Heredoc, node: &Node) -> Result<CopySource, Located> {
+    let body = if heredoc.expand {
+        let expanded = expand::heredoc(&heredoc.body, &draft.scope);
+        let message = |error| format!("cannot expand the heredoc `{}`: {error}", heredoc.name);
+        expanded.map_err(|error| draft.error(node, message(error)))?.text
+    } else {
+        heredoc.body.clone()
+    };
+    Ok(CopySource::Inline { name: heredoc.name.clone(), body })
+}
+
+fn from(draft: &Draft<'_>, transfer: &Transfer, node: &Node) -> Result<FilesFrom, Located> {
+    let Some(word) = &transfer.from else { return Ok(FilesFrom::Context) };
+    let name = draft.graph.name_in_from(draft.id, &node.span, word);
+    let from = files_from(draft.source, draft.inputs, draft.id, name, &node.span)?;
+    let known = match &from {
+        FilesFrom::Context | FilesFrom::Named(_) => true,
+        FilesFrom::Stage(id) => draft.graph.bases.contains_key(id),
+        FilesFrom::Image(key) => draft.graph.images.contains_key(key),
+    };
+    // A trigger that was not followed.
+    if !known {
+        return Err(
+            draft.error(node, "copies from a stage or image that this Dockerfile does not use")
+        );
+    }
+    Ok(from)
+}
+
+impl CopySource {
+    /// As history and logs show it.
+    pub fn shown(&self) -> &str {
+        match self {
+            Self::Path(path) => path,
+            Self::Inline { name, .. } => name,
+        }
+    }
+}
