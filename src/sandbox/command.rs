@@ -15,6 +15,7 @@ use super::error::{During, SandboxError};
 use super::request::UserSpec;
 use super::root::{Kind, Root};
 use super::spec::Spec;
+use super::ulimit::Ulimit;
 use crate::sys;
 
 /// Docker's soft limit of open files, where the hard limit allows it.
@@ -34,6 +35,8 @@ pub(super) fn become_command(
     // While root, with all capabilities, so that no directory on the way can refuse.
     own_output(&spec.user);
     enter_directory(&spec.cwd)?;
+    // While CAP_SYS_RESOURCE is there.
+    spec.ulimits.iter().try_for_each(Ulimit::set)?;
     // The bounding set while CAP_SETPCAP is there; the ids while CAP_SETUID is; then the rest.
     capability::bound(kept).during("limit the capabilities")?;
     become_user(&spec.user, spec.single_id)?;

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::mount_request::RunMount;
+use super::ulimit::Ulimit;
+
 /// The root of a command in namespaces: layers put on one another.
 #[derive(Debug, Clone)]
 pub struct LayeredRoot {
@@ -50,6 +53,10 @@ pub struct RunRequest {
     pub shm_size: u64,
     /// Which network it sees.
     pub network: Network,
+    /// What it sees at places of its own, the first one mounted first.
+    pub mounts: Vec<RunMount>,
+    /// Limits of its resources; what is not among them is as kiln has it.
+    pub ulimits: Vec<Ulimit>,
 }
 
 impl fmt::Debug for RunRequest {
@@ -64,6 +71,8 @@ impl fmt::Debug for RunRequest {
             .field("hosts", &self.hosts)
             .field("shm_size", &self.shm_size)
             .field("network", &self.network)
+            .field("mounts", &self.mounts)
+            .field("ulimits", &self.ulimits)
             .finish()
     }
 }
@@ -102,9 +111,10 @@ pub enum RunStatus {
 pub struct RunReport {
     /// How the command ended.
     pub status: RunStatus,
-    /// What kiln made in `upper` to mount on, relative to it, parents first: it is no change of the
-    /// command's. A directory among them stays if the command has put something into it. Rarely any,
-    /// since most mount points come from a stub layer below the image.
+    /// What kiln made in the root to mount on, relative to it, parents first, and what is still there:
+    /// it is no change of the command's. A directory among them stays if the command has put something
+    /// into it. Rarely any: most mount points come from a stub layer below the image, and where nothing
+    /// is mounted kiln has removed what it made.
     pub placeholders: Vec<PathBuf>,
     /// How many system calls the broker was asked about; none without one.
     pub asked: u64,

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
 use super::files;
+use super::mount_request::RunMount;
 use super::request::{Network, RunRequest, RunStatus, UserSpec};
+use super::ulimit::Ulimit;
 
 /// All that a RUN's processes know. They are a re-exec of kiln, so nothing else of kiln's memory or
 /// environment is there to leak.
@@ -26,6 +28,7 @@ pub(super) struct Spec {
     pub network: Network,
     /// Whether only one id is mapped, so groups cannot be set.
     pub single_id: bool,
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// What the command's root is, and so how it is isolated.
@@ -154,6 +157,7 @@ impl Spec {
             shm_size: request.shm_size,
             network: request.network,
             single_id,
+            ulimits: request.ulimits.clone(),
         })
     }
 
@@ -182,6 +186,10 @@ fn check(request: &RunRequest) -> Result<(), SandboxError> {
         format!("the environment variable `{}` has a `=` or a zero byte", name.escape_debug())
     } else if request.args.iter().any(|arg| arg.contains('\0')) {
         "an argument has a zero byte".to_owned()
+    } else if let Some(problem) = request.mounts.iter().find_map(RunMount::problem) {
+        problem
+    } else if let Some(problem) = request.ulimits.iter().find_map(Ulimit::problem) {
+        problem
     } else {
         return Ok(());
     };

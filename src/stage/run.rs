@@ -145,6 +145,8 @@ fn request(shop: &Workshop, files: &mut Files<'_>, step: &RunStep) -> Result<Run
         hosts: shop.hosts.clone(),
         shm_size: shop.shm_size,
         network: if step.offline { Network::None } else { Network::Host },
+        mounts: Vec::new(),
+        ulimits: Vec::new(),
     })
 }
 

@@ -14,8 +14,8 @@ use std::sync::Mutex;
 use kiln::cancel::Cancel;
 use kiln::event::Stream;
 use kiln::sandbox::{
-    Choice, LayeredRoot, Namespaces, Network, RunReport, RunRequest, RunStatus, SandboxError,
-    UserSpec,
+    Choice, LayeredRoot, Namespaces, Network, RunMount, RunReport, RunRequest, RunStatus,
+    SandboxError, Ulimit, UserSpec,
 };
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
@@ -107,6 +107,8 @@ pub struct Run {
     pub gid: u32,
     pub groups: Vec<u32>,
     pub network: bool,
+    pub mounts: Vec<RunMount>,
+    pub ulimits: Vec<Ulimit>,
     /// Cancel the build at the first output.
     pub cancel: bool,
     /// Pass the output on to the driver's stderr at once.
@@ -315,6 +317,8 @@ fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
         hosts: vec![("db.test".to_owned(), "10.9.8.7".to_owned())],
         shm_size: 64 << 20,
         network: if run.network { Network::Host } else { Network::None },
+        mounts: run.mounts.clone(),
+        ulimits: run.ulimits.clone(),
     };
     let cancel = Cancel::default();
     let texts = Mutex::new((Vec::new(), Vec::new()));

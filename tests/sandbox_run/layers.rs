@@ -121,6 +121,8 @@ pub fn exec(args: &[&str]) -> Run {
         gid: 0,
         groups: Vec::new(),
         network: true,
+        mounts: Vec::new(),
+        ulimits: Vec::new(),
         cancel: false,
         live: false,
     }
