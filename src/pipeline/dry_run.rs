@@ -2,35 +2,15 @@
 
 use anyhow::Result;
 
-use super::unpacked::Unpacked;
-use super::{Ground, inputs, names, parse, questions, resolve_all};
-use crate::base_cache::BaseCache;
-use crate::context::{Context, read_dockerfile};
-use crate::plan::{Base, Graph, Plan, Stage, plan};
-use crate::registry::Client;
+use super::Ground;
+use super::prepare::{Prepared, PushCheck, Source};
+use crate::plan::{Base, Plan, Stage};
 use crate::request::Request;
-use crate::settings;
-use crate::stage::Place;
 
 /// What [`super::build`] would do, in lines for people.
 pub fn dry_run(request: &Request, ground: &Ground) -> Result<Vec<String>> {
-    let unpacked = Unpacked::from_archive(request, ground)?;
-    let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir);
-    let file = read_dockerfile(dir, request.dockerfile.path())?;
-    let dockerfile = parse(&file)?;
-    Context::open(dir, &file.path)?;
-    let names = names(request)?;
-    let options = settings::registry_options(&request.registry);
-    let client = Client::new(options, ground.cancel.clone())?;
-    let bases = BaseCache::new(request.cache_dir.clone(), ground.reporter.clone());
-    let inputs = inputs(request, file.path.display().to_string())?;
-    let graph = Graph::new(&dockerfile, &inputs)?;
-    let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };
-    let questions = questions(&graph, &place)?;
-    let images = resolve_all(&client, &bases, &questions, &place, &ground.reporter)?;
-    let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
-    let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
-    plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
+    let source = Source::open(request, ground)?;
+    let Prepared { plan, names, .. } = Prepared::new(request, ground, &source, PushCheck::Skip)?;
     let mut lines: Vec<String> =
         plan.stages.iter().flat_map(|stage| stage_lines(&plan, stage)).collect();
     let pushed = names.iter().filter(|_| request.push);

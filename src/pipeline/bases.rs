@@ -1,0 +1,98 @@
+//! Asks registries for the images that a build starts or copies from: manifests and configs only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Result, anyhow};
+
+use crate::base_cache::BaseCache;
+use crate::event::Reporter;
+use crate::image::Platform;
+use crate::plan::{Bases, Graph, ImageKey, NeededImage, Plan};
+use crate::registry::{Client, Reference};
+use crate::stage::{BaseImage, Place, SharedLayers};
+
+/// The images of a build, by what the Dockerfile calls them.
+pub(super) type Images = BTreeMap<ImageKey, Arc<BaseImage>>;
+
+/// An image to ask a registry for, and the place that names it.
+pub(super) struct Question<'a> {
+    key: &'a ImageKey,
+    image: &'a NeededImage,
+    reference: Reference,
+    platform: Platform,
+}
+
+/// The images to ask for that are not known yet, before anybody is asked: a name that is none costs no
+/// request.
+pub(super) fn questions<'a>(
+    graph: &'a Graph,
+    known: &Images,
+    place: &Place,
+) -> Result<Vec<Question<'a>>> {
+    let question = |(key, image): (&'a ImageKey, &'a NeededImage)| {
+        let reference = key.name.parse().map_err(anyhow::Error::new);
+        let reference = reference.map_err(|error| place.locate(error, &image.span))?;
+        Ok(Question { key, image, reference, platform: key.platform.parse()? })
+    };
+    graph.images.iter().filter(|(key, _)| !known.contains_key(key)).map(question).collect()
+}
+
+/// What the images say of themselves.
+pub(super) fn configs(images: &Images) -> Bases {
+    images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect()
+}
+
+/// Asks registries for all bases at once: manifests and configs, no layers.
+pub(super) fn resolve_all(
+    client: &Client,
+    bases: &BaseCache,
+    questions: &[Question<'_>],
+    place: &Place,
+    reporter: &Reporter,
+) -> Result<Images> {
+    let shared = SharedLayers::default();
+    let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
+        let Question { key, image, reference, platform } = question;
+        let task = reporter.start(&format!("resolve {}", key.name));
+        let resolved = bases.resolve(client, reference, platform).map_err(|error| {
+            let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
+            let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
+            place.locate_with(error.into(), &image.span, help)
+        })?;
+        task.done_with(resolved.digest.to_string());
+        let own = resolved.config.platform();
+        let says_nothing = own.os.is_empty() || own.architecture.is_empty();
+        if !says_nothing && !own.satisfies(platform) {
+            reporter.warning(&format!(
+                "InvalidBaseImagePlatform: {} is an image for {own}, not for {platform}",
+                key.name
+            ));
+        }
+        let image = BaseImage::new(key.name.clone(), resolved, &shared);
+        // What is on this machine already is not fetched past it.
+        let here = image.layers.iter().filter(|l| bases.blob(&l.descriptor.digest).is_some());
+        here.for_each(|layer| layer.need_here());
+        Ok(Arc::new(image))
+    };
+    thread::scope(|scope| {
+        let resolve = &resolve;
+        let threads: Vec<_> = questions
+            .iter()
+            .map(|question| (question.key, scope.spawn(move || resolve(question))))
+            .collect();
+        threads
+            .into_iter()
+            .map(|(key, thread)| {
+                let image = thread.join().map_err(|_| anyhow!("a look-up ended abnormally"))??;
+                Ok((key.clone(), image))
+            })
+            .collect()
+    })
+}
+
+/// The image at the bottom of the target.
+pub(super) fn base_of<'a>(plan: &Plan, images: &'a Images) -> Option<&'a BaseImage> {
+    images.get(plan.image_below(plan.target)?).map(AsRef::as_ref)
+}

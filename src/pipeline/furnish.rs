@@ -1,0 +1,61 @@
+//! What the stages work with.
+
+use super::Ground;
+use super::bases::Images;
+use super::prepare::Source;
+use crate::base_cache::BaseCache;
+use crate::layer::{LayerOptions, Timestamp};
+use crate::plan::Plan;
+use crate::registry::Client;
+use crate::request::Request;
+use crate::sandbox::Sandbox;
+use crate::settings;
+use crate::stage::Tools;
+
+/// Puts together what a request says and what was made for it so far.
+pub(super) fn tools(
+    request: &Request,
+    ground: &Ground,
+    source: &Source,
+    sandbox: Sandbox,
+    client: Client,
+    bases: BaseCache,
+) -> Tools {
+    let epoch = request.source_date_epoch.map(Timestamp::from_secs);
+    let now = epoch.unwrap_or_else(Timestamp::now);
+    Tools {
+        client,
+        bases,
+        layer_options: LayerOptions {
+            compression: settings::compression(request),
+            clamp: epoch,
+            threads: request.jobs,
+        },
+        sandbox,
+        context: source.context.clone(),
+        reporter: ground.reporter.clone(),
+        cancel: ground.cancel.clone(),
+        place: source.place.clone(),
+        now,
+        created: rfc3339(now),
+        hosts: request.add_hosts.clone(),
+        ignore_paths: request.ignore_paths.clone(),
+        shm_size: request.shm_size,
+    }
+}
+
+fn rfc3339(time: Timestamp) -> String {
+    let nanos = i32::try_from(time.nanos).unwrap_or(0);
+    jiff::Timestamp::new(time.secs, nanos).unwrap_or_default().to_string()
+}
+
+/// Says of each base layer whether its bytes will be on this machine anyway, so that an upload does
+/// not fetch them a second time.
+pub(super) fn mark_needed(request: &Request, plan: &Plan, images: &Images) {
+    let mut needed = plan.images_looked_into();
+    if request.oci_layout_path.is_some() || request.tar_path.is_some() {
+        needed.extend(plan.image_below(plan.target));
+    }
+    let layers = needed.into_iter().filter_map(|key| images.get(key)).flat_map(|i| &i.layers);
+    layers.for_each(|layer| layer.need_here());
+}

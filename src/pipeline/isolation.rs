@@ -1,0 +1,130 @@
+//! How commands are run: what the machine allows, and what that means for this build.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Ground;
+use super::prepare::Source;
+use crate::dockerfile::Located;
+use crate::event::Reporter;
+use crate::plan::{Action, Plan};
+use crate::request::Request;
+use crate::sandbox::{Sandbox, Unable};
+use crate::stage::Place;
+use crate::work_dir::WorkDir;
+
+/// Refuses a RUN that nothing can run before anything is fetched for it.
+pub(super) fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
+    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
+        return Ok(());
+    };
+    let Sandbox::None(reason) = ground.sandbox.strongest() else { return Ok(()) };
+    Err(Located {
+        path: place.path.clone(),
+        text: place.text.clone(),
+        span: step.span.clone(),
+        message: format!("this RUN cannot run here: {}", reason.reason),
+        help: Some(reason.advice),
+        cause: None,
+    }
+    .into())
+}
+
+/// Decides how commands are run, which depends on what the work directory can hold, and says so where
+/// they are run with less than most expect.
+pub(super) fn settle(
+    request: &Request,
+    ground: &Ground,
+    plan: &Plan,
+    source: &Source,
+) -> Result<(Sandbox, WorkDir)> {
+    let Ground { sandbox, reporter, .. } = ground;
+    if !needs_files(plan) {
+        let sandbox = Sandbox::None(Unable::not_needed());
+        let dir = WorkDir::create(request, &sandbox, reporter)?;
+        return Ok((sandbox, dir));
+    }
+    let strongest = sandbox.strongest();
+    let (sandbox, dir) = match (WorkDir::create(request, &strongest, reporter), &strongest) {
+        (Ok(dir), _) => (strongest, dir),
+        (Err(error), Sandbox::Namespaces(_)) => match sandbox.without_overlay() {
+            Sandbox::None(_) => return Err(error),
+            other => {
+                let dir = WorkDir::create(request, &other, reporter)?;
+                (other, dir)
+            }
+        },
+        (Err(error), _) => return Err(error),
+    };
+    if let Sandbox::Inplace(inplace) = &sandbox {
+        apart(plan, &source.dir, &source.place)?;
+        inplace.keep([source.dir.clone(), dir.path().to_owned()]);
+        inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
+    }
+    without_effect(request, &sandbox, reporter);
+    if let Some(reason) = sandbox.single_id_reason() {
+        reporter.warning(&format!(
+            "in every RUN all files are root's, and chown to any other user fails: {reason}"
+        ));
+    }
+    Ok((sandbox, dir))
+}
+
+/// Where `/` becomes the image's, the context stays in it: a step that works there would see, and
+/// change, the user's files instead of the image's.
+fn apart(plan: &Plan, context: &Path, place: &Place) -> Result<()> {
+    let context = context.canonicalize().unwrap_or_else(|_| context.to_owned());
+    let steps = plan.stages.iter().filter(|stage| stage.unpacked).flat_map(|stage| &stage.steps);
+    for step in steps {
+        let path = match &step.action {
+            Action::Run(run) => &run.cwd,
+            Action::Copy(copy) => &copy.dest,
+            Action::Workdir(workdir) => &workdir.path,
+            Action::Metadata => continue,
+        };
+        if !Path::new(path).starts_with(&context) {
+            continue;
+        }
+        return Err(Located {
+            path: place.path.clone(),
+            text: place.text.clone(),
+            span: step.span.clone(),
+            message: format!(
+                "this step works in {path}, where this machine has the build context: isolation \
+                 `inplace` runs commands in the container's own root and would change your files"
+            ),
+            help: Some(
+                "put the context somewhere else and name it with --context, or give the container \
+                 CAP_SYS_CHROOT and CAP_SETPCAP, so that isolation `chroot` is possible"
+                    .to_owned(),
+            ),
+            cause: None,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Flags that take a mount are not ignored without a word where there is none.
+fn without_effect(request: &Request, sandbox: &Sandbox, reporter: &Reporter) {
+    let mounts = matches!(sandbox, Sandbox::Namespaces(_));
+    if request.shm_size != Request::SHM_SIZE && !mounts {
+        reporter.warning(&format!(
+            "--shm-size has no effect in isolation `{}`: /dev/shm is a directory without a limit of \
+             its own",
+            sandbox.name()
+        ));
+    }
+    if !request.add_hosts.is_empty() && matches!(sandbox, Sandbox::Inplace(_)) {
+        reporter.warning(
+            "--add-host has no effect in isolation `inplace`: /etc/hosts is the container's own",
+        );
+    }
+}
+
+/// Whether a stage's files have to be on disk, because a command runs in them.
+fn needs_files(plan: &Plan) -> bool {
+    plan.stages.iter().any(|stage| stage.unpacked)
+}
