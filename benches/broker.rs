@@ -56,6 +56,8 @@ fn with_broker(path: PathBuf, aside: PathBuf, command: &[String]) -> Result<(Dur
         user: UserSpec::default(),
         hostname: "bench".to_owned(),
         hosts: Vec::new(),
+        mounts: Vec::new(),
+        ulimits: Vec::new(),
         shm_size: 64 << 20,
         network: Network::Host,
     };
