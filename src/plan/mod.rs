@@ -114,8 +114,8 @@ pub struct Step {
     pub span: Span,
     /// Its text on one line, for logs.
     pub line: String,
-    /// The history entry's `created_by`.
-    pub created_by: String,
+    /// The history entry's `created_by`; nothing if there is no entry.
+    pub created_by: Option<String>,
     /// What it does to files.
     pub action: Action,
 }

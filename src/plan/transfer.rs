@@ -2,7 +2,7 @@
 
 use super::files_from::files_from;
 use super::steps::Draft;
-use super::text::{absolute, copy_history};
+use super::text::{CopyText, absolute};
 use super::{Action, CopySource, CopyStep, FilesFrom, Unpack, unsupported};
 use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
 
@@ -18,16 +18,22 @@ pub(super) fn transfer(
     let (chown, chmod) = (optional(&transfer.chown)?, optional(&transfer.chmod)?);
     let sources = sources(draft, transfer, node, is_add)?;
     let dest = draft.word(&transfer.dest, node)?;
-    if dest.is_empty() {
-        return Err(draft.error(node, "a path of this instruction expands to nothing"));
-    }
-    let shown: Vec<&str> = sources.iter().map(CopySource::shown).collect();
-    let created_by = copy_history(is_add, chown.as_deref(), chmod.as_deref(), &shown, &dest);
+    let text = CopyText {
+        instruction: if is_add { "ADD" } else { "COPY" },
+        parents: transfer.parents,
+        chown: chown.as_deref(),
+        chmod: chmod.as_deref(),
+        sources: &sources,
+        dest: &dest,
+    };
+    let created_by = text.history();
+    // As in BuildKit, a destination of no text is the working directory.
+    let dest = if dest.is_empty() { "./" } else { &dest };
     let step = CopyStep {
         is_add,
         from: from(draft, transfer, node)?,
         sources,
-        dest: absolute(&draft.workdir_now(), &dest),
+        dest: absolute(&draft.workdir_now(), dest),
         chown,
         chmod,
         unpack: match (is_add, transfer.unpack) {
@@ -35,7 +41,8 @@ pub(super) fn transfer(
             (true, None) => Unpack::Local,
             (true, Some(true)) => Unpack::All,
         },
-        link: transfer.link,
+        // BuildKit copies the old way where there is a mode to set (convert_copy.go).
+        link: transfer.link && transfer.chmod.is_none(),
         parents: transfer.parents,
         exclude: transfer.exclude.clone(),
     };
@@ -50,9 +57,6 @@ fn sources(
 ) -> Result<Vec<CopySource>, Located> {
     let words: Vec<String> =
         transfer.sources.iter().map(|word| draft.word(word, node)).collect::<Result<_, _>>()?;
-    if words.iter().any(String::is_empty) {
-        return Err(draft.error(node, "a path of this instruction expands to nothing"));
-    }
     if is_add {
         unsupported::check_sources(draft.source, node, &words)?;
     }
@@ -92,10 +96,10 @@ fn from(draft: &Draft<'_>, transfer: &Transfer, node: &Node) -> Result<FilesFrom
 
 impl CopySource {
     /// As history and logs show it.
-    pub fn shown(&self) -> &str {
+    pub fn shown(&self) -> String {
         match self {
-            Self::Path(path) => path,
-            Self::Inline { name, .. } => name,
+            Self::Path(path) => path.clone(),
+            Self::Inline { name, .. } => format!("<<{name}"),
         }
     }
 }
