@@ -27,6 +27,7 @@
 
 mod assemble;
 mod broker;
+mod brought;
 mod capability;
 mod chroot;
 mod command;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, openat, openat2,
     readlinkat, utimensat,
 };
 use rustix::io::Errno;
@@ -84,7 +84,12 @@ impl Root {
         let parent = self.ensure_through(parent_path, Kind::Directory, links)?;
         let before = fstat(&parent)?;
         match kind {
-            Kind::Directory => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+            // Whatever the umask is.
+            Kind::Directory => {
+                let mode = Mode::from_raw_mode(0o755);
+                mkdirat(&parent, name, mode)?;
+                chmodat(&parent, name, mode, AtFlags::empty())?;
+            }
             Kind::File => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
                 openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
@@ -98,7 +103,8 @@ impl Root {
         Ok(openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    fn look_up(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    /// Opens what a path of the root leads to.
+    pub fn look_up(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = flags | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
