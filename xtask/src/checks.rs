@@ -85,7 +85,7 @@ fn heading(title: &str) {
 /// They are a workspace of their own, which needs neither nightly nor libFuzzer to be checked.
 fn fuzz_targets() -> anyhow::Result<()> {
     let mut command = cargo(&["check", "--quiet", "--locked", "--bins"]);
-    command.env("CARGO_TARGET_DIR", target().join("fuzz"));
+    command.env("CARGO_TARGET_DIR", target());
     run(command.current_dir(workspace().join("fuzz")))
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Copy<'a> {
     pub(super) request: &'a CopyRequest<'a>,
     /// Cleaned as BuildKit does before it looks at links: `/link/../x` is `/x`.
     dest: PathBuf,
-    exclude: Option<Ignore>,
+    pub(super) exclude: Option<Ignore>,
 }
 
 impl<'a> Copy<'a> {
@@ -49,7 +49,7 @@ impl<'a> Copy<'a> {
         let mut replaced = false;
         for found in matches {
             if found.entry.kind == Kind::Dir {
-                self.directory(plan, &found, self.exclude.as_ref())?;
+                self.directory(plan, &found, None)?;
                 continue;
             }
             if self.is_excluded(&found)? || self.is_unpacked(plan, &found)? {
@@ -83,14 +83,14 @@ impl<'a> Copy<'a> {
         if !has_meta(written.as_bytes()) {
             sources.find(&format!("{from}/{path}"))?;
         }
-        let mut patterns = self.request.exclude.to_vec();
-        if !path.is_empty() {
-            patterns.splice(0..0, ["**".to_owned(), format!("!{path}")]);
-        }
-        let only = Ignore::from_patterns(&patterns)?;
+        // A list of its own: an exception of --exclude shows nothing that was not asked for.
+        let only = match path.is_empty() {
+            true => None,
+            false => Some(Ignore::from_patterns(&["**".to_owned(), format!("!{path}")])?),
+        };
         for found in sources.find(from)? {
             if found.entry.kind == Kind::Dir {
-                self.directory(plan, &found, Some(&only))?;
+                self.directory(plan, &found, only.as_ref())?;
             }
         }
         Ok(())
@@ -111,12 +111,13 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// `exclude` is matched with the paths below the directory.
+    /// `only` hides what --parents does not ask for; it is matched with the paths below the
+    /// directory.
     fn directory(
         &self,
         plan: &mut Plan<'a>,
         found: &Match,
-        exclude: Option<&Ignore>,
+        only: Option<&Ignore>,
     ) -> Result<(), CopyError> {
         self.make_way(plan)?;
         let dest = plan.resolve(&self.dest)?;
@@ -137,8 +138,9 @@ impl<'a> Copy<'a> {
             is_new: dest.entry.is_none(),
             ignored: self.trail_to(&found.path),
             excluded: Trail::default(),
+            unasked: Trail::default(),
         };
-        Walk::new(self, plan, exclude).contents(dir, place)
+        Walk::new(self, plan, only).contents(dir, place)
     }
 
     /// What the ignore list says of a source directory and its parents.

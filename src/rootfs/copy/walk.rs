@@ -42,6 +42,8 @@ pub(super) struct Place {
     pub(super) ignored: Trail,
     /// What `--exclude` says of the parents.
     pub(super) excluded: Trail,
+    /// What `--parents` says of them.
+    pub(super) unasked: Trail,
 }
 
 impl Place {
@@ -53,6 +55,7 @@ impl Place {
             is_new: self.is_new,
             ignored: Trail::default(),
             excluded: Trail::default(),
+            unasked: Trail::default(),
         }
     }
 }
@@ -75,20 +78,20 @@ impl Level {
     }
 }
 
-/// What the two lists say of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the lists say of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Shown,
-    Hidden,
     /// Hidden, but if it is a directory, something in it may be shown.
     Perhaps,
+    Hidden,
 }
 
 /// A walk through one source directory.
 pub(super) struct Walk<'c, 'p, 'a> {
     copy: &'c Copy<'a>,
-    /// Patterns for paths below the source directory.
-    exclude: Option<&'c Ignore>,
+    /// What `--parents` does not ask for, below the source directory.
+    only: Option<&'c Ignore>,
     plan: &'p mut Plan<'a>,
     /// Where a file with several names was put first, by device and inode.
     first_names: HashMap<(u64, u64), PathBuf>,
@@ -101,9 +104,9 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
     pub(super) fn new(
         copy: &'c Copy<'a>,
         plan: &'p mut Plan<'a>,
-        exclude: Option<&'c Ignore>,
+        only: Option<&'c Ignore>,
     ) -> Self {
-        Self { copy, exclude, plan, first_names: HashMap::new(), waiting: Vec::new() }
+        Self { copy, only, plan, first_names: HashMap::new(), waiting: Vec::new() }
     }
 
     /// Copies what is inside an open directory. With a stack of its own: a hostile context can be
@@ -164,12 +167,9 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             })
         };
         let ignored = of(self.copy.ignore(), &place.ignored, &child.source)?;
-        let excluded = of(self.exclude, &place.excluded, &child.inner)?;
-        Ok(match (ignored, excluded) {
-            (Verdict::Hidden, _) | (_, Verdict::Hidden) => Verdict::Hidden,
-            (Verdict::Perhaps, _) | (_, Verdict::Perhaps) => Verdict::Perhaps,
-            (Verdict::Shown, Verdict::Shown) => Verdict::Shown,
-        })
+        let excluded = of(self.copy.exclude.as_ref(), &place.excluded, &child.inner)?;
+        let unasked = of(self.only, &place.unasked, &child.inner)?;
+        Ok(ignored.max(excluded).max(unasked))
     }
 
     /// Copies anything but a directory.
@@ -242,7 +242,9 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
             list.map(|list| list.enter(trail, path)).unwrap_or_default()
         };
         child.ignored = enter(self.copy.ignore(), &level.place.ignored, &child.source);
-        child.excluded = enter(self.exclude, &level.place.excluded, &child.inner);
+        let exclude = self.copy.exclude.as_ref();
+        child.excluded = enter(exclude, &level.place.excluded, &child.inner);
+        child.unasked = enter(self.only, &level.place.unasked, &child.inner);
         let waiting = self.waiting.len();
         if verdict == Verdict::Perhaps {
             self.waiting.push((child.target.clone(), meta));
