@@ -40,7 +40,8 @@ impl Source {
         let unpacked = Unpacked::from_archive(request, ground)?;
         let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir).to_owned();
         let file = read_dockerfile(&dir, request.dockerfile.path())?;
-        let dockerfile = parse(&file)?;
+        let chosen = request.build_args.get("BUILDKIT_SYNTAX").map(String::as_str);
+        let dockerfile = parse(&file, chosen)?;
         let context = Context::open(&dir, &file.path)?;
         let path = file.path.display().to_string();
         let place = Place { path, text: dockerfile.text.as_str().into() };
@@ -104,8 +105,11 @@ impl Prepared {
     }
 }
 
-fn parse(file: &DockerfileText) -> Result<Dockerfile> {
-    dockerfile::parse(file.text.as_bytes()).map_err(|error| {
+/// `chosen` is the frontend that the user names, if any.
+fn parse(file: &DockerfileText, chosen: Option<&str>) -> Result<Dockerfile> {
+    let parsed = dockerfile::check_frontend(&file.text, chosen)
+        .and_then(|()| dockerfile::parse(file.text.as_bytes()));
+    parsed.map_err(|error| {
         Located {
             path: file.path.display().to_string(),
             text: file.text.as_str().into(),
