@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, DockerfileSource, IsolationChoice, RegistryChoice};
+use crate::request::{
+    CompressionChoice, DockerfileSource, IsolationChoice, RegistryChoice, RunChoice,
+};
 use crate::ui::{ColorChoice, ProgressChoice, Verbosity};
 
 /// A directory with a project in it, which the command lines below run in.
@@ -92,6 +94,7 @@ fn defaults() {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         add_hosts: Vec::new(),
         shm_size: 64 << 20,
+        run: RunChoice::default(),
         skip_push_check: false,
         ignore_immutable_tags: false,
         registry: RegistryChoice {
@@ -146,6 +149,7 @@ fn every_flag_reaches_the_request() {
         jobs: 3,
         add_hosts: vec![("db".into(), "10.0.0.2".into())],
         shm_size: 1 << 30,
+        run: RunChoice::default(),
         skip_push_check: true,
         ignore_immutable_tags: false,
         registry: RegistryChoice {

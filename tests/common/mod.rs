@@ -56,6 +56,12 @@ impl Kiln {
         self
     }
 
+    /// Adds a flag and a path.
+    pub fn arg_pair(mut self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.arg(flag).arg(value);
+        self
+    }
+
     /// Sets a variable of kiln's environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
