@@ -11,6 +11,7 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod check;
 mod dry_run;
 mod unpacked;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
 use self::unpacked::Unpacked;
 use crate::base_cache::BaseCache;
@@ -100,6 +102,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     })?;
     let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
+    check::report(request, ground, (&dockerfile, &inputs), &configs, context.ignore.as_ref())?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
     can_run(&plan, ground, &place)?;
 
@@ -228,14 +231,6 @@ fn resolve_all(
             place.locate_with(error.into(), &image.span, help)
         })?;
         task.done_with(resolved.digest.to_string());
-        let own = resolved.config.platform();
-        let says_nothing = own.os.is_empty() || own.architecture.is_empty();
-        if !says_nothing && !own.satisfies(platform) {
-            reporter.warning(&format!(
-                "InvalidBaseImagePlatform: {} is an image for {own}, not for {platform}",
-                key.name
-            ));
-        }
         let image = BaseImage::new(key.name.clone(), resolved, &shared);
         // What is on this machine already is not fetched past it.
         let here = image.layers.iter().filter(|l| bases.blob(&l.descriptor.digest).is_some());

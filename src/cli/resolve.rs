@@ -68,6 +68,7 @@ pub(super) fn request_below(
         shm_size: run.shm_size,
         skip_push_check: registry.skip_push_permission_check,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: registry_choice(registry, env),
     })
 }

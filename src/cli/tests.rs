@@ -94,6 +94,7 @@ fn defaults() {
         shm_size: 64 << 20,
         skip_push_check: false,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -148,6 +149,7 @@ fn every_flag_reaches_the_request() {
         shm_size: 1 << 30,
         skip_push_check: true,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::unpacked::Unpacked;
-use super::{Ground, inputs, names, parse, questions, resolve_all};
+use super::{Ground, check, inputs, names, parse, questions, resolve_all};
 use crate::base_cache::BaseCache;
 use crate::context::{Context, read_dockerfile};
 use crate::plan::{Base, Graph, Plan, Stage, plan};
@@ -18,7 +18,7 @@ pub fn dry_run(request: &Request, ground: &Ground) -> Result<Vec<String>> {
     let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir);
     let file = read_dockerfile(dir, request.dockerfile.path())?;
     let dockerfile = parse(&file)?;
-    Context::open(dir, &file.path)?;
+    let context = Context::open(dir, &file.path)?;
     let names = names(request)?;
     let options = settings::registry_options(&request.registry);
     let client = Client::new(options, ground.cancel.clone())?;
@@ -30,6 +30,7 @@ pub fn dry_run(request: &Request, ground: &Ground) -> Result<Vec<String>> {
     let images = resolve_all(&client, &bases, &questions, &place, &ground.reporter)?;
     let configs = images.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
     let plan = plan(&dockerfile, &inputs, &graph, &configs)?;
+    check::report(request, ground, (&dockerfile, &inputs), &configs, context.ignore.as_ref())?;
     plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
     let mut lines: Vec<String> =
         plan.stages.iter().flat_map(|stage| stage_lines(&plan, stage)).collect();

@@ -230,12 +230,12 @@ fn stage_help(stages: &[StageText]) -> Option<String> {
 }
 
 /// The last of the file's first stages that has the name.
-fn stage_by_name(first_stages: &[StageText], name: &str) -> Option<StageId> {
+pub(crate) fn stage_by_name(first_stages: &[StageText], name: &str) -> Option<StageId> {
     first_stages.iter().rposition(|stage| is_named(stage, name)).map(StageId)
 }
 
 /// Stage names compare without case.
-fn is_named(stage: &StageText, name: &str) -> bool {
+pub(crate) fn is_named(stage: &StageText, name: &str) -> bool {
     stage.from.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
@@ -282,7 +282,7 @@ fn global_scope(source: &Source<'_>, inputs: &Inputs, target: StageId) -> Result
 }
 
 /// The platform arguments that exist without being declared.
-fn automatic(platform: &Platform, target: String) -> Vec<(String, String)> {
+pub(crate) fn automatic(platform: &Platform, target: String) -> Vec<(String, String)> {
     let mut all = vec![("TARGETSTAGE".to_owned(), target)];
     for (prefix, platform) in [("TARGET", platform), ("BUILD", &Platform::host())] {
         all.push((format!("{prefix}PLATFORM"), platform.to_string()));

@@ -44,7 +44,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The stage that becomes the image.
     pub target: StageId,
-    /// What is legal but doubtful, one sentence each.
+    /// What the build arguments have to do with the Dockerfile that they should not, one sentence
+    /// each. The Dockerfile's own are found by `lint`.
     pub warnings: Vec<String>,
 }
 

@@ -1,0 +1,3 @@
+ARG VARIANT=full
+FROM --platform=$BULIDPLATFORM scratch AS one
+FROM ${VARIANTE:-scratch} AS two
