@@ -182,7 +182,9 @@ impl<'a, 'n> Walk<'a, 'n> {
         }
         for name in unknown.into_iter().filter(|name| !NO_VARIABLES.contains(&name.as_str())) {
             let mut message = format!("Usage of undefined variable '${name}'");
-            let known = self.state.variables.keys().map(String::as_str);
+            // BuildKit thinks of variables that have a value only.
+            let known = self.state.variables.keys().chain(&self.state.args).map(String::as_str);
+            let known: BTreeSet<&str> = known.collect();
             if let Some(meant) = closest(name, known) {
                 message.push_str(&format!(" (did you mean ${meant}?)"));
             }

@@ -172,7 +172,9 @@ fn ask(
     if images.is_empty() {
         return Ok(asked);
     }
-    let options = settings::registry_options(&request.registry);
+    let mut options = settings::registry_options(&request.registry);
+    // Nothing is lost where one cannot be asked, so nobody is kept waiting.
+    options.retries = options.retries.min(1);
     let client = Client::new(options, ground.cancel.clone())?;
     let cache = BaseCache::new(request.cache_dir.clone(), ground.reporter.clone());
     let place = Place { path: inputs.path.clone(), text: dockerfile.text.as_str().into() };

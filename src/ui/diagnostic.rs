@@ -78,7 +78,7 @@ pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Without the numbers that Rust puts behind the operating system's words.
-fn without_numbers(text: &str) -> String {
+pub(super) fn without_numbers(text: &str) -> String {
     const MARK: &str = " (os error ";
     let mut plain = String::new();
     let mut rest = text;

@@ -20,7 +20,11 @@ fn warnings(outcome: &Outcome) -> String {
 fn warnings_stand_in_the_log() {
     let desk = Desk::new();
     let outcome = build(&desk, DOUBTFUL, &["--build-arg", "TYPO=1"]).ok();
-    assert_snapshot!(warnings(&outcome), @"");
+    assert_snapshot!(warnings(&outcome), @r#"
+    warning: SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG "API_KEY") (DIR/context/Dockerfile:2)
+    warning: UndefinedVar: Usage of undefined variable '$NAME' (DIR/context/Dockerfile:3)
+    warning: JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (DIR/context/Dockerfile:4)
+    "#);
     assert!(outcome.stderr.contains("one or more build-args were not consumed: TYPO;"), "{outcome}");
 }
 
@@ -29,7 +33,7 @@ fn an_image_for_another_platform_is_one_of_them() {
     let desk = Desk::new();
     let dockerfile = "FROM REGISTRY/arm:1\nCOPY app /\n";
     let outcome = build(&desk, dockerfile, &["--platform", "linux/amd64"]).ok();
-    assert_snapshot!(warnings(&outcome), @"");
+    assert_snapshot!(warnings(&outcome), @r#"warning: InvalidBaseImagePlatform: Base image REGISTRY/arm:1 was pulled with platform "linux/arm64", expected "linux/amd64" for current build (DIR/context/Dockerfile:1)"#);
 }
 
 #[test]
@@ -51,7 +55,13 @@ fn error_true_fails_the_build() {
     let outcome = build(&desk, &dockerfile, &[]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome}");
     let start = outcome.stderr.find("error: ").expect("an error");
-    assert_snapshot!(outcome.stderr[start..], @"");
+    assert_snapshot!(outcome.stderr[start..], @r"
+    error: lint violation found for rules: SecretsUsedInArgOrEnv, UndefinedVar, JSONArgsRecommended
+     --> DIR/context/Dockerfile:1:9
+      |
+    1 | # check=error=true
+      |         ^^^^^^^^^^
+    ");
     let argument = ["--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true;skip=UndefinedVar"];
     let message = "lint violation found for rules: SecretsUsedInArgOrEnv, JSONArgsRecommended";
     build(&desk, DOUBTFUL, &argument).fails(1, message);

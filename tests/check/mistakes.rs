@@ -22,8 +22,22 @@ fn mistakes_come_after_what_is_doubtful() {
          FROM scratch AS later\n",
     ));
     assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert_snapshot!(outcome.stdout, @"");
-    assert_snapshot!(outcome.stderr, @"");
+    assert_snapshot!(outcome.stdout, @r"
+    warning[JSONArgsRecommended]: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals
+     --> DIR/context/Dockerfile:4:1
+      |
+    4 | CMD app
+      | ^^^^^^^
+      |
+      = see https://docs.docker.com/go/dockerfile/rule/json-args-recommended/
+    ");
+    assert_snapshot!(outcome.stderr, @r"
+    error: invalid stop signal: SIGNOT
+     --> DIR/context/Dockerfile:2:1
+      |
+    2 | STOPSIGNAL SIGNOT
+      | ^^^^^^^^^^^^^^^^^
+    ");
 }
 
 #[test]
@@ -41,8 +55,8 @@ fn a_base_that_cannot_be_asked() {
     let desk = Desk::new();
     // Port 1 of loopback: nobody listens there.
     let outcome = desk.run(desk.check(
-        "FROM 127.0.0.1:1/base:1\nCOPY $UNKNOWN /\nARG API_KEY\nCOPY --from=x /a /\n\
-         FROM scratch AS y\nCOPY $UNKNOWN /\n",
+        "FROM 127.0.0.1:1/base:1\nCOPY a$UNKNOWN /\nARG API_KEY\nCOPY --from=x /a /\n\
+         FROM scratch AS y\nCOPY a$UNKNOWN /\n",
     ));
     assert_eq!(outcome.code, Some(1), "{outcome}");
     let titles: Vec<&str> =
@@ -66,9 +80,15 @@ fn a_wish_that_cannot_be_read() {
     let desk = Desk::new();
     let outcome = desk.run(desk.check("# check=skp=all\nFROM scratch\n"));
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome}");
-    assert_snapshot!(outcome.stderr, @"");
+    assert_snapshot!(outcome.stderr, @r#"
+    error: failed to parse check options: invalid check option "skp"
+     --> DIR/context/Dockerfile:1:9
+      |
+    1 | # check=skp=all
+      |         ^^^^^^^
+    "#);
     let kiln = desk.check("FROM scratch\n");
     let kiln = kiln.args(["--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=perhaps"]);
     let outcome = desk.run(kiln);
-    assert_snapshot!(outcome.stderr, @"");
+    assert_snapshot!(outcome.stderr, @r#"error: failed to parse BUILDKIT_DOCKERFILE_CHECK: failed to parse check option "error=perhaps": expected true or false"#);
 }

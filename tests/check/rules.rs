@@ -11,20 +11,16 @@ fn each_rule_is_shown_with_its_place() {
         let path = files("rules").join(format!("{}.dockerfile", rule.name));
         let outcome = desk.run(desk.check(&read(&path)));
         assert_eq!(outcome.code, Some(1), "{}: {outcome}", rule.name);
-        assert_eq!(outcome.stderr.replace(invalid_tag(), ""), "", "{}", rule.name);
+        // The one mistake that is an error too: without the argument there is no such name.
+        let fails = rule.name == "InvalidDefaultArgInFrom";
+        assert_eq!(outcome.stderr.starts_with("error: "), fails, "{}: {outcome}", rule.name);
+        assert_eq!(outcome.stderr.is_empty(), !fails, "{}: {outcome}", rule.name);
         let titles = outcome.stdout.lines().filter(|line| line.starts_with("warning"));
         let own = format!("warning[{}]: ", rule.name);
         let others: Vec<&str> = titles.filter(|title| !title.starts_with(&own)).collect();
         assert!(others.is_empty(), "{}: {others:?}", rule.name);
         assert_is(&path.with_extension("txt"), &outcome.stdout);
     }
-}
-
-/// The one mistake that is an error too: without the argument there is no such name.
-fn invalid_tag() -> &'static str {
-    "error: `REGISTRY/base:` is not an image name: `` is no tag (up to 128 letters, digits, . _ or -, \
-     not starting with . or -)\n --> DIR/context/Dockerfile:2:1\n  |\n2 | FROM REGISTRY/base:${TAG}\n  \
-     | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
 }
 
 #[test]

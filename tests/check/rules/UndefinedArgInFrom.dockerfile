@@ -1,3 +1,4 @@
-ARG VARIANT=full
-FROM --platform=$BULIDPLATFORM scratch AS one
-FROM ${VARIANTE:-scratch} AS two
+ARG VARIANT=
+FROM scratch${VARAINT} AS one
+FROM --platform=${BULIDPLATFORM:-$BUILDPLATFORM} scratch AS two
+FROM scratch$OTHER
