@@ -12,6 +12,7 @@
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
 mod bases;
+mod check;
 mod dry_run;
 mod files;
 mod furnish;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use self::bases::base_of;
+pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
 use self::files::finish;
 use self::furnish::{mark_needed, tools};

@@ -81,6 +81,9 @@ pub struct Request {
     pub skip_push_check: bool,
     /// Whether a tag that exists and may not be changed is as good as one that was set.
     pub ignore_immutable_tags: bool,
+    /// Whether a Dockerfile can make an error of what is doubtful in it (`# check=error=true`). kaniko
+    /// builds such a Dockerfile.
+    pub checks_may_fail: bool,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }

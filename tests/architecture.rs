@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "base_cache",
     "request",
     "plan",
+    "lint",
     "sandbox",
     "stage",
     "publish",

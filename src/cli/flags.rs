@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+use super::check_flags::{CallFlags, CheckFlags};
 use super::mounts_flags::MountsFlags;
 use super::values;
 use crate::image::ImageFormat;
@@ -25,6 +26,8 @@ pub(super) struct Flags {
 pub(super) enum Command {
     #[command(override_help = include_str!("help/build.txt"), args_override_self = true)]
     Build(Box<BuildFlags>),
+    #[command(override_help = include_str!("help/check.txt"), args_override_self = true)]
+    Check(Box<CheckFlags>),
     #[command(override_help = include_str!("help/doctor.txt"), args_override_self = true)]
     Doctor(DoctorFlags),
 }
@@ -44,6 +47,8 @@ pub(super) struct BuildFlags {
     pub(super) mounts: MountsFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
+    #[command(flatten)]
+    pub(super) call: CallFlags,
 }
 
 /// `kiln doctor`.
@@ -83,7 +88,7 @@ pub(super) struct SourceFlags {
 }
 
 /// Where it goes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct ResultFlags {
     #[arg(short, long, short_alias = 'd', alias = "destination", value_name = "NAME")]
     #[arg(value_parser = values::image_name)]
@@ -188,6 +193,7 @@ pub(super) struct OutputFlags {
 pub(super) fn command() -> clap::Command {
     Flags::command()
         .mut_subcommand("build", |build| build.mut_args(with_optional_value))
+        .mut_subcommand("check", |check| check.mut_args(with_optional_value))
         .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
 }
 

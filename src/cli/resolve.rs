@@ -69,6 +69,7 @@ pub(super) fn request_below(
         run: mounts::run_choice(&mounts, env)?,
         skip_push_check: registry.skip_push_permission_check,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: registry_choice(registry, env),
     })
 }

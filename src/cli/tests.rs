@@ -97,6 +97,7 @@ fn defaults() {
         run: RunChoice::default(),
         skip_push_check: false,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -152,6 +153,7 @@ fn every_flag_reaches_the_request() {
         run: RunChoice::default(),
         skip_push_check: true,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -409,6 +411,7 @@ fn help_and_version() {
     insta::assert_snapshot!("help", text(""));
     insta::assert_snapshot!("build_help", text("build --help"));
     assert_eq!(text("doctor --help"), include_str!("help/doctor.txt"));
+    assert_eq!(text("check --help"), include_str!("help/check.txt"));
 }
 
 #[test]
@@ -417,6 +420,7 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
     the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
     assert_fits(include_str!("help/kiln.txt"));
+    assert_fits(include_str!("help/check.txt"));
 }
 
 fn the_help_names_every_flag_of(name: &str, help: &str, more: impl IntoIterator<Item = String>) {
@@ -446,6 +450,31 @@ fn assert_fits(help: &str) {
 
 fn long(name: &str) -> String {
     format!("--{name}")
+}
+
+#[test]
+fn questions_need_no_name_and_push_nothing() {
+    let project = Project::new();
+    let ask = |line: &str, variables: &[(&str, &str)]| match project.run(line, variables) {
+        Ok(Invocation::Look { job, call }) => (*job.request, call),
+        other => panic!("{line}: {other:?}"),
+    };
+    let check = Call { subject: Subject::Check, json: false, ignore_status: false };
+    let (request, call) = ask("check --target t app", &[]);
+    assert_eq!((request.push, call), (false, check));
+    assert_eq!((request.context, request.target.as_deref()), (project.path("app"), Some("t")));
+    let (request, call) = ask("build --check -t app:1 --push app", &[]);
+    assert_eq!((request.push, request.destinations, call), (false, Vec::new(), check));
+    assert_eq!(ask("build --call=outline --check .", &[]).1, check);
+    assert_eq!(ask("build --check --call=outline .", &[]).1.subject, Subject::Outline);
+    assert_eq!(ask("check --call=targets --json .", &[]).1.subject, Subject::Targets);
+    assert!(ask("check --call=targets --json .", &[]).1.json);
+    // In a job of GitLab's, which need not have a registry.
+    let dir = project.path("app").display().to_string();
+    let job = [("CI_PROJECT_DIR", dir.as_str()), ("GITLAB_CI", "true")];
+    assert_eq!(ask("check", &job).0.context, project.path("app"));
+    assert!(matches!(project.run("build --call=build -t a .", &[]), Ok(Invocation::Build(_))));
+    assert!(matches!(project.run("build --check=false -t a .", &[]), Ok(Invocation::Build(_))));
 }
 
 #[test]

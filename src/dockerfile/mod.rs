@@ -44,7 +44,7 @@ mod tests;
 mod vectors;
 
 pub use assemble::{parse, parse_onbuild};
-pub use checks::Checks;
+pub use checks::{Checks, ChecksError};
 pub use error::ParseError;
 pub use expose::{ExposeError, expose_ports};
 pub use frontend::check_frontend;

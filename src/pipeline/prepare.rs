@@ -7,9 +7,9 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::Ground;
 use super::bases::{Images, configs, questions, resolve_all};
 use super::unpacked::Unpacked;
+use super::{Ground, check};
 use crate::base_cache::BaseCache;
 use crate::context::{Context, DockerfileText, read_dockerfile};
 use crate::dockerfile::{self, Dockerfile, Located};
@@ -100,6 +100,7 @@ impl Prepared {
             images.extend(more);
         }
         let plan = plan(&source.dockerfile, &inputs, &graph, &configs(&images))?;
+        check::report(request, ground, source, &inputs, &configs(&images))?;
         plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
         Ok(Self { client, bases, plan, images, names, destinations })
     }
@@ -122,7 +123,7 @@ fn parse(file: &DockerfileText, chosen: Option<&str>) -> Result<Dockerfile> {
     })
 }
 
-fn inputs(request: &Request, path: String) -> Result<Inputs> {
+pub(super) fn inputs(request: &Request, path: String) -> Result<Inputs> {
     let platform = match &request.platform {
         Some(text) => text.parse()?,
         None => Platform::host(),

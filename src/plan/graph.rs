@@ -288,7 +288,8 @@ impl Graph {
         for node in &source.dockerfile.stages[parent.0].nodes {
             let Instruction::OnBuild(trigger) = &node.instruction else { continue };
             let instruction = trigger.instruction.as_ref().clone();
-            let node = Node { span: span.clone(), line: trigger.text.clone(), instruction };
+            let line = trigger.text.clone();
+            let node = Node { span: span.clone(), line, instruction, comments: Vec::new() };
             needs.extend(self.needs_of(source, inputs, (id, 0), &node)?);
         }
         Ok(needs)

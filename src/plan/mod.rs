@@ -23,11 +23,13 @@ use std::collections::BTreeMap;
 use crate::dockerfile::Span;
 use crate::image::{ImageConfig, Platform};
 
+pub(crate) use arguments::automatic;
 pub use contexts::NamedContext;
 pub use graph::{Graph, ImageKey, NeededImage};
 pub use run_step::{
     BindMount, BindSource, CacheMount, NetworkMode, RunStep, SecretMount, SshMount, StepMount,
 };
+pub(crate) use stages::{is_named, stage_by_name};
 pub use steps::{Bases, plan};
 
 /// A stage's number in the Dockerfile, from 0.
@@ -58,7 +60,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The stage that becomes the image.
     pub target: StageId,
-    /// What is legal but doubtful, one sentence each.
+    /// What the build arguments have to do with the Dockerfile that they should not, one sentence
+    /// each. The Dockerfile's own are found by `lint`.
     pub warnings: Vec<String>,
 }
 

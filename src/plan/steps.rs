@@ -10,7 +10,7 @@ use super::text::{absolute, clean, workdir_history};
 use super::unsupported;
 use super::{Action, Base, Inputs, Plan, Stage, StageId, Step};
 use super::{WorkdirStep, metadata, transfer};
-use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, Span, expand, parse_onbuild};
+use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, expand, parse_onbuild};
 use crate::image::ImageConfig;
 use crate::image::config::DEFAULT_PATH;
 
@@ -51,7 +51,7 @@ pub fn plan(
     let unpacked = graph.unpacked(&running);
     Ok(Plan {
         target: graph.target,
-        warnings: warnings(dockerfile, inputs, &consumed),
+        warnings: warnings(inputs, &consumed),
         stages: drafts
             .into_iter()
             .map(|(id, draft)| draft.finish(unpacked.contains(&id)))
@@ -73,27 +73,21 @@ fn is_builtin(name: &str) -> bool {
         || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn warnings(dockerfile: &Dockerfile, inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
+fn warnings(inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
     let unused: Vec<&str> = inputs
         .args
         .keys()
         .filter(|name| !consumed.contains(*name) && !is_builtin(name))
         .map(String::as_str)
         .collect();
-    let line = |span: &Span| crate::dockerfile::line_of(&dockerfile.text, span.start);
-    let mut all: Vec<String> = dockerfile
-        .warnings
-        .iter()
-        .map(|w| format!("{}: {} ({}:{})", w.rule, w.message, inputs.path, line(&w.span)))
-        .collect();
-    if !unused.is_empty() {
-        all.push(format!(
-            "one or more build-args were not consumed: {}; declare them with ARG in the stage \
-             that uses them",
-            unused.join(", ")
-        ));
+    if unused.is_empty() {
+        return Vec::new();
     }
-    all
+    vec![format!(
+        "one or more build-args were not consumed: {}; declare them with ARG in the stage that uses \
+         them",
+        unused.join(", ")
+    )]
 }
 
 /// A stage while its instructions are read.

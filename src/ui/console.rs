@@ -268,6 +268,11 @@ pub fn print_error(rendered: &str) {
     write_all(&mut io::stderr(), rendered);
 }
 
+/// Whether [`print`] may use colours.
+pub fn stdout_colour(choice: ColorChoice) -> bool {
+    choice.applies(io::stdout().is_terminal())
+}
+
 /// Whether [`print_error`] may use colours.
 pub fn stderr_colour(choice: ColorChoice) -> bool {
     choice.applies(io::stderr().is_terminal())

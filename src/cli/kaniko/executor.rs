@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::super::check_flags::CallFlags;
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
 use super::super::flags::{
@@ -44,6 +45,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 quiet: false,
                 verbose: false,
             },
+            call: CallFlags::default(),
         },
         below.as_deref().map(OsStr::new),
         env,
@@ -66,6 +68,7 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
     request.registry.pull_retry =
         pulls.map(|flag| values.number(flag)).into_iter().max().unwrap_or(0);
     request.skip_push_check = values.switch("skip-push-permission-check");
+    request.checks_may_fail = false;
     request.ignore_immutable_tags = values.switch("push-ignore-immutable-tag-errors");
     request.builder_output = env.get(env::BUILDER_OUTPUT).map(|dir| env.absolute(dir));
     if values.switch("cache") {

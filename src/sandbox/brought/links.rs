@@ -29,7 +29,7 @@ pub(super) fn part(spot: &Spot, how: Replica<'_>) -> io::Result<()> {
                 pending.extend(names.into_iter().map(|name| path.join(name)));
             }
             FileType::RegularFile if stat.st_nlink > 1 => {
-                let links = u64::try_from(stat.st_nlink).unwrap_or(u64::MAX);
+                let links = stat.st_nlink;
                 let none = || Shared { links, paths: Vec::new() };
                 shared.entry(stat.st_ino).or_insert_with(none).paths.push(path);
             }
