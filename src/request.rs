@@ -1,12 +1,19 @@
 //! What to build and where it goes: one plain value that everything below takes. It is ready to
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
+mod annotation;
+mod export;
+mod freshness;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::annotation::{Annotated, Annotation, Annotations};
+pub use self::export::{Export, Exports, Sink};
+pub use self::freshness::Freshness;
 use crate::context::Archive;
-use crate::image::ImageFormat;
+use crate::image::{ImageFormat, Platform};
 use crate::registry::{CredentialSource, Repository};
 
 /// One build.
@@ -29,10 +36,11 @@ pub struct Request {
     pub target: Option<String>,
     /// Labels of the image's config, in the order given; a later one of the same name wins.
     pub labels: Vec<(String, String)>,
-    /// Annotations of the manifest, in the order given; a later one of the same name wins.
-    pub annotations: Vec<(String, String)>,
-    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
-    pub platform: Option<String>,
+    /// Annotations of the image's documents.
+    pub annotations: Annotations,
+    /// Whom the image is for; the host if none. Of several, each gets an image, and an index joins
+    /// them. No platform comes twice.
+    pub platforms: Vec<Platform>,
     /// Gets `sha256:…`.
     pub digest_file: Option<PathBuf>,
     /// An `https://` address that gets `sha256:…` by PUT. Signed addresses are passwords: never shown.
@@ -43,10 +51,8 @@ pub struct Request {
     pub image_name_tag_with_digest_file: Option<PathBuf>,
     /// A directory whose file `images` gets a line of JSON for each destination: `name`, `digest`.
     pub builder_output: Option<PathBuf>,
-    /// Where to write an OCI image layout.
-    pub oci_layout_path: Option<PathBuf>,
-    /// Where to write an archive for `docker load`.
-    pub tar_path: Option<PathBuf>,
+    /// What is written to this machine.
+    pub exports: Exports,
     /// The family of media types; the base image's if none.
     pub format: Option<ImageFormat>,
     /// How new layers are compressed.
@@ -75,6 +81,8 @@ pub struct Request {
     pub skip_push_check: bool,
     /// Whether a tag that exists and may not be changed is as good as one that was set.
     pub ignore_immutable_tags: bool,
+    /// What may be taken from earlier builds.
+    pub freshness: Freshness,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -147,6 +155,8 @@ pub enum CompressionChoice {
     Gzip,
     /// Smaller and faster to unpack; OCI images only.
     Zstd,
+    /// Not at all.
+    Uncompressed,
 }
 
 /// How a RUN is isolated.

@@ -7,9 +7,10 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
-use super::values;
+use super::export_flags::ExportFlags;
+use super::{annotations, values};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, IsolationChoice};
+use crate::request::{Annotation, CompressionChoice, IsolationChoice};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 #[derive(Debug, Parser)]
@@ -41,6 +42,8 @@ pub(super) struct BuildFlags {
     pub(super) run: RunFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
+    #[command(flatten)]
+    pub(super) export: ExportFlags,
 }
 
 /// `kiln doctor`.
@@ -71,16 +74,16 @@ pub(super) struct SourceFlags {
     pub(super) build_arg: Vec<(String, Option<String>)>,
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair)]
     pub(super) label: Vec<(String, String)>,
-    #[arg(long, value_name = "NAME=VALUE", value_parser = values::annotation)]
-    pub(super) annotation: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = annotations::typed)]
+    pub(super) annotation: Vec<Vec<Annotation>>,
     #[arg(long, alias = "custom-platform", value_name = "OS/ARCH")]
-    pub(super) platform: Option<String>,
+    pub(super) platform: Vec<String>,
     #[arg(long, value_name = "SECONDS", value_parser = values::epoch)]
     pub(super) source_date_epoch: Option<i64>,
 }
 
 /// Where it goes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ResultFlags {
     #[arg(short, long, short_alias = 'd', alias = "destination", value_name = "NAME")]
     #[arg(value_parser = values::image_name)]
@@ -107,6 +110,7 @@ pub(super) struct ResultFlags {
     #[arg(long, value_name = "KIND", value_parser = values::choice([
         ("gzip", CompressionChoice::Gzip),
         ("zstd", CompressionChoice::Zstd),
+        ("uncompressed", CompressionChoice::Uncompressed),
     ]))]
     pub(super) compression: Option<CompressionChoice>,
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

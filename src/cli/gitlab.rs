@@ -34,7 +34,8 @@ pub(super) fn fill(flags: &mut BuildFlags, env: &Environment) -> Result<Vec<Rema
     }
     let result = &mut flags.result;
     let given = |path: &Option<std::ffi::OsString>| path.as_ref().is_some_and(|p| !p.is_empty());
-    let stays_here = given(&result.tar_path) || given(&result.oci_layout_path);
+    let written = given(&result.tar_path) || given(&result.oci_layout_path);
+    let stays_here = written || !flags.export.output.is_empty();
     let goes_elsewhere = result.no_push || (stays_here && !result.push);
     if result.tag.is_empty() && !goes_elsewhere {
         let (name, from) = destination(env)?;

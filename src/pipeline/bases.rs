@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use crate::base_cache::BaseCache;
 use crate::event::Reporter;
 use crate::image::Platform;
-use crate::plan::{Graph, ImageKey, NeededImage, Plan};
+use crate::plan::{Graph, ImageKey, NeededImage};
 use crate::registry::{Client, Reference};
 use crate::stage::{BaseImage, Place, SharedLayers};
 
@@ -24,14 +24,15 @@ pub(super) struct Question<'a> {
     platform: Platform,
 }
 
-/// The images to ask for, before anybody is asked: a name that is none costs no request.
-pub(super) fn questions<'a>(graph: &'a Graph, place: &Place) -> Result<Vec<Question<'a>>> {
+/// The images to ask for, each once, before anybody is asked: a name that is none costs no request.
+pub(super) fn questions<'a>(graphs: &'a [Graph], place: &Place) -> Result<Vec<Question<'a>>> {
     let question = |(key, image): (&'a ImageKey, &'a NeededImage)| {
         let reference = key.name.parse().map_err(anyhow::Error::new);
         let reference = reference.map_err(|error| place.locate(error, &image.span))?;
         Ok(Question { key, image, reference, platform: key.platform.parse()? })
     };
-    graph.images.iter().map(question).collect()
+    let images: BTreeMap<_, _> = graphs.iter().flat_map(|graph| &graph.images).collect();
+    images.into_iter().map(question).collect()
 }
 
 /// Asks registries for all bases at once: manifests and configs, no layers.
@@ -80,9 +81,4 @@ pub(super) fn resolve_all(
             })
             .collect()
     })
-}
-
-/// The image at the bottom of the target.
-pub(super) fn base_of<'a>(plan: &Plan, images: &'a Images) -> Option<&'a BaseImage> {
-    images.get(plan.image_below(plan.target)?).map(AsRef::as_ref)
 }

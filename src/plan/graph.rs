@@ -38,6 +38,10 @@ pub struct Graph {
     pub bases: BTreeMap<StageId, Base>,
     /// Images to resolve.
     pub images: BTreeMap<ImageKey, NeededImage>,
+    /// The stages that each needed stage starts from or takes files from.
+    pub(super) uses: BTreeMap<StageId, Vec<StageId>>,
+    /// Whom a stage is for that starts from no other stage.
+    pub(super) platforms: BTreeMap<StageId, Platform>,
     /// Arguments before the first FROM, with their values.
     pub(super) globals: Scope,
 }
@@ -81,14 +85,23 @@ impl Graph {
         let source = Source::new(dockerfile, &inputs.path);
         let target = find_target(&source, inputs)?;
         let globals = global_scope(&source, inputs, target)?;
-        let mut graph = Self { target, bases: BTreeMap::new(), images: BTreeMap::new(), globals };
+        let mut graph = Self {
+            target,
+            bases: BTreeMap::new(),
+            images: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            platforms: BTreeMap::new(),
+            globals,
+        };
         let mut pending = vec![target];
         while let Some(id) = pending.pop() {
             if graph.bases.contains_key(&id) {
                 continue;
             }
             let base = graph.base_of(&source, inputs, id)?;
-            pending.extend(graph.needs(&source, inputs, id, &base)?);
+            let uses = graph.needs(&source, inputs, id, &base)?;
+            pending.extend(&uses);
+            graph.uses.insert(id, uses);
             graph.bases.insert(id, base);
         }
         Ok(graph)
@@ -109,11 +122,14 @@ impl Graph {
             return Err(source.error(span, message, Some(help)));
         }
         let platform = self.platform_of(source, inputs, stage)?;
+        if name != "scratch"
+            && let Some(parent) = stage_by_name(&source.dockerfile.stages[..id.0], &name)
+        {
+            return Ok(Base::Stage(parent));
+        }
+        self.platforms.insert(id, platform.clone());
         if name == "scratch" {
             return Ok(Base::Scratch);
-        }
-        if let Some(parent) = stage_by_name(&source.dockerfile.stages[..id.0], &name) {
-            return Ok(Base::Stage(parent));
         }
         let key = ImageKey { name, platform: platform.to_string() };
         self.need(source, &key, span);
