@@ -57,7 +57,7 @@ pub(super) fn typed(text: &str) -> Result<Typed, String> {
     let parts = fields(text)?;
     if let [only] = &parts[..]
         && only == text
-        && !only.starts_with("type=")
+        && !["type=", "dest="].iter().any(|name| only.starts_with(name))
     {
         // Docker's short forms.
         let kind = if only == "-" { Kind::Tar } else { Kind::Local };
