@@ -119,6 +119,11 @@ impl Typed {
         Self { kind, dest, names, push: false, as_directory: false, image }
     }
 
+    /// Whether it pushes the image and does not say where.
+    pub(super) fn needs_a_name(&self) -> bool {
+        self.push && self.names.is_empty()
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let switch =
             || super::values::switch(value).map_err(|why| format!("{name}={value}: {why}"));

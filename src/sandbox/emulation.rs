@@ -162,6 +162,9 @@ mod tests {
         magic 7f454c460201010000000000000000000200b700\n\
         mask ffffffffffffff00fffffffffffffffffeffffff\n";
 
+    /// The platform, the files of the list, and what is said.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+
     fn platform(text: &str) -> Platform {
         text.parse().expect("a platform")
     }
@@ -181,7 +184,7 @@ mod tests {
         let lent = ARM64.replace("POCF", "");
         let disabled = ARM64.replace("enabled", "disabled");
         let by_name = "enabled\ninterpreter /bin/x\nflags: F\nextension .exe\n";
-        let rows: [(&str, &[(&str, &str)], Option<&str>); 9] = [
+        let rows: [Row<'_>; 9] = [
             ("linux/amd64/v2", &[on], None),
             ("linux/386", &[on], None),
             ("linux/arm64", &[on, ("qemu-aarch64", ARM64)], None),

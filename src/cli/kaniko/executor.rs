@@ -154,7 +154,10 @@ fn source(values: &Values, env: &Environment, context: String) -> Result<SourceF
         build_arg: values.each("build-arg", values::build_arg)?,
         label: values.each("label", values::pair)?,
         annotation: values.each("annotation", manifest_annotation)?,
-        platform: values.text("custom-platform").map(str::to_owned).into_iter().collect(),
+        // kaniko builds for one.
+        platform: resolve::platform(values.text("custom-platform").map(str::to_owned))?
+            .into_iter()
+            .collect(),
         source_date_epoch: None,
     })
 }
