@@ -78,7 +78,7 @@ fn build(job: &Job) -> ExitCode {
     });
     match result {
         Ok(built) => {
-            desk.console.report(&report(built));
+            desk.console.report(&report(built, request.exports.use_stdout()));
             ExitCode::SUCCESS
         }
         Err(error) => desk.fail(phase(&error), &error),
@@ -273,12 +273,14 @@ fn examine(request: &DoctorRequest, json: bool) -> ExitCode {
     }
 }
 
-fn report(built: Built) -> Report {
+fn report(built: Built, stdout_taken: bool) -> Report {
     Report {
         names: built.places,
         digest: built.digest,
         size: built.size,
         layers: built.layers,
+        images: built.images,
+        stdout_taken,
         seconds: built.time.as_secs_f64(),
         steps: built.steps,
         peak_memory: None,

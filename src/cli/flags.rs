@@ -8,10 +8,11 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::check_flags::{CallFlags, CheckFlags};
+use super::export_flags::ExportFlags;
 use super::mounts_flags::MountsFlags;
-use super::values;
+use super::{annotations, values};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, IsolationChoice};
+use crate::request::{Annotation, CompressionChoice, IsolationChoice};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ pub(super) struct BuildFlags {
     pub(super) output: OutputFlags,
     #[command(flatten)]
     pub(super) call: CallFlags,
+    #[command(flatten)]
+    pub(super) export: ExportFlags,
 }
 
 /// `kiln doctor`.
@@ -79,16 +82,16 @@ pub(super) struct SourceFlags {
     pub(super) build_arg: Vec<(String, Option<String>)>,
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair)]
     pub(super) label: Vec<(String, String)>,
-    #[arg(long, value_name = "NAME=VALUE", value_parser = values::annotation)]
-    pub(super) annotation: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = annotations::typed)]
+    pub(super) annotation: Vec<Vec<Annotation>>,
     #[arg(long, alias = "custom-platform", value_name = "OS/ARCH")]
-    pub(super) platform: Option<String>,
+    pub(super) platform: Vec<String>,
     #[arg(long, value_name = "SECONDS", value_parser = values::epoch)]
     pub(super) source_date_epoch: Option<i64>,
 }
 
 /// Where it goes.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ResultFlags {
     #[arg(short, long, short_alias = 'd', alias = "destination", value_name = "NAME")]
     #[arg(value_parser = values::image_name)]
@@ -115,6 +118,7 @@ pub(super) struct ResultFlags {
     #[arg(long, value_name = "KIND", value_parser = values::choice([
         ("gzip", CompressionChoice::Gzip),
         ("zstd", CompressionChoice::Zstd),
+        ("uncompressed", CompressionChoice::Uncompressed),
     ]))]
     pub(super) compression: Option<CompressionChoice>,
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

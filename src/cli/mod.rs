@@ -4,6 +4,7 @@
 //! what a job of GitLab's leaves out. `kaniko` has a command line of its own, which ends in the same
 //! request. Nothing outside this module sees clap or a variable of the environment.
 
+mod annotations;
 mod check;
 mod check_flags;
 mod context;
@@ -11,6 +12,9 @@ mod credentials;
 mod doctor;
 mod env;
 mod error;
+mod export_flags;
+mod exports;
+mod fields;
 mod flags;
 mod gitlab;
 mod kaniko;

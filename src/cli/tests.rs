@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::image::ImageFormat;
 use crate::request::{
-    CompressionChoice, DockerfileSource, IsolationChoice, RegistryChoice, RunChoice,
+    Annotated, Annotation, Annotations, CompressionChoice, DockerfileSource, Export, Exports,
+    Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
 };
 use crate::ui::{ColorChoice, ProgressChoice, Verbosity};
 
@@ -73,15 +74,15 @@ fn defaults() {
         build_args: Default::default(),
         target: None,
         labels: Vec::new(),
-        annotations: Vec::new(),
-        platform: None,
+        annotations: Annotations::default(),
+        platforms: Vec::new(),
         digest_file: None,
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: None,
         image_name_tag_with_digest_file: None,
-        oci_layout_path: None,
-        tar_path: None,
+        exports: Exports::default(),
+        freshness: Freshness::default(),
         format: None,
         compression: CompressionChoice::Gzip,
         compression_level: None,
@@ -116,7 +117,8 @@ fn every_flag_reaches_the_request() {
          -t r.example/a:1 -t b --no-push --oci-layout-path out/layout --tar-path ./out.tar \
          --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
          --image-format docker --compression gzip --compression-level 6 --isolation none \
-         --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check",
+         --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check --iidfile i --metadata-file /m --squash \
+         --pull --no-cache --no-cache-filter a,b",
     );
     let expected = Request {
         context: project.path("app"),
@@ -129,15 +131,38 @@ fn every_flag_reaches_the_request() {
             .into(),
         target: Some("build".into()),
         labels: vec![("l".into(), "1".into())],
-        annotations: vec![("a".into(), "2".into())],
-        platform: Some("linux/arm64".into()),
+        annotations: Annotations(vec![Annotation {
+            on: Annotated::Manifest,
+            platform: None,
+            name: "a".into(),
+            value: "2".into(),
+        }]),
+        platforms: vec!["linux/arm64".parse().expect("a platform")],
         digest_file: Some("/d".into()),
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: Some(project.path("n")),
         image_name_tag_with_digest_file: Some(project.path("../t")),
-        oci_layout_path: Some(project.path("out/layout")),
-        tar_path: Some(project.path("out.tar")),
+        exports: Exports {
+            all: vec![
+                Export::OciLayout {
+                    dir: project.path("out/layout"),
+                    names: vec!["r.example/a:1".into(), "b".into()],
+                },
+                Export::DockerArchive {
+                    to: Sink::File(project.path("out.tar")),
+                    names: vec!["r.example/a:1".into(), "b".into()],
+                },
+            ],
+            iid_file: Some(project.path("i")),
+            metadata_file: Some("/m".into()),
+            squash: true,
+        },
+        freshness: Freshness {
+            pull: true,
+            no_cache: true,
+            no_cache_filter: vec!["a".into(), "b".into()],
+        },
         format: Some(ImageFormat::Docker),
         compression: CompressionChoice::Gzip,
         compression_level: Some(6),
@@ -250,6 +275,13 @@ fn where_the_image_goes() {
         ("--no-push", false),
         ("--tar-path x", false),
         ("--oci-layout-path x", false),
+        ("-t a -o out", false),
+        ("-t a -o out --push", true),
+        ("-t a -o type=registry", true),
+        ("-t a -o out -o type=image,push=true", true),
+        ("-o type=image,name=b,push=true", true),
+        ("-t a -o type=image", false),
+        ("-t a -o type=registry,push=false", false),
     ] {
         assert_eq!(project.build(flags).push, push, "{flags}");
     }
@@ -350,6 +382,24 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --label novalue",
         "build -t a --jobs 0",
         "build -t a --platform amd64",
+        "build -t a --platform linux/amd64,arm64",
+        "build -t a --annotation index:a=b",
+        "build -t a --annotation manifest[linux/s390x]:a=b",
+        "build -t a --platform linux/amd64,linux/arm64 --tar-path x",
+        "build -t a --load",
+        "build -t a -o type=docker",
+        "build -t a -o type=oci,dest=x,store=true",
+        "build -t a -o dest=x",
+        "build -t a -o type=squashfs,dest=x",
+        "build -t a -o type=local",
+        "build -t a -o - -o type=oci",
+        "build -o type=registry",
+        "build -t a --no-push -o type=registry",
+        "build -t a -o type=oci,dest=x,force-compression=true",
+        "build -t a -o type=oci,dest=x,compression=estargz",
+        "build -t a -o type=oci,dest=x,compression=zstd -o type=registry,compression=gzip",
+        "build -t a -o type=docker,dest=x,compression=zstd",
+        "build -t a --compression uncompressed --compression-level 1",
         "build -t a --compression-level 10",
         "build -t a --compression-level fast",
         "build -t a --push-retry -1",

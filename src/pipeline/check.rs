@@ -54,7 +54,7 @@ pub fn check(request: &Request, ground: &Ground) -> Result<Looked<Checkup>> {
         Err(error) => return unreadable(error),
     };
     let (dockerfile, ignore) = (&source.dockerfile, source.context.ignore.as_ref());
-    let inputs = inputs(request, source.place.path.clone())?;
+    let inputs = asked_of(request, &source)?;
     let which = if inputs.target.is_some() { Which::Needed } else { Which::All };
     let asked = ask(request, ground, dockerfile, &inputs, which)?;
     let checked = lint::check(dockerfile, &inputs, &asked.bases, ignore, which);
@@ -72,7 +72,7 @@ pub fn check(request: &Request, ground: &Ground) -> Result<Looked<Checkup>> {
 pub fn outline(request: &Request, ground: &Ground) -> Result<Looked<Outline>> {
     let source = Source::open(request, ground)?;
     let dockerfile = &source.dockerfile;
-    let inputs = inputs(request, source.place.path.clone())?;
+    let inputs = asked_of(request, &source)?;
     let asked = ask(request, ground, dockerfile, &inputs, Which::Needed)?;
     match lint::outline::outline(dockerfile, &inputs, &asked.bases) {
         Some(outline) => Ok(looked(&source, outline)),
@@ -124,6 +124,12 @@ pub(super) fn report(
         Some(violation) if request.checks_may_fail => Err(violation.into()),
         _ => Ok(()),
     }
+}
+
+/// What is asked of the Dockerfile, for the first platform.
+fn asked_of(request: &Request, source: &Source) -> Result<Inputs> {
+    let first = inputs(request, &source.place.path).into_iter().next();
+    first.ok_or_else(|| anyhow!("no platform was asked for"))
 }
 
 /// A Dockerfile with a mistake is an answer; that there is none is not.

@@ -11,8 +11,8 @@ use super::unsupported;
 use super::{Action, Base, Inputs, Plan, Stage, StageId, Step};
 use super::{WorkdirStep, metadata, transfer};
 use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, expand, parse_onbuild};
-use crate::image::ImageConfig;
 use crate::image::config::DEFAULT_PATH;
+use crate::image::{ImageConfig, Platform};
 
 /// The configs of the images that a [`Graph`] names.
 pub type Bases = BTreeMap<ImageKey, ImageConfig>;
@@ -98,6 +98,7 @@ pub(super) struct Draft<'a> {
     pub id: StageId,
     label: Option<String>,
     base: Base,
+    platform: Platform,
     pub scope: Scope,
     pub config: ImageConfig,
     steps: Vec<Step>,
@@ -118,12 +119,14 @@ impl<'a> Draft<'a> {
         let stage = &source.dockerfile.stages[id.0];
         let missing = || source.error(&stage.node_span, "the base was not resolved", None);
         let mut parent_scope = Scope::default();
+        let mut platform = graph.platforms.get(&id).unwrap_or(&inputs.platform).clone();
         let mut config = match base {
-            Base::Scratch | Base::Named(_) => ImageConfig::scratch(&inputs.platform),
+            Base::Scratch | Base::Named(_) => ImageConfig::scratch(&platform),
             Base::Image(key) => bases.get(key).ok_or_else(missing)?.clone(),
             Base::Stage(parent) => {
                 let parent = drafts.get(parent).ok_or_else(missing)?;
                 parent_scope.clone_from(&parent.scope);
+                platform.clone_from(&parent.platform);
                 parent.config.clone()
             }
         };
@@ -144,6 +147,7 @@ impl<'a> Draft<'a> {
             id,
             label,
             base: base.clone(),
+            platform,
             scope,
             config,
             steps: Vec::new(),
@@ -244,6 +248,9 @@ impl<'a> Draft<'a> {
 
     fn finish(self, unpacked: bool) -> Stage {
         Stage {
+            platform: self.platform,
+            shown_platform: None,
+            uses: self.graph.uses.get(&self.id).cloned().unwrap_or_default(),
             span: self.source.dockerfile.stages[self.id.0].node_span.clone(),
             id: self.id,
             label: self.label,

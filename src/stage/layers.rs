@@ -17,6 +17,8 @@ pub struct BaseImage {
     pub name: String,
     /// Its config.
     pub config: ImageConfig,
+    /// The digest of that, which Docker calls the image's id.
+    pub config_digest: Digest,
     /// The family of its media types.
     pub format: ImageFormat,
     /// Its layers, lowest first. Nothing is fetched until somebody asks.
@@ -31,9 +33,10 @@ impl BaseImage {
             _ => ImageFormat::Oci,
         };
         let layers = shared.layers_of(&resolved);
+        let config_digest = resolved.manifest.config.digest;
         let mut config = resolved.config;
         config.complete_history();
-        Self { name, config, format, layers }
+        Self { name, config, config_digest, format, layers }
     }
 }
 

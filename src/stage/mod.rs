@@ -5,6 +5,7 @@ mod directory;
 mod files;
 mod layered;
 mod layers;
+mod merged;
 mod mounts;
 mod pull;
 mod run;

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use super::super::check_flags::CallFlags;
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
+use super::super::export_flags::ExportFlags;
 use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
@@ -13,7 +14,7 @@ use super::super::{Job, Remark, resolve, values};
 use super::values::Values;
 use super::{log, registry, variables};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, Request};
+use crate::request::{Annotated, Annotation, CompressionChoice, Request};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 /// Where kaniko lives in its own image.
@@ -46,6 +47,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 verbose: false,
             },
             call: CallFlags::default(),
+            export: ExportFlags::default(),
         },
         below.as_deref().map(OsStr::new),
         env,
@@ -159,10 +161,19 @@ fn source(values: &Values, env: &Environment, context: String) -> Result<SourceF
         target: target(values)?,
         build_arg: values.each("build-arg", values::build_arg)?,
         label: values.each("label", values::pair)?,
-        annotation: values.each("annotation", values::pair)?,
-        platform: values.text("custom-platform").map(str::to_owned),
+        annotation: values.each("annotation", manifest_annotation)?,
+        // kaniko builds for one.
+        platform: resolve::platform(values.text("custom-platform").map(str::to_owned))?
+            .into_iter()
+            .collect(),
         source_date_epoch: None,
     })
+}
+
+/// kaniko knows annotations of the manifest only; its names may have colons in them.
+fn manifest_annotation(text: &str) -> Result<Vec<Annotation>, String> {
+    let (name, value) = values::pair(text)?;
+    Ok(vec![Annotation { on: Annotated::Manifest, platform: None, name, value }])
 }
 
 /// The path as typed; `Dockerfile` is looked for here first, as kaniko does.
