@@ -1,5 +1,5 @@
-//! What a RUN in a chroot sees at places of its own, where nothing is mounted: afterwards its root is
-//! what it was, whatever the command has done.
+//! What a RUN in a chroot, or in `/`, sees at places of its own, where nothing is mounted: afterwards
+//! its root is what it was, whatever the command has done.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -163,4 +163,39 @@ fn layers_need_namespaces() {
     let run = Run { mounts: vec![mount("/m", source, Access::ReadOnly)], ..sh("true") };
     let error = leaves_nothing(&layers, run).error.unwrap();
     assert!(error.contains("`/m`") && error.contains("in namespaces only"), "{error}");
+}
+
+#[test]
+fn in_place_it_is_the_same() {
+    let layers = Layers::new(World::Image);
+    layers.file("base/opt/ro/conf", "of the image");
+    layers.file("source/a", "of the source");
+    layers.directory("cache");
+    let kept = MountSource::Path(layers.path("cache"));
+    let source = || MountSource::Path(layers.path("source"));
+    let secret = format!("/dev/shm/kiln-test-{}/x", fastrand::u64(..));
+    let mounts = vec![
+        mount("/opt/ro", source(), Access::ReadOnly),
+        mount("/root/.cache/x", kept, Access::Keep),
+        mount("/opt/tmp", MountSource::Tmpfs { size: None }, Access::Discard),
+        file("/run/secrets/x", "hunter2", 0o400, 0),
+        file(&secret, "in memory", 0o400, 0),
+    ];
+    let command = format!(
+        "cat /opt/ro/a /run/secrets/x {secret}; echo x > /opt/ro/new; mv /opt/tmp /t; \
+         echo x > /root/.cache/x/new; exit 3"
+    );
+    let run = |mounts| Step::InPlace(Run { mounts, ..sh(&command) });
+    let refused = |target| vec![mount(target, source(), Access::Discard)];
+    let steps = vec![run(mounts), run(refused("/kaniko")), run(refused("/dev/shm"))];
+    let outcomes = layers.log(steps).outcomes;
+    let expected = "of the sourcehunter2in memory";
+    assert_eq!((outcomes[0].out.as_str(), outcomes[0].code), (expected, Some(3)), "{outcomes:?}");
+    assert_eq!(fs::read_to_string(layers.path("cache/new")).unwrap(), "x\n");
+    assert!(!std::path::Path::new(&secret).parent().unwrap().exists());
+    assert_eq!(layers.list("source").into_iter().collect::<Vec<_>>(), ["a"]);
+    for outcome in &outcomes[1..] {
+        let error = outcome.error.as_deref().unwrap();
+        assert!(error.contains("use another target"), "{error}");
+    }
 }

@@ -64,6 +64,8 @@ pub enum World {
     Chroot,
     /// A root that may not mount.
     NoSysAdmin,
+    /// The machine's root, in a chroot that looks like kiln's own image.
+    Image,
 }
 
 impl World {
@@ -85,6 +87,8 @@ pub enum Step {
     Run(Run),
     /// In a chroot: the first of the lowers, which it changes. In a script of such steps alone.
     InChroot(Run),
+    /// In `/`, with the first of the lowers in it. In a script of such steps alone.
+    InPlace(Run),
     Together(Vec<Run>),
     /// Lists a view of the lowers, reads `file` in it and tries to write it.
     View {
@@ -169,9 +173,13 @@ fn prepare(world: World, script: &str) -> ! {
         World::HiddenProc => {
             mount("none", "/proc/sys", "tmpfs", MountFlags::empty(), None).unwrap();
         }
-        World::Chroot => {
+        World::Chroot | World::Image => {
             let script: Script = serde_json::from_str(script).unwrap();
             enter_chroot(&script.base);
+            if world == World::Image {
+                std::fs::create_dir("/kaniko").unwrap();
+                std::fs::write("/kaniko/image", "").unwrap();
+            }
             command = Command::new("/driver");
         }
         World::NoSysAdmin => {
@@ -239,6 +247,9 @@ fn drive(script: &str) {
     if script.steps.iter().any(|step| matches!(step, Step::InChroot(_))) {
         return drive_chroot(&script);
     }
+    if script.steps.iter().any(|step| matches!(step, Step::InPlace(_))) {
+        return drive_inplace(&script);
+    }
     let namespaces = kiln::sandbox::enter(Choice::Namespaces).unwrap().namespaces.unwrap();
     let mut outcomes = Vec::new();
     for step in &script.steps {
@@ -277,10 +288,57 @@ fn drive_chroot(script: &Script) {
     println!("{}", serde_json::to_string(&log).unwrap());
 }
 
+/// Lets each step have `/`; afterwards it must have what it had before the command, but for what is
+/// told in `err`.
+fn drive_inplace(script: &Script) {
+    let inplace = kiln::sandbox::enter(Choice::Inplace).unwrap().inplace.unwrap();
+    let perform = |step: &Step| {
+        let Step::InPlace(run) = step else { panic!("not in place: {step:?}") };
+        let kept = inplace.take(&Cancel::default()).unwrap();
+        let layer = script.base.join(&run.lowers[0]);
+        let mut copy = Command::new(layer.join("bin/busybox"));
+        copy.args(["cp", "-a"]).arg(layer.join(".")).arg("/");
+        assert!(copy.status().unwrap().success());
+        let state = || {
+            let mut found = std::collections::BTreeMap::new();
+            let mut pending = vec![PathBuf::from("/")];
+            while let Some(dir) = pending.pop() {
+                for entry in std::fs::read_dir(dir).unwrap() {
+                    let path = entry.unwrap().path();
+                    if kept.has(path.strip_prefix("/").unwrap()) {
+                        continue;
+                    }
+                    let meta = path.symlink_metadata().unwrap();
+                    if meta.is_dir() {
+                        pending.push(path.clone());
+                    }
+                    found.insert(path, (meta.modified().unwrap(), meta.len(), meta.permissions()));
+                }
+            }
+            found
+        };
+        let before = state();
+        let outcome = execute(run, |request, output, cancel| inplace.run(request, output, cancel));
+        let after = state();
+        assert!(before == after, "{outcome:?}: {:?}", after.keys());
+        outcome
+    };
+    let outcomes = script.steps.iter().map(perform).collect();
+    inplace.give_back().unwrap();
+    let left: Vec<_> = std::fs::read_dir("/kaniko").unwrap().map(|e| e.unwrap().path()).collect();
+    let expected = ["image", "root.lock"].map(|name| Path::new("/kaniko").join(name));
+    assert!(left.iter().all(|path| expected.contains(path)), "{left:?}");
+    assert!(Path::new("/driver").exists());
+    let log = Log { userxattr: false, single_id: false, reason: None, outcomes };
+    println!("{}", serde_json::to_string(&log).unwrap());
+}
+
 fn perform(namespaces: &Namespaces, base: &Path, step: &Step) -> Outcome {
     match step {
         Step::Run(run) => on_layers(namespaces, base, run),
-        Step::InChroot(_) | Step::Together(_) => unreachable!("taken apart by the caller"),
+        Step::InChroot(_) | Step::InPlace(_) | Step::Together(_) => {
+            unreachable!("taken apart by the caller")
+        }
         Step::View { lowers, file } => {
             let mountpoint = base.join("view");
             std::fs::create_dir_all(&mountpoint).unwrap();
