@@ -177,12 +177,12 @@ fn in_place_it_is_the_same() {
     let mounts = vec![
         mount("/opt/ro", source(), Access::ReadOnly),
         mount("/root/.cache/x", kept, Access::Keep),
-        mount("/opt/tmp", MountSource::Tmpfs { size: None }, Access::Discard),
+        mount("/mnt", MountSource::Tmpfs { size: None }, Access::Discard),
         file("/run/secrets/x", "hunter2", 0o400, 0),
         file(&secret, "in memory", 0o400, 0),
     ];
     let command = format!(
-        "cat /opt/ro/a /run/secrets/x {secret}; echo x > /opt/ro/new; mv /opt/tmp /t; \
+        "cat /opt/ro/a /run/secrets/x {secret}; echo x > /opt/ro/new; mv /mnt /t; \
          echo x > /root/.cache/x/new; exit 3"
     );
     let run = |mounts| Step::InPlace(Run { mounts, ..sh(&command) });
