@@ -6,6 +6,7 @@ mod files;
 mod layered;
 mod layers;
 mod mounts;
+mod placeholders;
 mod pull;
 mod run;
 mod select;
