@@ -7,6 +7,7 @@ mod layered;
 mod layers;
 mod merged;
 mod mounts;
+mod placeholders;
 mod pull;
 mod run;
 mod select;

@@ -25,7 +25,7 @@ fn all_forms() {
             "RUN |1 A=1 /bin/sh -c echo $A > /out\n # buildkit",
         ),
         (
-            "RUN <<EOF\n#!/bin/busybox awk -f\nBEGIN { print \"from awk\" > \"/out\" }\nEOF\n",
+            "RUN <<EOF\n#!/bin/awk -f\nBEGIN { print \"from awk\" > \"/out\" }\nEOF\n",
             "from awk\n",
             "RUN /bin/sh -c /dev/pipes/EOF # buildkit",
         ),
