@@ -132,8 +132,7 @@ fn of_the_text(sketch: &Sketch<'_>, which: Which, notebook: &mut Notebook<'_>) {
             continue;
         }
         let at = At::holding(dockerfile, start);
-        let at =
-            at.unwrap_or_else(|| At { span: warning.span.clone(), checks: Checks::default() });
+        let at = at.unwrap_or_else(|| At { span: warning.span.clone(), checks: Checks::default() });
         notebook.note_part(rule, &at, warning.message.clone(), warning.span.clone());
     }
 }

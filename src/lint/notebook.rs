@@ -71,9 +71,8 @@ impl<'a> Notebook<'a> {
         let stands_alone = |(start, found): &(usize, &str)| {
             let before = whole[..*start].chars().next_back();
             let after = whole[start + found.len()..].chars().next();
-            let joins = |a: Option<char>, b: Option<char>| {
-                a.is_some_and(in_name) && b.is_some_and(in_name)
-            };
+            let joins =
+                |a: Option<char>, b: Option<char>| a.is_some_and(in_name) && b.is_some_and(in_name);
             !joins(before, found.chars().next()) && !joins(found.chars().next_back(), after)
         };
         match whole.match_indices(word).filter(|_| !word.is_empty()).find(stands_alone) {

@@ -115,7 +115,8 @@ fn declared(sketch: &Sketch<'_>, names: BTreeSet<&String>) -> Vec<OutlineArg> {
     let mut args: BTreeMap<&String, OutlineArg> = BTreeMap::new();
     let mut pending: Vec<&String> = names.into_iter().collect();
     while let Some(name) = pending.pop() {
-        let Some(global) = sketch.globals.args.get(name).filter(|_| !args.contains_key(name)) else {
+        let Some(global) = sketch.globals.args.get(name).filter(|_| !args.contains_key(name))
+        else {
             continue;
         };
         pending.extend(&global.uses);
@@ -132,9 +133,7 @@ fn declared(sketch: &Sketch<'_>, names: BTreeSet<&String>) -> Vec<OutlineArg> {
     args.into_values().collect()
 }
 
-fn mounts<'a>(
-    stages: impl Iterator<Item = &'a BTreeMap<String, AskedMount>>,
-) -> Vec<OutlineMount> {
+fn mounts<'a>(stages: impl Iterator<Item = &'a BTreeMap<String, AskedMount>>) -> Vec<OutlineMount> {
     let mut found: BTreeMap<&String, &AskedMount> = BTreeMap::new();
     for (name, mount) in stages.flatten() {
         found.entry(name).or_insert(mount);

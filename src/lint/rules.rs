@@ -73,8 +73,11 @@ pub(super) static MAINTAINER_DEPRECATED: Rule = everywhere(
     "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
     "maintainer-deprecated",
 );
-pub(super) static UNDEFINED_ARG_IN_FROM: Rule =
-    everywhere("UndefinedArgInFrom", "FROM command must use declared ARGs", "undefined-arg-in-from");
+pub(super) static UNDEFINED_ARG_IN_FROM: Rule = everywhere(
+    "UndefinedArgInFrom",
+    "FROM command must use declared ARGs",
+    "undefined-arg-in-from",
+);
 pub(super) static WORKDIR_RELATIVE_PATH: Rule = rule(
     "WorkdirRelativePath",
     "Relative workdir without an absolute workdir declared within the build can have unexpected \

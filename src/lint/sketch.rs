@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::globals::Globals;
-use crate::dockerfile::{
-    Dockerfile, Instruction, Located, Node, Span, StageText, expand, fields,
-};
+use crate::dockerfile::{Dockerfile, Instruction, Located, Node, Span, StageText, expand, fields};
 use crate::plan::graph::{is_named, stage_by_name};
 use crate::plan::{Base, ImageKey, Inputs, StageId};
 
@@ -104,9 +102,8 @@ impl<'a> Sketch<'a> {
         let base = base.and_then(|name| match stage_by_name(earlier, &name) {
             _ if name == "scratch" => Some(Base::Scratch),
             Some(stage) => Some(Base::Stage(stage)),
-            None => {
-                platform.map(|platform| Base::Image(ImageKey { name, platform: platform.to_string() }))
-            }
+            None => platform
+                .map(|platform| Base::Image(ImageKey { name, platform: platform.to_string() })),
         });
         let sources = stage.nodes.iter().flat_map(sources_of);
         let sources = sources.filter_map(|name| stage_of_source(earlier, &name)).collect();

@@ -176,7 +176,8 @@ impl<'a, 'n> Walk<'a, 'n> {
 
     /// Whether it is certain that these are not set.
     fn unmatched(&mut self, names: &BTreeSet<String>, at: &At) -> bool {
-        let unknown: Vec<&String> = names.iter().filter(|n| !self.state.args.contains(*n)).collect();
+        let unknown: Vec<&String> =
+            names.iter().filter(|n| !self.state.args.contains(*n)).collect();
         if !self.state.complete && !unknown.is_empty() {
             return false;
         }
@@ -292,9 +293,8 @@ impl<'a, 'n> Walk<'a, 'n> {
             let Some(ignored) = ignore.and_then(|ignore| copy::ignored(ignore, &source)) else {
                 continue;
             };
-            let message = format!(
-                "Attempting to {verb} file {ignored:?} that is excluded by .dockerignore"
-            );
+            let message =
+                format!("Attempting to {verb} file {ignored:?} that is excluded by .dockerignore");
             let span = self.notebook.place(at, word);
             self.notebook.note_part(&rules::COPY_IGNORED_FILE, at, message, span);
         }
@@ -352,7 +352,8 @@ impl<'a, 'n> Walk<'a, 'n> {
     /// Remembers what a mount asks for.
     fn mount(&mut self, fields: &BTreeMap<String, String>, at: &At) {
         let field = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)).cloned();
-        let required = field(&["required"]).is_some_and(|value| value.is_empty() || value == "true");
+        let required =
+            field(&["required"]).is_some_and(|value| value.is_empty() || value == "true");
         let mount = AskedMount { required, span: at.span.clone() };
         match field(&["type"]).as_deref() {
             Some("secret") => {

@@ -104,10 +104,7 @@ fn each_rule_marks_its_place() {
         ("FROM scratch\nARG a\nCOPY $a.x /$PATH", &[]),
         ("FROM scratch AS s\nARG a\nENV b=1\nFROM s\nCOPY $a$b /", &[]),
         ("FROM scratch\nCOPY <<E <<'F' /\n$x\nE\n$y\nF", &[("UndefinedVar", "$x")]),
-        (
-            "FROM scratch\nRUN --mount=target=/$t,from=$f x",
-            &[("UndefinedVar", "$t")],
-        ),
+        ("FROM scratch\nRUN --mount=target=/$t,from=$f x", &[("UndefinedVar", "$t")]),
         ("FROM scratch\nEXPOSE $p 80/TCP", &[("ExposeProtoCasing", "80/TCP")]),
         ("FROM scratch\nEXPOSE 1:80 80", &[("ExposeInvalidFormat", "1:80")]),
         ("FROM scratch\nCMD b", &[("JSONArgsRecommended", "CMD b")]),
@@ -118,10 +115,7 @@ fn each_rule_marks_its_place() {
             "FROM scratch\nCMD [\"b\"]\nCMD []\nFROM scratch\nCMD []",
             &[("MultipleInstructionsDisallowed", "CMD [\"b\"]")],
         ),
-        (
-            "FROM scratch AS s\nONBUILD CMD b\nFROM s",
-            &[("JSONArgsRecommended", "FROM s")],
-        ),
+        ("FROM scratch AS s\nONBUILD CMD b\nFROM s", &[("JSONArgsRecommended", "FROM s")]),
     ];
     for (text, expected) in rows {
         assert_eq!(case(text).found(Which::All), *expected, "{text}");
@@ -143,7 +137,8 @@ fn what_was_perhaps_meant() {
 fn only_needed_stages_are_walked_through() {
     let text = "FROM scratch AS a\nCMD x\nENV b c\nFROM scratch AS B\nENTRYPOINT y\n\
                 FROM scratch\nCOPY --from=b / /";
-    let all = ["JSONArgsRecommended", "LegacyKeyValueFormat", "StageNameCasing", "JSONArgsRecommended"];
+    let all =
+        ["JSONArgsRecommended", "LegacyKeyValueFormat", "StageNameCasing", "JSONArgsRecommended"];
     let names = |case: Case<'_>, which| -> Vec<&str> {
         case.found(which).into_iter().map(|(name, _)| name).collect()
     };
@@ -214,7 +209,8 @@ fn rules_are_switched_off_and_on() {
     assert_eq!(names(&directive, Some("")), both);
     let comment = "FROM scratch\n# check=skip=JSONArgsRecommended,x\nCMD b\nENTRYPOINT c";
     assert_eq!(case(comment).found(Which::All), [("JSONArgsRecommended", "ENTRYPOINT c")]);
-    let comment = "# check=skip=all\n\n\nFROM scratch AS A\n# check=skip=StageNameCasing\nFROM a AS B";
+    let comment =
+        "# check=skip=all\n\n\nFROM scratch AS A\n# check=skip=StageNameCasing\nFROM a AS B";
     assert_eq!(names(comment, Some("")), ["StageNameCasing"]);
     let described = "# odd\nARG x\nFROM scratch";
     assert_eq!(names(described, None), both[..0]);

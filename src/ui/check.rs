@@ -92,9 +92,10 @@ pub fn outline(outline: &Outline) -> String {
     );
     let mut page = table(&head, 1);
     let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
-    let args = outline.args.iter().map(|arg| {
-        vec![arg.name.clone(), or_nothing(&arg.value), or_nothing(&arg.description)]
-    });
+    let args = outline
+        .args
+        .iter()
+        .map(|arg| vec![arg.name.clone(), or_nothing(&arg.value), or_nothing(&arg.description)]);
     section(&mut page, &["BUILD ARG", "VALUE", "DESCRIPTION"], args.collect());
     for (title, mounts) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
         let required = |mount: &OutlineMount| if mount.required { "true" } else { "" }.to_owned();
@@ -107,7 +108,8 @@ pub fn outline(outline: &Outline) -> String {
 /// The same for programs.
 pub fn outline_json(source: Source<'_>, outline: &Outline) -> String {
     let mut document = Map::new();
-    let named = |key: &str, value: &Option<String>| value.clone().map(|v| (key.to_owned(), v.into()));
+    let named =
+        |key: &str, value: &Option<String>| value.clone().map(|v| (key.to_owned(), v.into()));
     document.extend(named("name", &outline.name));
     document.extend(named("description", &outline.description));
     let args = outline.args.iter().map(|arg| {
@@ -128,8 +130,11 @@ pub fn outline_json(source: Source<'_>, outline: &Outline) -> String {
         };
         mounts.iter().map(mount).collect()
     };
-    let lists =
-        [("args", args.collect()), ("secrets", mounts(&outline.secrets)), ("ssh", mounts(&outline.ssh))];
+    let lists = [
+        ("args", args.collect()),
+        ("secrets", mounts(&outline.secrets)),
+        ("ssh", mounts(&outline.ssh)),
+    ];
     for (key, list) in lists {
         if !list.is_empty() {
             document.insert(key.into(), Value::Array(list));
@@ -183,9 +188,8 @@ fn pretty(document: Map<String, Value>) -> String {
 fn location(source: Source<'_>, span: &Range<usize>) -> Value {
     let last = span.end.saturating_sub(1).max(span.start);
     let lines = line_of(source.text, span.start)..=line_of(source.text, last);
-    let ranges: Vec<Value> = lines
-        .map(|line| json!({ "start": { "line": line }, "end": { "line": line } }))
-        .collect();
+    let ranges: Vec<Value> =
+        lines.map(|line| json!({ "start": { "line": line }, "end": { "line": line } })).collect();
     json!({ "ranges": ranges })
 }
 

@@ -25,7 +25,10 @@ fn warnings_stand_in_the_log() {
     warning: UndefinedVar: Usage of undefined variable '$NAME' (DIR/context/Dockerfile:3)
     warning: JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (DIR/context/Dockerfile:4)
     "#);
-    assert!(outcome.stderr.contains("one or more build-args were not consumed: TYPO;"), "{outcome}");
+    assert!(
+        outcome.stderr.contains("one or more build-args were not consumed: TYPO;"),
+        "{outcome}"
+    );
 }
 
 #[test]

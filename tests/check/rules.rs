@@ -49,7 +49,8 @@ fn nothing_to_say() {
 #[test]
 fn all_stages_are_looked_at_unless_one_is_named() {
     let desk = Desk::new();
-    let dockerfile = "FROM scratch AS a\nCMD a\nFROM scratch AS b\nCMD b\nFROM scratch\nCOPY app /\n";
+    let dockerfile =
+        "FROM scratch AS a\nCMD a\nFROM scratch AS b\nCMD b\nFROM scratch\nCOPY app /\n";
     let found = |args: &[&str]| {
         let outcome = desk.run(desk.check(dockerfile).args(args));
         outcome.stdout.lines().filter(|line| line.starts_with("warning[")).count()
