@@ -1,6 +1,8 @@
 //! What to build and where it goes: one plain value that everything below takes. It is ready to
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use crate::context::Archive;
 use crate::image::ImageFormat;
 use crate::registry::{CredentialSource, Repository};
+
+pub use self::run::{NetworkChoice, RunChoice, Secret, SecretValue, UlimitChoice};
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Request {
     pub add_hosts: Vec<(String, String)>,
     /// Size of a RUN's `/dev/shm` in bytes.
     pub shm_size: u64,
+    /// What commands get beside the Dockerfile's word.
+    pub run: RunChoice,
     /// Whether the build starts without asking the registry if it may push.
     pub skip_push_check: bool,
     /// Whether a tag that exists and may not be changed is as good as one that was set.

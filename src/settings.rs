@@ -3,8 +3,9 @@
 use crate::image::ImageFormat;
 use crate::layer::{Compression, DEFAULT_GZIP_LEVEL};
 use crate::registry::Options;
-use crate::request::{CompressionChoice, RegistryChoice, Request};
-use crate::stage::BaseImage;
+use crate::request::{CompressionChoice, NetworkChoice, RegistryChoice, Request, RunChoice};
+use crate::sandbox::{Network, Ulimit};
+use crate::stage::{BaseImage, Commands};
 
 /// zstd's own default.
 const DEFAULT_ZSTD_LEVEL: i32 = 3;
@@ -56,5 +57,25 @@ pub(crate) fn image_format(request: &Request, base: Option<&BaseImage>) -> Image
         (Some(format), _) => format,
         (None, CompressionChoice::Zstd) => ImageFormat::Oci,
         (None, CompressionChoice::Gzip) => base.map_or(ImageFormat::Oci, |base| base.format),
+    }
+}
+
+/// What commands get.
+pub(crate) fn commands(choice: &RunChoice) -> Commands {
+    let choice = choice.clone();
+    // Names were checked where they were typed.
+    let ulimits = choice.ulimits.into_iter().filter_map(|limit| {
+        let resource = limit.name.parse().ok()?;
+        Some(Ulimit { resource, soft: limit.soft, hard: limit.hard })
+    });
+    Commands {
+        secrets: choice.secrets,
+        agents: choice.agents,
+        ulimits: ulimits.collect(),
+        network: match choice.network {
+            NetworkChoice::Host => Network::Host,
+            NetworkChoice::None => Network::None,
+        },
+        cache_dir: choice.cache_dir,
     }
 }

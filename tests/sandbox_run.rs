@@ -34,6 +34,9 @@ macro_rules! in_every_world {
     };
 }
 
+#[path = "sandbox_run/mounts.rs"]
+mod mounts;
+
 in_every_world! {
     a_command_ends_with_its_code_or_signal,
     the_environment_is_what_was_given,

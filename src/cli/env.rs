@@ -48,6 +48,8 @@ pub(super) const KANIKO_NO_PUSH: &str = "KANIKO_NO_PUSH";
 pub(super) const KANIKO_REGISTRY_MAP: &str = "KANIKO_REGISTRY_MAP";
 /// kaniko's: one more `--registry-mirror`.
 pub(super) const KANIKO_REGISTRY_MIRROR: &str = "KANIKO_REGISTRY_MIRROR";
+/// As `--cache-mount-dir`.
+pub(super) const KILN_CACHE_MOUNT_DIR: &str = "KILN_CACHE_MOUNT_DIR";
 /// As `--isolation`.
 pub(super) const KILN_ISOLATION: &str = "KILN_ISOLATION";
 /// If set and not empty, no colours (no-color.org).
@@ -56,6 +58,8 @@ pub(super) const NO_COLOR: &str = "NO_COLOR";
 pub(super) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Seconds since 1970 that no date in the image is later than (reproducible-builds.org).
 pub(super) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// The socket of the user's SSH agent.
+pub(super) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Directories of certificate authorities, separated by colons, as OpenSSL and Go read it.
 pub(super) const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
 /// A file of certificate authorities, as OpenSSL and Go read it.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+use super::mounts_flags::MountsFlags;
 use super::values;
 use crate::image::ImageFormat;
 use crate::request::{CompressionChoice, IsolationChoice};
@@ -39,6 +40,8 @@ pub(super) struct BuildFlags {
     pub(super) registry: RegistryFlags,
     #[command(flatten)]
     pub(super) run: RunFlags,
+    #[command(flatten)]
+    pub(super) mounts: MountsFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
 }

@@ -12,6 +12,8 @@ mod error;
 mod flags;
 mod gitlab;
 mod kaniko;
+mod mounts;
+mod mounts_flags;
 mod outputs;
 mod resolve;
 mod shell;

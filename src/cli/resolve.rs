@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{context, credentials, outputs, values};
+use super::{context, credentials, mounts, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{CompressionChoice, IsolationChoice, RegistryChoice, Request};
@@ -25,7 +25,7 @@ pub(super) fn request_below(
     sub_path: Option<&OsStr>,
     env: &Environment,
 ) -> Result<Request, CliError> {
-    let BuildFlags { source, result, registry, run, .. } = flags;
+    let BuildFlags { source, result, registry, run, mounts, .. } = flags;
     let typed = source.context.as_deref().or(source.directory.as_deref());
     let context = context::source(typed, sub_path, env)?;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
@@ -66,6 +66,7 @@ pub(super) fn request_below(
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
+        run: mounts::run_choice(&mounts, env)?,
         skip_push_check: registry.skip_push_permission_check,
         ignore_immutable_tags: false,
         registry: registry_choice(registry, env),

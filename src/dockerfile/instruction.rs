@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::heredoc;
+
 /// A parsed Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -169,6 +171,15 @@ pub struct Run {
     pub heredocs: Vec<Heredoc>,
 }
 
+impl Run {
+    /// The heredoc that is the whole command: `RUN <<EOF`.
+    pub fn script(&self) -> Option<&Heredoc> {
+        let CommandLine::Shell(line) = &self.command else { return None };
+        let alone = heredoc::opening(line).is_ok_and(|opening| opening.is_some());
+        self.heredocs.first().filter(|_| alone)
+    }
+}
+
 /// COPY or ADD.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transfer {
@@ -203,7 +214,8 @@ pub struct Transfer {
 pub struct Heredoc {
     /// The delimiter without quotes.
     pub name: String,
-    /// The body, tabs already stripped for `<<-`.
+    /// The body. Of COPY and ADD without the tabs that `<<-` takes away; of RUN as written, for the
+    /// shell to take them away.
     pub body: String,
     /// Whether variables in the body are expanded (no quote in the delimiter).
     pub expand: bool,
@@ -211,6 +223,13 @@ pub struct Heredoc {
     pub chomp: bool,
     /// The file descriptor before `<<`; 0 if none.
     pub descriptor: u32,
+}
+
+impl Heredoc {
+    /// The body without the tabs that `<<-` takes away.
+    pub fn chomped(&self) -> String {
+        if self.chomp { heredoc::chomp(&self.body) } else { self.body.clone() }
+    }
 }
 
 /// HEALTHCHECK.

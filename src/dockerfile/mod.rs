@@ -50,3 +50,4 @@ pub use located::{Located, line_of};
 pub use print::print;
 pub use suggest::closest;
 pub use typed::device::{Device, DeviceError};
+pub use typed::mount::{Mount, MountError, MountKind, Permissions, Sharing};

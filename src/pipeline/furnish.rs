@@ -41,6 +41,7 @@ pub(super) fn tools(
         hosts: request.add_hosts.clone(),
         ignore_paths: request.ignore_paths.clone(),
         shm_size: request.shm_size,
+        commands: settings::commands(&request.run),
     }
 }
 

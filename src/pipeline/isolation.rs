@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Ground;
 use super::prepare::Source;
@@ -46,6 +46,11 @@ pub(super) fn settle(
         let dir = WorkDir::create(request, &sandbox, reporter)?;
         return Ok((sandbox, dir));
     }
+    if let Some(caches) = &request.run.cache_dir {
+        std::fs::create_dir_all(caches).with_context(|| {
+            format!("cannot make the directory for caches, {}", caches.display())
+        })?;
+    }
     let strongest = sandbox.strongest();
     let (sandbox, dir) = match (WorkDir::create(request, &strongest, reporter), &strongest) {
         (Ok(dir), _) => (strongest, dir),
@@ -62,6 +67,7 @@ pub(super) fn settle(
         apart(plan, &source.dir, &source.place)?;
         inplace.keep([source.dir.clone(), dir.path().to_owned()]);
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
+        inplace.keep(request.run.cache_dir.clone());
     }
     without_effect(request, &sandbox, reporter);
     if let Some(reason) = sandbox.single_id_reason() {

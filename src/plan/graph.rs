@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::arguments::{global_scope, scope_before};
 use super::files_from::files_from;
+use super::mounts::NOTHING;
 use super::scope::Scope;
 use super::stages::{find_target, stage_by_name, stage_names};
 use super::steps::Bases;
 use super::{Base, FilesFrom, Inputs, NamedContext, StageId, unsupported};
 use crate::dockerfile::{
-    Dockerfile, Instruction, Located, Node, Span, StageText, closest, expand, parse_onbuild,
+    Dockerfile, Instruction, Located, Mount, Node, Span, StageText, closest, expand, parse_onbuild,
 };
 use crate::image::Platform;
 
@@ -108,6 +109,10 @@ impl<'a> Source<'a> {
 fn from_words(instruction: &Instruction) -> Vec<String> {
     match instruction {
         Instruction::Copy(transfer) => transfer.from.iter().cloned().collect(),
+        Instruction::Run(run) => {
+            let froms = run.mounts.iter().filter_map(|mount| Mount::from_word(mount));
+            froms.filter(|from| from != NOTHING).collect()
+        }
         _ => Vec::new(),
     }
 }

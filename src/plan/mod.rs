@@ -7,7 +7,10 @@ mod contexts;
 mod files_from;
 pub mod graph;
 mod metadata;
+mod mounts;
 mod needs;
+mod run;
+mod run_step;
 mod scope;
 mod stages;
 mod steps;
@@ -22,6 +25,9 @@ use crate::image::{ImageConfig, Platform};
 
 pub use contexts::NamedContext;
 pub use graph::{Graph, ImageKey, NeededImage};
+pub use run_step::{
+    BindMount, BindSource, CacheMount, NetworkMode, RunStep, SecretMount, SshMount, StepMount,
+};
 pub use steps::{Bases, plan};
 
 /// A stage's number in the Dockerfile, from 0.
@@ -131,21 +137,6 @@ pub enum Action {
     Copy(CopyStep),
     /// Makes a directory unless it is there.
     Workdir(WorkdirStep),
-}
-
-/// RUN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunStep {
-    /// Program and arguments.
-    pub args: Vec<String>,
-    /// The whole environment but for HOME, which the user's entry in /etc/passwd decides.
-    pub env: Vec<(String, String)>,
-    /// Working directory, absolute.
-    pub cwd: String,
-    /// As in USER; empty for root.
-    pub user: String,
-    /// Whether the command gets no network (`--network=none`).
-    pub offline: bool,
 }
 
 /// COPY or ADD.

@@ -18,7 +18,7 @@ impl Plan {
     }
 
     /// The images whose files a step reads: a RUN does, COPY and WORKDIR look at what is at their
-    /// destination, and `COPY --from` takes from it.
+    /// destination, and `COPY --from` and `RUN --mount` take from it.
     pub fn images_looked_into(&self) -> BTreeSet<&ImageKey> {
         let mut images = BTreeSet::new();
         for stage in &self.stages {
@@ -26,9 +26,13 @@ impl Plan {
             if stage.unpacked || stage.steps.iter().any(|step| reads(&step.action)) {
                 images.extend(self.image_below(stage.id));
             }
-            for step in &stage.steps {
-                let Action::Copy(copy) = &step.action else { continue };
-                match &copy.from {
+            let froms = stage.steps.iter().flat_map(|step| match &step.action {
+                Action::Copy(copy) => vec![&copy.from],
+                Action::Run(run) => run.files_from().collect(),
+                Action::Metadata | Action::Workdir(_) => Vec::new(),
+            });
+            for from in froms {
+                match from {
                     FilesFrom::Context | FilesFrom::Named(_) => {}
                     FilesFrom::Stage(id) => images.extend(self.image_below(*id)),
                     FilesFrom::Image(key) => _ = images.insert(key),

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::arg_value;
 use super::graph::{Graph, ImageKey, Source};
+use super::run::{self, PROXIES};
 use super::scope::Scope;
-use super::text::{absolute, clean, command_args, run_history, workdir_history};
+use super::text::{absolute, clean, workdir_history};
 use super::unsupported;
-use super::{Action, Base, Inputs, Plan, RunStep, Stage, StageId, Step};
+use super::{Action, Base, Inputs, Plan, Stage, StageId, Step};
 use super::{WorkdirStep, metadata, transfer};
-use crate::dockerfile::{
-    Arg, Dockerfile, Instruction, Located, Node, Run, Span, expand, parse_onbuild,
-};
+use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, Span, expand, parse_onbuild};
 use crate::image::ImageConfig;
 use crate::image::config::DEFAULT_PATH;
 
@@ -67,16 +66,6 @@ fn declared(nodes: &[Node]) -> BTreeSet<String> {
     };
     nodes.iter().flat_map(args).collect()
 }
-
-/// Arguments that mean something without being declared, in both spellings: programs do not agree
-/// on one, so a RUN gets both, whichever was given.
-const PROXIES: &[[&str; 2]] = &[
-    ["HTTP_PROXY", "http_proxy"],
-    ["HTTPS_PROXY", "https_proxy"],
-    ["FTP_PROXY", "ftp_proxy"],
-    ["NO_PROXY", "no_proxy"],
-    ["ALL_PROXY", "all_proxy"],
-];
 
 fn is_builtin(name: &str) -> bool {
     PROXIES.iter().any(|spellings| spellings.contains(&name))
@@ -189,7 +178,7 @@ impl<'a> Draft<'a> {
         unsupported::check(self.source, node)?;
         let (action, created_by) = match &node.instruction {
             Instruction::Arg(args) => (Action::Metadata, self.arg(args, node)?),
-            Instruction::Run(run) => self.run(run),
+            Instruction::Run(run) => run::run(self, run, node)?,
             Instruction::Copy(transfer) => transfer::transfer(self, transfer, node, false)?,
             Instruction::Add(transfer) => transfer::transfer(self, transfer, node, true)?,
             Instruction::Workdir(path) => self.workdir(path, node)?,
@@ -237,31 +226,6 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(format!("ARG {}", shown.join(" ")))
-    }
-
-    fn run(&mut self, run: &Run) -> (Action, String) {
-        let args = command_args(&run.command, self.config.config.shell.as_deref());
-        let created_by = run_history(&args, &self.scope);
-        let mut env = self.scope.environment();
-        self.add_proxies(&mut env);
-        let step = RunStep {
-            args,
-            env,
-            cwd: self.workdir_now(),
-            user: self.config.config.user.clone(),
-            offline: run.network.as_deref() == Some("none"),
-        };
-        (Action::Run(step), created_by)
-    }
-
-    /// As in BuildKit, a proxy that is given for this build stands above the image's own.
-    fn add_proxies(&self, env: &mut Vec<(String, String)>) {
-        for spellings in PROXIES {
-            let given = spellings.iter().find_map(|name| self.inputs.args.get(*name));
-            let Some(value) = given.filter(|value| !value.is_empty()) else { continue };
-            env.retain(|(name, _)| !spellings.contains(&name.as_str()));
-            env.extend(spellings.map(|name| (name.to_owned(), value.clone())));
-        }
     }
 
     /// The working directory, absolute.

@@ -73,7 +73,18 @@ fn inline(draft: &Draft<'_>, heredoc: &Heredoc, node: &Node) -> Result<CopySourc
 }
 
 fn from(draft: &Draft<'_>, transfer: &Transfer, node: &Node) -> Result<FilesFrom, Located> {
-    let Some(word) = &transfer.from else { return Ok(FilesFrom::Context) };
+    match &transfer.from {
+        Some(word) => named_in_from(draft, word, node),
+        None => Ok(FilesFrom::Context),
+    }
+}
+
+/// What a value of `--from` names.
+pub(super) fn named_in_from(
+    draft: &Draft<'_>,
+    word: &str,
+    node: &Node,
+) -> Result<FilesFrom, Located> {
     let name = draft.graph.name_in_from(draft.id, &node.span, word);
     let from = files_from(draft.source, draft.inputs, draft.id, name, &node.span)?;
     let known = match &from {
@@ -83,9 +94,8 @@ fn from(draft: &Draft<'_>, transfer: &Transfer, node: &Node) -> Result<FilesFrom
     };
     // A trigger that was not followed.
     if !known {
-        return Err(
-            draft.error(node, "copies from a stage or image that this Dockerfile does not use")
-        );
+        return Err(draft
+            .error(node, "takes files from a stage or image that this Dockerfile does not use"));
     }
     Ok(from)
 }

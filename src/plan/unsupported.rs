@@ -7,7 +7,14 @@ use crate::dockerfile::{Instruction, Located, Node, Run, Transfer};
 /// Refuses an instruction that asks for more than kiln can do.
 pub(super) fn check(source: &Source<'_>, node: &Node) -> Result<(), Located> {
     let feature = match &node.instruction {
-        Instruction::Run(run) => run_feature(run),
+        Instruction::Run(run) => {
+            return match refused_of_run(run) {
+                Some((message, help)) => {
+                    Err(source.error(&node.span, message, Some(help.to_owned())))
+                }
+                None => Ok(()),
+            };
+        }
         Instruction::Copy(transfer) | Instruction::Add(transfer) => transfer_feature(transfer),
         _ => None,
     };
@@ -39,21 +46,24 @@ fn refuse(source: &Source<'_>, node: &Node, feature: &str) -> Located {
     source.error(&node.span, message, None)
 }
 
-fn run_feature(run: &Run) -> Option<String> {
-    if !run.mounts.is_empty() {
-        return Some("RUN --mount".into());
+/// What a RUN asks for and no flag can grant, and what to do instead.
+fn refused_of_run(run: &Run) -> Option<(String, &'static str)> {
+    if let Some(device) = run.devices.first() {
+        return Some((
+            format!("RUN --device={device}: kiln gives a command no device of the machine"),
+            "leave it out, and do what needs the device when the image runs; or build that part \
+             where the device is, and take it with COPY --from=IMAGE",
+        ));
     }
-    if !run.devices.is_empty() {
-        return Some("RUN --device".into());
-    }
-    if !run.heredocs.is_empty() {
-        return Some("a here-document".into());
-    }
-    match (run.network.as_deref(), run.security.as_deref()) {
-        (Some("host"), _) => Some("RUN --network=host".into()),
-        (_, Some("insecure")) => Some("RUN --security=insecure".into()),
-        _ => None,
-    }
+    (run.security.as_deref() == Some("insecure")).then(|| {
+        (
+            "RUN --security=insecure is not granted: a command never gets more rights than kiln's \
+             own RUN has (security.insecure)"
+                .to_owned(),
+            "leave it out, and make what needs it elsewhere: in a privileged container, whose \
+             result COPY --from=IMAGE takes",
+        )
+    })
 }
 
 fn transfer_feature(transfer: &Transfer) -> Option<String> {

@@ -14,6 +14,7 @@ use super::devices;
 use super::error::{During, SandboxError};
 use super::mounts::{Mount, NO_PROGRAMS};
 use super::root::{Kind, Root, is_directory, path_of};
+use super::run_mounts::{RunMounts, Sources};
 use super::spec::{OverlaySpec, Spec};
 
 /// Information about the host that is nobody's business in a RUN (moby: oci/defaults.go).
@@ -41,6 +42,7 @@ pub(super) fn assemble(spec: &Spec, layers: &OverlaySpec) -> Result<Root, Sandbo
     // The names of the layers are relative to here. The working directory stays the real one while
     // the scratch file system covers it.
     rustix::process::chdir(&*layers.base).during("change to the directory of the layers")?;
+    let sources = Sources::open(&layers.mounts)?;
     let scratch = scratch().during("mount a tmpfs for the sandbox's own files")?;
     let mut root = mount_root(layers, scratch.as_fd())?;
 
@@ -67,6 +69,8 @@ pub(super) fn assemble(spec: &Spec, layers: &OverlaySpec) -> Result<Root, Sandbo
             mask(place.as_fd()).during(format!("hide /{path}"))?;
         }
     }
+    let room = scratch.as_fd();
+    RunMounts { layers, single_id: spec.single_id, room }.mount(sources, &mut root)?;
     Ok(root)
 }
 
@@ -87,7 +91,7 @@ fn mount_root(layers: &OverlaySpec, scratch: BorrowedFd<'_>) -> Result<Root, San
         .mount(&path_of(place.as_fd()), MountFlags::empty())
         .during("mount the layers as an overlay")?;
     // Once more: the first descriptor is of the directory below the mount.
-    Ok(Root::new(open().during("open the root")?))
+    Ok(Root::keeping_times(open().during("open the root")?))
 }
 
 /// A file of /etc that can be written to, but whose changes are for this RUN only.

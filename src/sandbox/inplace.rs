@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 use rustix::thread::CapabilitySet;
 
+use super::brought::{Brought, Notes, Site};
 use super::error::{During, SandboxError};
 use super::mount_table::mounts;
 use super::request::{Network, RunReport, RunRequest};
@@ -37,6 +38,12 @@ const STAYED: &str = "/kaniko/root.stayed";
 
 /// Locked by whoever has `/`.
 const LOCK: &str = "/kaniko/root.lock";
+
+/// Where what a mount of a RUN covers waits.
+const COVERED: &str = "/kaniko/covered";
+
+/// What the mounts of a RUN have brought into `/`, for the build after one that was killed.
+const BROUGHT: &str = "/kaniko/root.mounts";
 
 /// What stays besides mount points, relative to `/`: kiln itself with its name in PATH, and the shell
 /// of the job that waits for it.
@@ -112,8 +119,40 @@ impl Inplace {
             ));
         }
         let spec = Spec::new(request, RootSpec::Here, false)?;
-        launch::run(&self.0.program, &spec, output, cancel)
+        std::fs::create_dir_all(COVERED).during(format!("make {COVERED}"))?;
+        let kept = self.kept();
+        let site = Site {
+            root: Path::new("/"),
+            aside: Path::new(COVERED),
+            allowed: &|path, is_there| may_be_covered(&kept, path, is_there),
+            notes: Some(&Notes::at(BROUGHT)),
+            single_id: false,
+        };
+        let brought = Brought::bring(&site, &request.mounts, cancel)?;
+        let report = launch::run(&self.0.program, &spec, output, cancel);
+        let taken_out = brought.take_out();
+        let report = report?;
+        taken_out?;
+        Ok(report)
     }
+
+    fn kept(&self) -> Kept {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.as_ref().map_or_else(Kept::default, |taken| taken.kept.clone())
+    }
+}
+
+/// Whether a mount may cover a path, relative to `/`: not what the container needs, nor what is
+/// somebody's, which a kiln that is killed could not bring back.
+fn may_be_covered(kept: &Kept, path: &Path, is_there: bool) -> std::io::Result<()> {
+    let above = kept.whole().iter().chain(kept.standing()).any(|kept| kept.starts_with(path));
+    if above || path.starts_with(STAYS[0]) || (is_there && kept.has(path)) {
+        return Err(std::io::Error::other(
+            "the container has something there that stays where it is while kiln builds in its \
+             `/`: use another target, or another isolation",
+        ));
+    }
+    Ok(())
 }
 
 impl Drop for Inner {
@@ -168,6 +207,9 @@ fn restore(root: &Root) -> Result<(), SandboxError> {
         return Ok(());
     }
     let aside = open(ASIDE)?;
+    Notes::at(BROUGHT)
+        .undo(Path::new("/"))
+        .during("take out what a killed build had brought in to mount")?;
     let kept = kept_then()?;
     clear(root, &kept).during("empty `/` of what a killed build left")?;
     bring_back(&aside, root, &kept, &Vacated::default())
@@ -195,6 +237,8 @@ fn kept_then() -> Result<Kept, SandboxError> {
 fn remove_aside(root: &Root) -> Result<(), SandboxError> {
     let aside = Path::new(ASIDE.trim_start_matches('/'));
     root.remove_tree(aside).during(format!("remove {ASIDE}"))?;
+    let covered = Path::new(COVERED.trim_start_matches('/'));
+    root.remove_tree(covered).during(format!("remove {COVERED}"))?;
     // Last: without it, what is aside could not be brought back.
     std::fs::remove_file(STAYED).during(format!("remove {STAYED}"))
 }

@@ -27,6 +27,7 @@
 
 mod assemble;
 mod broker;
+mod brought;
 mod capability;
 mod chroot;
 mod command;
@@ -44,8 +45,10 @@ mod mounts;
 mod namespaces;
 mod overlay;
 mod program;
+mod replica;
 mod request;
 mod root;
+mod run_mounts;
 mod spec;
 mod stub;
 mod subid;

@@ -1,17 +1,21 @@
 //! What kiln holds once it has mount rights of its own.
 
+use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{During, SandboxError};
+use super::mount_request::{Access, RunMount};
 use super::request::{LayeredRoot, RunReport, RunRequest};
 use super::spec::{OverlaySpec, RootSpec, Spec};
 use super::view::ViewMount;
 use super::{launch, overlay::Stack, program, stub, subid, view, work_dir};
 use crate::cancel::Cancel;
 use crate::event::Stream;
+use crate::rootfs::Root;
 
 /// The inode of the first user namespace (kernel: PROC_USER_INIT_INO).
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
@@ -83,13 +87,23 @@ impl Namespaces {
         output: &(dyn Fn(Stream, &[u8]) + Sync),
         cancel: &Cancel,
     ) -> Result<RunReport, SandboxError> {
-        let spec = self.spec(root, request)?;
+        let discarded = Discarded::make(root, &request.mounts)?;
+        let spec = self.spec(root, request, discarded.as_ref())?;
         stub::ensure(&root.base)
             .during(format!("make mount points in `{}`", root.base.join(stub::NAME).display()))?;
-        launch::run(&self.0.program, &spec, output, cancel)
+        let report = launch::run(&self.0.program, &spec, output, cancel);
+        let removed = discarded.map_or(Ok(()), Discarded::remove);
+        let report = report?;
+        removed?;
+        Ok(report)
     }
 
-    fn spec(&self, root: &LayeredRoot, request: &RunRequest) -> Result<Spec, SandboxError> {
+    fn spec(
+        &self,
+        root: &LayeredRoot,
+        request: &RunRequest,
+        discarded: Option<&Discarded>,
+    ) -> Result<Spec, SandboxError> {
         if !root.base.is_absolute() {
             let problem = format!("`{}` is not an absolute path", root.base.display());
             return Err(SandboxError::Request(problem));
@@ -105,8 +119,37 @@ impl Namespaces {
             base: root.base.clone().into(),
             overlay: stack.options()?,
             user_namespace: self.0.user_namespace,
+            mounts: request.mounts.clone(),
+            discarded: discarded.map(|made| made.name.clone()),
         });
         Spec::new(request, root, self.single_id())
+    }
+}
+
+/// The directory for what is written into mounts and vanishes.
+struct Discarded {
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Discarded {
+    /// Makes it beside the overlay's own directory, if there is a mount that needs it.
+    fn make(root: &LayeredRoot, mounts: &[RunMount]) -> Result<Option<Self>, SandboxError> {
+        if mounts.iter().all(|mount| mount.access != Access::Discard) {
+            return Ok(None);
+        }
+        let mut name = root.work.clone().into_os_string();
+        name.push(".discarded");
+        let path = root.base.join(&name);
+        std::fs::create_dir(&path).during(format!("make `{}`", path.display()))?;
+        Ok(Some(Self { name, path }))
+    }
+
+    fn remove(self) -> Result<(), SandboxError> {
+        let removed = Root::open(&self.path.join("..")).and_then(|parent| {
+            parent.remove_tree(Path::new(self.path.file_name().unwrap_or_default()))
+        });
+        removed.map_err(io::Error::from).during(format!("remove `{}`", self.path.display()))
     }
 }
 

@@ -7,8 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, openat, openat2,
+    readlinkat, utimensat,
+};
 use rustix::io::Errno;
+
+use super::replica::times;
 
 /// As many as Linux follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -30,11 +35,18 @@ pub(super) struct Root {
     directory: OwnedFd,
     /// What had to be made in it, relative to it.
     made: Vec<OsString>,
+    /// Directories keep their time when something is made in them: it is no change of the image.
+    keeps_times: bool,
 }
 
 impl Root {
     pub fn new(directory: OwnedFd) -> Self {
-        Self { directory, made: Vec::new() }
+        Self { directory, made: Vec::new(), keeps_times: false }
+    }
+
+    /// A root in which nothing shows that something was made in it but what was made.
+    pub fn keeping_times(directory: OwnedFd) -> Self {
+        Self { directory, made: Vec::new(), keeps_times: true }
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
@@ -70,18 +82,29 @@ impl Root {
             return self.ensure_through(&parent_path.join(target), kind, links);
         }
         let parent = self.ensure_through(parent_path, Kind::Directory, links)?;
+        let before = fstat(&parent)?;
         match kind {
-            Kind::Directory => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+            // Whatever the umask is.
+            Kind::Directory => {
+                let mode = Mode::from_raw_mode(0o755);
+                mkdirat(&parent, name, mode)?;
+                chmodat(&parent, name, mode, AtFlags::empty())?;
+            }
             Kind::File => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
                 openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
             }
         }
         self.made.push(self.name_of(&parent)?.join(name).into());
+        if self.keeps_times {
+            let parent = path_of(parent.as_fd());
+            utimensat(CWD, parent, &times(&before), AtFlags::empty())?;
+        }
         Ok(openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    fn look_up(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    /// Opens what a path of the root leads to.
+    pub fn look_up(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = flags | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -95,7 +118,7 @@ impl Root {
     }
 
     /// The path of something in the root, without symbolic links.
-    fn name_of(&self, place: &OwnedFd) -> io::Result<PathBuf> {
+    pub fn name_of(&self, place: &OwnedFd) -> io::Result<PathBuf> {
         let root = std::fs::read_link(path_of(self.as_fd()))?;
         let place = std::fs::read_link(path_of(place.as_fd()))?;
         place.strip_prefix(root).map(Path::to_owned).map_err(io::Error::other)
@@ -120,7 +143,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn root(directory: &Path) -> Root {
-        Root::new(openat(rustix::fs::CWD, directory, OFlags::PATH, Mode::empty()).unwrap())
+        Root::keeping_times(openat(CWD, directory, OFlags::PATH, Mode::empty()).unwrap())
     }
 
     #[test]
@@ -133,6 +156,7 @@ mod tests {
         symlink(outside.path().join("x"), directory.join("etc/hosts")).unwrap();
         symlink("loop", directory.join("etc/loop")).unwrap();
         let mut root = root(&directory);
+        let time = std::fs::metadata(&directory).unwrap().modified().unwrap();
 
         root.ensure(Path::new("etc/resolv.conf"), Kind::File).unwrap();
         root.ensure(Path::new("etc/hosts"), Kind::File).unwrap();
@@ -148,5 +172,6 @@ mod tests {
         assert_eq!(made[..3], ["run", "run/a", "run/a/resolv.conf"]);
         assert_eq!(made[made.len() - 1], "proc");
         assert!(made.iter().all(|path| directory.join(path).symlink_metadata().is_ok()));
+        assert_eq!(std::fs::metadata(&directory).unwrap().modified().unwrap(), time);
     }
 }

@@ -51,6 +51,11 @@ pub(super) struct OverlaySpec {
     pub overlay: Overlay,
     /// Whether ids are mapped, so device nodes cannot be made.
     pub user_namespace: bool,
+    /// What the request asks to be mounted.
+    pub mounts: Vec<RunMount>,
+    /// An empty directory, relative to `base`, for what is written into mounts and vanishes. On a disk:
+    /// it may be much, and before Linux 6.6 a tmpfs cannot hold it in a user namespace.
+    pub discarded: Option<OsString>,
 }
 
 /// A root that lies ready.

@@ -5,6 +5,7 @@ mod directory;
 mod files;
 mod layered;
 mod layers;
+mod mounts;
 mod pull;
 mod run;
 mod select;
@@ -25,7 +26,7 @@ use crate::rootfs::UserError;
 pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use run::RunFailed;
-pub use workshop::{Place, Tools, Workshop};
+pub use workshop::{Commands, Place, Tools, Workshop};
 
 /// A stage whose steps are all done.
 #[derive(Debug)]
@@ -111,8 +112,12 @@ fn carry_out(
         Action::Copy(copy) => source_of(&copy.from, around)?,
         _ => None,
     };
+    let mut mounts = mounts::Prepared::default();
     match &step.action {
-        Action::Run(_) => files.prepare_run()?,
+        Action::Run(run) => {
+            files.prepare_run()?;
+            mounts = mounts::prepare(shop, run, around)?;
+        }
         Action::Copy(_) | Action::Workdir(_) => _ = files.view()?,
         Action::Metadata => {}
     }
@@ -120,7 +125,7 @@ fn carry_out(
     let start = Instant::now();
     let layer = match &step.action {
         Action::Metadata => None,
-        Action::Run(run) => run::run(shop, files, run, &task)?,
+        Action::Run(run) => run::run(shop, files, run, &mounts, &task)?,
         Action::Copy(copy) => copy::copy(shop, files, copy, source)?,
         Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
     };

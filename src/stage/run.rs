@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::files::Files;
 use super::layers::ImageLayer;
+use super::mounts::Prepared;
 use super::workshop::Workshop;
 use crate::event::Task;
 use crate::layer::{Entry, LayerWriter, Whiteout};
-use crate::plan::RunStep;
+use crate::plan::{NetworkMode, RunStep};
 use crate::rootfs::diff::SinkError;
 use crate::rootfs::{ChangeSink, DiffStats, Overlay, Process, Users, diff_upper};
 use crate::sandbox::{
@@ -63,11 +64,12 @@ pub(super) fn run(
     shop: &Workshop,
     files: &mut Files<'_>,
     step: &RunStep,
+    mounts: &Prepared,
     task: &Task,
 ) -> Result<Option<Arc<ImageLayer>>> {
     match &shop.sandbox {
-        Sandbox::Namespaces(namespaces) => on_overlay(shop, namespaces, files, step, task),
-        Sandbox::Chroot(_) | Sandbox::Inplace(_) => in_directory(shop, files, step, task),
+        Sandbox::Namespaces(namespaces) => on_overlay(shop, namespaces, files, step, mounts, task),
+        Sandbox::Chroot(_) | Sandbox::Inplace(_) => in_directory(shop, files, step, mounts, task),
         Sandbox::None(unable) => Err(unable.clone().into()),
     }
 }
@@ -78,10 +80,11 @@ fn on_overlay(
     namespaces: &Namespaces,
     files: &mut Files<'_>,
     step: &RunStep,
+    mounts: &Prepared,
     task: &Task,
 ) -> Result<Option<Arc<ImageLayer>>> {
     let dirs = files.unpack()?;
-    let request = request(shop, files, step)?;
+    let request = request(shop, files, step, mounts)?;
     let (upper, work) = (shop.new_layer_dir()?, shop.new_layer_dir()?);
     shop.root_like(&shop.open_root(&shop.layers_dir.join(&upper))?, files.view()?)?;
     let root = LayeredRoot {
@@ -111,9 +114,10 @@ fn in_directory(
     shop: &Workshop,
     files: &mut Files<'_>,
     step: &RunStep,
+    mounts: &Prepared,
     task: &Task,
 ) -> Result<Option<Arc<ImageLayer>>> {
-    let request = request(shop, files, step)?;
+    let request = request(shop, files, step, mounts)?;
     let directory = files.directory()?;
     directory.ready()?;
     let output = |stream, bytes: &[u8]| task.output(stream, bytes);
@@ -134,19 +138,28 @@ fn in_directory(
     Ok(layer)
 }
 
-fn request(shop: &Workshop, files: &mut Files<'_>, step: &RunStep) -> Result<RunRequest> {
+fn request(
+    shop: &Workshop,
+    files: &mut Files<'_>,
+    step: &RunStep,
+    mounts: &Prepared,
+) -> Result<RunRequest> {
     let process = Users::load(files.view()?)?.process(&step.user)?;
     Ok(RunRequest {
         args: step.args.clone(),
-        env: environment(step, &process),
+        env: environment(step, mounts, &process),
         cwd: step.cwd.clone(),
         user: UserSpec { uid: process.uid, gid: process.gid, groups: process.groups },
         hostname: "buildkitsandbox".into(),
         hosts: shop.hosts.clone(),
         shm_size: shop.shm_size,
-        network: if step.offline { Network::None } else { Network::Host },
-        mounts: Vec::new(),
-        ulimits: Vec::new(),
+        network: match step.network {
+            Some(NetworkMode::None) => Network::None,
+            Some(NetworkMode::Host) => Network::Host,
+            Some(NetworkMode::Default) | None => shop.commands.network,
+        },
+        mounts: mounts.mounts.clone(),
+        ulimits: shop.commands.ulimits.clone(),
     })
 }
 
@@ -159,9 +172,13 @@ fn succeeded(shop: &Workshop, step: &RunStep, report: &RunReport) -> Result<()> 
     Err(RunFailed { command, status: report.status }.into())
 }
 
-/// The step's variables, and HOME from the user's entry unless the image sets it.
-fn environment(step: &RunStep, process: &Process) -> Vec<(String, String)> {
+/// The step's variables, those of its mounts, and HOME from the user's entry unless the image sets it.
+fn environment(step: &RunStep, mounts: &Prepared, process: &Process) -> Vec<(String, String)> {
     let mut env = step.env.clone();
+    for (name, value) in &mounts.env {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
     if !env.iter().any(|(name, _)| name == "HOME") {
         env.push(("HOME".into(), process.home.clone()));
     }

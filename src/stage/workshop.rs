@@ -1,5 +1,6 @@
 //! What all stages of a build share: the registry client, the blobs, the sandbox, directories.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::mounts::{Caches, Shelf};
 use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::event::Reporter;
 use crate::layer::{BlobStore, LayerOptions, Timestamp};
 use crate::registry::Client;
+use crate::request::Secret;
 use crate::rootfs::Root;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Network, Sandbox, Ulimit};
 
 /// Mode of `/` in an image that does not say.
 const ROOT_MODE: u32 = 0o755;
@@ -41,6 +44,10 @@ pub struct Workshop {
     pub layers_dir: PathBuf,
     /// Mount points, partial extracts, spooled archives.
     pub scratch_dir: PathBuf,
+    /// Directories for the mounts of commands.
+    pub(super) shelf: Shelf,
+    /// `RUN --mount=type=cache`.
+    pub(super) caches: Caches,
     counter: AtomicUsize,
     times: Mutex<Vec<(String, Duration)>>,
 }
@@ -80,8 +87,25 @@ pub struct Tools {
     pub hosts: Vec<(String, String)>,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
+    /// What else commands get.
+    pub commands: Commands,
     /// What a RUN changes at or below these absolute paths of the image is not in its layer.
     pub ignore_paths: Vec<PathBuf>,
+}
+
+/// What the commands of a build get beside what the Dockerfile says.
+#[derive(Debug)]
+pub struct Commands {
+    /// Secrets, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of SSH agents, by id.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// Limits of their resources.
+    pub ulimits: Vec<Ulimit>,
+    /// The network of those that do not say.
+    pub network: Network,
+    /// Where caches are that outlive the build.
+    pub cache_dir: Option<PathBuf>,
 }
 
 impl Workshop {
@@ -93,8 +117,11 @@ impl Workshop {
                 .with_context(|| format!("cannot make the directory {}", path.display()))?;
             Ok(path)
         };
+        let caches = tools.commands.cache_dir.clone().unwrap_or_else(|| dir.join("caches"));
         Ok(Self {
             tools,
+            shelf: Shelf::default(),
+            caches: Caches::at(caches),
             blobs: BlobStore::create(&dir.join("blobs"))?,
             layers_dir: make("l")?,
             scratch_dir: make("scratch")?,
@@ -135,6 +162,14 @@ impl Workshop {
         let name = self.counter.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.scratch_dir.join(name);
         super::doing(std::fs::create_dir(&path), || format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The same, for what a command may see: its mode is not left to kiln's umask.
+    pub(super) fn new_readable_dir(&self) -> Result<PathBuf> {
+        let path = self.new_scratch_dir()?;
+        let set = std::fs::set_permissions(&path, Permissions::from_mode(ROOT_MODE));
+        super::doing(set, || format!("cannot make {}", path.display()))?;
         Ok(path)
     }
 }

@@ -7,6 +7,7 @@ use super::super::error::CliError;
 use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
+use super::super::mounts_flags::MountsFlags;
 use super::super::{Job, Remark, resolve, values};
 use super::values::Values;
 use super::{log, registry, variables};
@@ -33,6 +34,10 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
             result: result(values, no_push, digest_url.is_none())?,
             registry: unset(),
             run: run(values, env)?,
+            mounts: MountsFlags {
+                secret: values.list("secret").to_vec(),
+                ..MountsFlags::default()
+            },
             output: OutputFlags {
                 progress: ProgressChoice::Auto,
                 color: ColorChoice::Auto,

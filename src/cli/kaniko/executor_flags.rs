@@ -65,7 +65,8 @@ const OWN: &[Flag] = &[
     pairs("annotation", "Add an annotation to the manifest"),
     switch("use-new-run", "kiln takes no snapshots: it sees exactly what a RUN changed").nothing(),
     pairs("git", "a context in git is an error: fetch it first").or_bare().nothing(),
-    list("secret", "a RUN that asks for one is an error").not_yet(),
+    list("secret", "Secret for RUN --mount=type=secret: `id=ID[,src=FILE|,env=VARIABLE]`, as Docker \
+        has it"),
     switch("dryrun", "Print the plan; build nothing, push nothing"),
     switch("force-build-metadata", "instructions without files need no layer").nothing(),
     switch("skip-unused-stages", "stages that the target does not need are never built").nothing(),

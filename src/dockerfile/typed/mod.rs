@@ -5,6 +5,8 @@
 pub(super) mod device;
 pub(super) mod flags;
 pub(super) mod healthcheck;
+pub(super) mod mount;
+mod mount_words;
 mod pairs;
 mod run;
 mod stage;

@@ -2,8 +2,8 @@
 
 use super::device::Device;
 use super::flags::{Kind, Spec};
+use super::mount::Mount;
 use super::{Fault, Flags, Request, command};
-use crate::dockerfile::heredoc::chomp;
 use crate::dockerfile::tree::RawHeredoc;
 use crate::dockerfile::{Heredoc, Run};
 
@@ -17,6 +17,9 @@ const FLAGS: [Spec; 4] = [
 pub(super) fn run(request: Request<'_>) -> Result<Run, Fault> {
     let item = request.item;
     let flags = Flags::parse(&FLAGS, &item.flags)?;
+    for (value, word) in flags.list("mount") {
+        Mount::check(value).map_err(|error| Fault::new(error.to_string()).at(&word.at))?;
+    }
     for (value, word) in flags.list("device") {
         Device::parse(value).map_err(|error| Fault::new(error.to_string()).at(&word.at))?;
     }
@@ -26,7 +29,7 @@ pub(super) fn run(request: Request<'_>) -> Result<Run, Fault> {
         network: choice(&flags, "network", &["default", "none", "host"])?,
         security: choice(&flags, "security", &["sandbox", "insecure"])?,
         devices: flags.texts("device"),
-        heredocs: request.heredocs.iter().map(heredoc).collect(),
+        heredocs: request.heredocs.iter().map(as_written).collect(),
     })
 }
 
@@ -45,11 +48,18 @@ fn choice(flags: &Flags<'_>, name: &str, values: &[&str]) -> Result<Option<Strin
     Err(Fault::new(message).at(&word.at).help(format!("use one of {}", values.join(", "))))
 }
 
+/// A heredoc that becomes a file: without the tabs that `<<-` takes away.
 pub(super) fn heredoc(raw: &RawHeredoc) -> Heredoc {
+    let heredoc = as_written(raw);
+    Heredoc { body: heredoc.chomped(), ..heredoc }
+}
+
+/// A heredoc that the shell may read itself.
+fn as_written(raw: &RawHeredoc) -> Heredoc {
     let opening = &raw.opening;
     Heredoc {
         name: opening.name.clone(),
-        body: if opening.chomp { chomp(&raw.content) } else { raw.content.clone() },
+        body: raw.content.clone(),
         expand: opening.expand,
         chomp: opening.chomp,
         descriptor: opening.descriptor,

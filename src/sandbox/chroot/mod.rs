@@ -12,6 +12,7 @@ use rustix::process::geteuid;
 use rustix::thread::CapabilitySet;
 
 use self::covers::Covers;
+use super::brought::{Brought, Holds, Site};
 use super::error::{During, SandboxError};
 use super::namespaces::only_one_id;
 use super::request::{DirectoryRoot, Network, RunReport, RunRequest};
@@ -30,13 +31,15 @@ struct Inner {
     /// kiln's program, to be executed again. No RUN can reach it.
     program: File,
     single_id: Option<String>,
+    /// Sources that a command has moved into its root.
+    holds: Holds,
 }
 
 impl Chroot {
     /// For a process that [`possible`] has found able.
     pub(super) fn new() -> Result<Self, SandboxError> {
         let program = File::open("/proc/self/exe").during("open kiln's own program")?;
-        Ok(Self(Arc::new(Inner { program, single_id: only_one_id() })))
+        Ok(Self(Arc::new(Inner { program, single_id: only_one_id(), holds: Holds::default() })))
     }
 
     /// Whether root is the only user that there is: chown to any other fails.
@@ -71,14 +74,38 @@ impl Chroot {
             links: root.links.iter().map(|link| link.clone().into()).collect(),
         };
         let mut spec = Spec::new(request, RootSpec::Directory(directory), self.single_id())?;
+        let _hold = self.0.holds.hold(&request.mounts, cancel)?;
         let covers = Covers::put(root, &spec.etc)?;
         if let RootSpec::Directory(directory) = &mut spec.root {
             directory.own_devices = covers.has_devices();
         }
-        let report = launch::run(&self.0.program, &spec, output, cancel);
+        let report = self.run_with_mounts(root, &spec, request, output, cancel);
         let taken_off = covers.take_off();
         let report = report?;
         taken_off?;
+        Ok(report)
+    }
+
+    fn run_with_mounts(
+        &self,
+        root: &DirectoryRoot,
+        spec: &Spec,
+        request: &RunRequest,
+        output: &(dyn Fn(Stream, &[u8]) + Sync),
+        cancel: &Cancel,
+    ) -> Result<RunReport, SandboxError> {
+        let site = Site {
+            root: &root.path,
+            aside: &root.aside,
+            allowed: &|_, _| Ok(()),
+            notes: None,
+            single_id: self.single_id(),
+        };
+        let brought = Brought::bring(&site, &request.mounts, cancel)?;
+        let report = launch::run(&self.0.program, spec, output, cancel);
+        let taken_out = brought.take_out();
+        let report = report?;
+        taken_out?;
         Ok(report)
     }
 }

@@ -1,0 +1,142 @@
+//! A source that keeps what a command writes: it moves into the root and back, or, between file
+//! systems, is copied in and takes the copy's place afterwards.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmodat, chownat, mkdirat,
+    openat, renameat, renameat_with,
+};
+use rustix::io::Errno;
+
+use super::ground::{Ground, Spot, stat_of};
+use super::links;
+use super::place::Place;
+use crate::sandbox::replica::Replica;
+
+/// A source that is in the root.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Where it belongs, and what it was there.
+    home: Spot,
+    was: Stat,
+    path: PathBuf,
+    /// What is in the root.
+    held: OwnedFd,
+    /// It is the source itself, not a copy.
+    moved: bool,
+}
+
+impl Kept {
+    /// Brings it to a place.
+    pub fn bring(source: &Path, place: &Place, how: Replica<'_>) -> io::Result<Self> {
+        let home = home_of(source)?;
+        let was = stat_of(&home.dir, &home.name)?.ok_or(io::ErrorKind::NotFound)?;
+        let spot = place.spot();
+        // Before it moves: there must be no way to lose it.
+        let held = home.hold()?;
+        let (held, moved) = match renameat(&home.dir, &home.name, &spot.dir, &spot.name) {
+            Ok(()) => (held, true),
+            // Another file system, or a mount point.
+            Err(Errno::XDEV | Errno::BUSY) => {
+                how.copy(source, spot.dir.as_fd(), &spot.name)?;
+                (spot.hold()?, false)
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Self { home, was, path: source.to_owned(), held, moved })
+    }
+
+    /// Where it belongs.
+    pub fn source(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes it back, with what the command has made of it, wherever the command has put it. What is
+    /// at its place instead is it, if the command has removed it.
+    pub fn take_back(self, ground: &Ground, place: &Place, how: Replica<'_>) -> io::Result<()> {
+        let found = match ground.find(&self.held)? {
+            Some(spot) => Some(spot),
+            None => place.now(ground)?.filter(|now| self.is_alike(now)),
+        };
+        match found {
+            Some(spot) if self.moved => {
+                links::part(&spot, how)?;
+                spot.quietly(|spot| self.move_home(spot))
+            }
+            Some(spot) => self.copy_home(&spot, how),
+            // In a mount, everything in it could have been removed, but not the mount point.
+            None if self.moved => self.empty(&self.home),
+            None => self.exchange(|new| self.empty(new)),
+        }
+    }
+
+    fn is_alike(&self, spot: &Spot) -> bool {
+        let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
+        stat_of(&spot.dir, &spot.name)
+            .is_ok_and(|found| found.is_some_and(|found| kind(&found) == kind(&self.was)))
+    }
+
+    fn move_home(&self, spot: &Spot) -> io::Result<()> {
+        renameat(&spot.dir, &spot.name, &self.home.dir, &self.home.name).map_err(|errno| {
+            io::Error::other(format!("it cannot go back to `{}`: {errno}", self.path.display()))
+        })
+    }
+
+    fn copy_home(&self, spot: &Spot, how: Replica<'_>) -> io::Result<()> {
+        let path = spot.path();
+        self.exchange(|new| how.copy(&path, new.dir.as_fd(), &new.name))
+    }
+
+    /// Lets something new, made beside it, take the source's place in one step.
+    fn exchange(&self, make: impl FnOnce(&Spot) -> io::Result<()>) -> io::Result<()> {
+        let mut name = OsString::from(".");
+        name.push(&self.home.name);
+        name.push(format!(".kiln-{}", std::process::id()));
+        let new = Spot { dir: self.home.dir.try_clone()?, name };
+        let made = make(&new).and_then(|()| self.swap(&new));
+        let removed = new.remove();
+        made.map_err(|error| {
+            let path = self.path.display();
+            io::Error::other(format!("what was written cannot be copied back to `{path}`: {error}"))
+        })?;
+        removed
+    }
+
+    fn swap(&self, new: &Spot) -> io::Result<()> {
+        let home = &self.home;
+        match renameat_with(&new.dir, &new.name, &home.dir, &home.name, RenameFlags::EXCHANGE) {
+            // A file system that cannot exchange (NFS, for one).
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                home.remove()?;
+                Ok(renameat(&new.dir, &new.name, &home.dir, &home.name)?)
+            }
+            exchanged => Ok(exchanged?),
+        }
+    }
+
+    /// An empty one with the mode and owner that it had.
+    fn empty(&self, spot: &Spot) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(self.was.st_mode & 0o7777);
+        if FileType::from_raw_mode(self.was.st_mode) == FileType::Directory {
+            mkdirat(&spot.dir, &spot.name, mode)?;
+        } else {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            openat(&spot.dir, &spot.name, flags, mode)?;
+        }
+        let (uid, gid) = (Uid::from_raw(self.was.st_uid), Gid::from_raw(self.was.st_gid));
+        chownat(&spot.dir, &spot.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(chmodat(&spot.dir, &spot.name, mode, AtFlags::empty())?)
+    }
+}
+
+/// The directory and the name of a path of this machine.
+pub(super) fn home_of(path: &Path) -> io::Result<Spot> {
+    let name = path.file_name().map(OsStr::to_owned).ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Spot { dir: openat(CWD, parent, flags, Mode::empty())?, name })
+}

@@ -1,0 +1,208 @@
+//! `type=cache`: directories that outlive a step, and the build too where one is named for them.
+//!
+//! Each cache has a directory of its own below that of all caches, named by a hash of what it is; in
+//! there: `about`, which says to people what it is, the directories `0`, `1`, … of which all but the
+//! first serve `sharing=private`, and a lock beside each.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Others;
+use super::files::seen;
+use super::laid::Original;
+use super::lock::{Hold, Lock};
+use crate::digest::Digest;
+use crate::dockerfile::Sharing;
+use crate::layer::Metadata;
+use crate::plan::{BindSource, CacheMount, RunStep, StepMount};
+use crate::rootfs::copy::Owner;
+use crate::rootfs::{Root, View as _};
+use crate::sandbox::Sandbox;
+use crate::stage::workshop::Workshop;
+
+/// Mode of a new cache that does not say, as in BuildKit.
+const MODE: u32 = 0o755;
+/// Bytes of a hash that make a name.
+const NAME_LENGTH: usize = 32;
+
+/// Where caches are.
+#[derive(Debug)]
+pub struct Caches(PathBuf);
+
+impl Caches {
+    /// Those below this directory, which need not exist yet.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+/// A cache that a RUN may use as long as this value lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    mount: CacheMount,
+    dir: PathBuf,
+    /// Two mounts of the same cache in one RUN share the lock of the first.
+    _lock: Option<Lock>,
+}
+
+/// Takes all caches of a RUN, in an order in which no two RUNs wait for each other.
+pub(super) fn hold(shop: &Workshop, step: &RunStep, others: &Others) -> Result<Vec<Held>> {
+    let caches = step.mounts.iter().filter_map(|mount| match mount {
+        StepMount::Cache(cache) => Some(Cache::new(shop, cache, others)),
+        _ => None,
+    });
+    let mut caches: Vec<Cache<'_>> = caches.collect();
+    // Of two mounts of the same, the stricter one decides.
+    caches.sort_by(|a, b| (&a.name, b.hold()).cmp(&(&b.name, a.hold())));
+    let mut held: Vec<Held> = Vec::new();
+    let mut last: Option<(String, PathBuf)> = None;
+    for cache in caches {
+        let known = last.take_if(|(name, _)| *name == cache.name && !cache.is_private());
+        let (dir, lock) = match known {
+            Some((_, dir)) if cache.moves() => bail!(
+                "the cache {} is mounted twice, which only isolation `namespaces` can do ({})",
+                cache.mount.id,
+                dir.display()
+            ),
+            Some((_, dir)) => (dir, None),
+            None => cache.take().map(|(dir, lock)| (dir, Some(lock)))?,
+        };
+        last = Some((cache.name.clone(), dir.clone()));
+        held.push(Held { mount: cache.mount.clone(), dir, _lock: lock });
+    }
+    Ok(held)
+}
+
+/// The directory of a mount, out of those that are held.
+pub(super) fn take(held: &mut [Held], mount: &CacheMount) -> Result<PathBuf> {
+    let found = held.iter().find(|held| held.mount == *mount);
+    found.map(|held| held.dir.clone()).context("a cache was not taken")
+}
+
+/// One mount of a cache.
+struct Cache<'a> {
+    shop: &'a Workshop,
+    mount: &'a CacheMount,
+    others: &'a Others,
+    about: String,
+    name: String,
+}
+
+impl<'a> Cache<'a> {
+    /// As in BuildKit, a cache is another one if it begins otherwise: with other files, or as another
+    /// user's.
+    fn new(shop: &'a Workshop, mount: &'a CacheMount, others: &'a Others) -> Self {
+        let seed = mount.seed.as_ref().map(|seed| others.identity(seed)).unwrap_or_default();
+        let CacheMount { id, source, mode, uid, gid, .. } = mount;
+        let about = format!(
+            "id {id}\nsource {source}\nmode {}\nuid {}\ngid {}\nfrom {seed}\n",
+            mode.map(|mode| format!("{mode:o}")).unwrap_or_default(),
+            uid.map(|uid| uid.to_string()).unwrap_or_default(),
+            gid.map(|gid| gid.to_string()).unwrap_or_default(),
+        );
+        let name = Digest::of(about.as_bytes()).hex()[..NAME_LENGTH].to_owned();
+        Self { shop, mount, others, about, name }
+    }
+
+    fn is_private(&self) -> bool {
+        self.mount.sharing == Sharing::Private
+    }
+
+    /// Whether the sandbox moves it to where the command sees it.
+    fn moves(&self) -> bool {
+        !matches!(self.shop.sandbox, Sandbox::Namespaces(_))
+    }
+
+    fn hold(&self) -> Hold {
+        let alone = self.mount.sharing != Sharing::Shared || self.moves();
+        if alone { Hold::Alone } else { Hold::Together }
+    }
+
+    /// The cache's directory, and the lock that goes with it.
+    fn take(&self) -> Result<(PathBuf, Lock)> {
+        let home = self.shop.caches.0.join(&self.name);
+        let what = || format!("cannot make the cache directory {}", home.display());
+        fs::create_dir_all(&home).with_context(what)?;
+        if !home.join("about").exists() {
+            fs::write(home.join("about"), &self.about).with_context(what)?;
+        }
+        let (number, lock) = if self.is_private() {
+            self.first_free(&home).with_context(what)?
+        } else {
+            let what = format!("the cache {}", self.mount.id.trim_start_matches('/'));
+            (0, Lock::take(self.shop, &home.join("0.lock"), self.hold(), &what)?)
+        };
+        let dir = home.join(number.to_string());
+        if !dir.exists() {
+            self.make(&home, &dir)?;
+        }
+        Ok((dir, lock))
+    }
+
+    fn first_free(&self, home: &Path) -> io::Result<(usize, Lock)> {
+        let mut number = 0;
+        loop {
+            let path = home.join(format!("{number}.lock"));
+            if let Some(lock) = Lock::try_take(&path, Hold::Alone)? {
+                return Ok((number, lock));
+            }
+            number += 1;
+        }
+    }
+
+    /// Makes the directory, unless another has been faster. It gets its name when it is complete.
+    fn make(&self, home: &Path, dir: &Path) -> Result<()> {
+        let making = home.join("making.lock");
+        let what = format!("the cache {}, which is being filled,", self.mount.id);
+        let _lock = Lock::take(self.shop, &making, Hold::Alone, &what)?;
+        if dir.exists() {
+            return Ok(());
+        }
+        let root = Root::open(home)?;
+        let unfinished = Path::new("unfinished");
+        if root.lstat(unfinished)?.is_some() {
+            root.remove_tree(unfinished)?;
+        }
+        root.create_dir(unfinished, MODE)?;
+        let filled = self.fill(&home.join(unfinished))?;
+        fs::rename(&filled, dir)
+            .with_context(|| format!("cannot make the cache directory {}", dir.display()))?;
+        root.remove_tree(unfinished)?;
+        Ok(())
+    }
+
+    /// A new cache in an empty directory.
+    fn fill(&self, into: &Path) -> Result<PathBuf> {
+        let shop = self.shop;
+        let CacheMount { source, mode, uid, gid, .. } = self.mount;
+        let mut meta = Metadata { mode: MODE, mtime: shop.now, ..Metadata::default() };
+        let path = match &self.mount.seed {
+            Some(BindSource::Files(from)) => {
+                let seen = seen(shop, from, source, self.others)?;
+                let root = seen.root.clone();
+                let original = Original { root, ignore: None, owner: Owner::Keep, path: source };
+                let path = original.lay_down(shop, into)?;
+                let laid = shop.open_root(&path).with_context(|| {
+                    format!("the cache {} cannot begin with `{source}`", self.mount.id)
+                })?;
+                if let Some(entry) = laid.lstat(Path::new(""))? {
+                    meta = entry.meta;
+                }
+                path
+            }
+            Some(BindSource::Nothing) | None => {
+                let path = into.join("d");
+                fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+                path
+            }
+        };
+        meta.mode = mode.unwrap_or(meta.mode);
+        meta.uid = uid.unwrap_or(meta.uid);
+        meta.gid = gid.unwrap_or(meta.gid);
+        shop.open_root(&path)?.set_metadata(Path::new(""), &meta, shop.ownership())?;
+        Ok(path)
+    }
+}
