@@ -11,7 +11,7 @@ use super::workshop::Workshop;
 use crate::plan::{CopySource, CopyStep, Unpack};
 use crate::rootfs::copy::{self, CopyRequest, Owner, copy as copy_tree};
 use crate::rootfs::glob::has_meta;
-use crate::rootfs::{Root, Users};
+use crate::rootfs::{Index, Root, Users};
 
 /// A source that is no context: its layers, and where their files are.
 pub(super) type Foreign = Option<(Vec<Arc<ImageLayer>>, files::Source)>;
@@ -43,12 +43,15 @@ pub(super) fn copy(
         Source::Context(_) => shop.context.ignore.as_ref(),
         _ => None,
     };
+    // With --link the layer does not depend on those below: no link of theirs is followed, and the
+    // directories on the way are made anew.
+    let empty = Index::default();
     let request = CopyRequest {
         sources: step.sources.iter().map(|source| asked(source, step.parents)).collect(),
         dest: &step.dest,
         from: source.root(),
         ignore,
-        target: files.view()?,
+        target: if step.link { &empty } else { files.view()? },
         owner,
         chmod,
         unpack: match step.unpack {
@@ -62,7 +65,7 @@ pub(super) fn copy(
     let tree = copy_tree(&request)?;
     // BuildKit's rule, and Dockerfiles rely on it; still it is often a mistake.
     if tree.is_empty() && step.sources.iter().all(is_pattern) {
-        let sources: Vec<&str> = step.sources.iter().map(CopySource::shown).collect();
+        let sources: Vec<String> = step.sources.iter().map(CopySource::shown).collect();
         let sources = sources.join("` or `");
         shop.reporter.warning(&format!("no file matches `{sources}`: nothing is copied"));
     }

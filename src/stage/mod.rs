@@ -68,13 +68,13 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
         if let Some(layer) = &layer {
             around.layer_ready(stage.id, layer);
         }
-        history.push(History {
+        history.extend(step.created_by.as_ref().map(|created_by| History {
             created: Some(shop.created.clone()),
-            created_by: step.created_by.clone(),
+            created_by: created_by.clone(),
             comment: "buildkit.dockerfile.v0".into(),
             empty_layer: layer.is_none(),
             ..History::default()
-        });
+        }));
     }
     let (layers, source) = files.into_source()?;
     Ok(Finished { layers, history, config: stage.config.clone(), source })
