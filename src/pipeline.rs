@@ -11,13 +11,13 @@
 //! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod arrived;
 mod bases;
 mod dry_run;
 mod files;
 mod furnish;
 mod isolation;
 mod prepare;
-mod unpacked;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,14 +29,16 @@ pub use self::dry_run::dry_run;
 use self::files::finish;
 use self::furnish::{mark_needed, tools};
 use self::isolation::{can_run, settle};
-use self::prepare::{Prepared, PushCheck, Source};
+use self::prepare::{Prepared, PushCheck};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::publish::{Uploads, send_digest, write_digest_files};
+use crate::plan::Plan;
 use crate::registry::Reference;
+use crate::remote::Source;
 use crate::request::Request;
-use crate::sandbox::Entered;
+use crate::sandbox::{Entered, Sandbox};
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
@@ -74,7 +76,7 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let source = Source::open(request, ground)?;
+    let source = prepare::Source::open(request, ground)?;
 
     // 2. Plan
     let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
@@ -88,6 +90,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     mark_needed(request, &plan, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
         .ignoring_immutable_tags(request.ignore_immutable_tags);
+    fetch_ahead(&shop, &plan);
     let finished = run_stages(&shop, &plan, &images, Some(&uploads));
     let outcome = shop.sandbox.give_back().map_err(Into::into).and(finished).and_then(|finished| {
         // 5. Assemble, and 6. publish
@@ -97,6 +100,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     // Threads that still send look into the work directory: let them end before it goes.
     let image = outcome.map_err(|error| {
         ground.cancel.cancel();
+        shop.downloads.wait();
         why(error, uploads.wait())
     })?;
     write_digest_files(request, &names, &image.manifest_digest)?;
@@ -111,6 +115,19 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         time: start.elapsed(),
         steps: shop.take_times(),
     })
+}
+
+/// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this
+/// machine's git is not there later.
+fn fetch_ahead(shop: &Workshop, plan: &Plan) {
+    let named = plan.named_contexts().into_iter();
+    let named: Vec<_> =
+        named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
+    let sources: Vec<&Source> = plan.remotes().into_iter().chain(&named).collect();
+    shop.downloads.begin(&sources);
+    if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+        shop.downloads.wait();
+    }
 }
 
 /// Where the image is: names in registries, then paths of files.

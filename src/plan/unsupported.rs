@@ -2,23 +2,13 @@
 //! nothing in a Dockerfile is ever ignored without a word.
 
 use super::graph::Source;
-use crate::dockerfile::{Instruction, Located, Node, Run, Transfer};
+use crate::dockerfile::{Instruction, Located, Node, Run};
 
 /// Refuses an instruction that asks for more than kiln can do.
 pub(super) fn check(source: &Source<'_>, node: &Node) -> Result<(), Located> {
-    let feature = match &node.instruction {
-        Instruction::Run(run) => {
-            return match refused_of_run(run) {
-                Some((message, help)) => {
-                    Err(source.error(&node.span, message, Some(help.to_owned())))
-                }
-                None => Ok(()),
-            };
-        }
-        _ => None,
-    };
-    match feature {
-        Some(feature) => Err(refuse(source, node, &feature)),
+    let Instruction::Run(run) = &node.instruction else { return Ok(()) };
+    match refused_of_run(run) {
+        Some((message, help)) => Err(source.error(&node.span, message, Some(help.to_owned()))),
         None => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ pub use client::Client;
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
-pub use pull::{Resolved, choose};
+pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;
 pub use reference::{HUB, Reference, ReferenceError, Repository};
