@@ -33,8 +33,8 @@ use self::prepare::{Prepared, PushCheck};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
-use crate::publish::{Uploads, send_digest, write_digest_files};
 use crate::plan::Plan;
+use crate::publish::{Uploads, send_digest, write_digest_files};
 use crate::registry::Reference;
 use crate::remote::Source;
 use crate::request::Request;
@@ -121,8 +121,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
 /// machine's git is not there later.
 fn fetch_ahead(shop: &Workshop, plan: &Plan) {
     let named = plan.named_contexts().into_iter();
-    let named: Vec<_> =
-        named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
+    let named: Vec<_> = named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
     let sources: Vec<&Source> = plan.remotes().into_iter().chain(&named).collect();
     shop.downloads.begin(&sources);
     if matches!(shop.sandbox, Sandbox::Inplace(_)) {

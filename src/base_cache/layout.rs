@@ -169,9 +169,9 @@ impl Layout<'_> {
 
     /// A digest may be that of an image which the layout's index does not name itself.
     fn by_digest(&self, entries: &[Descriptor], text: &str) -> Result<Descriptor, LayoutError> {
-        let digest: Digest = text.parse().map_err(|error| {
-            bad(self.0, format!("`{text}` is no digest of an image: {error}"))
-        })?;
+        let digest: Digest = text
+            .parse()
+            .map_err(|error| bad(self.0, format!("`{text}` is no digest of an image: {error}")))?;
         if let Some(entry) = entries.iter().find(|entry| entry.digest == digest) {
             return Ok(entry.clone());
         }
@@ -203,7 +203,10 @@ impl Layout<'_> {
             let path = self.path(&layer.digest);
             let there = fs::metadata(&path).map_err(|error| bad(&path, error.to_string()))?;
             if there.len() != layer.size {
-                return Err(bad(&path, format!("it has {} bytes, not {}", there.len(), layer.size)));
+                return Err(bad(
+                    &path,
+                    format!("it has {} bytes, not {}", there.len(), layer.size),
+                ));
             }
         }
         Ok(LayoutImage { dir: self.0.to_owned(), manifest, digest, config })

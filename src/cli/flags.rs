@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+use super::build_context_flags::BuildContextFlags;
 use super::mounts_flags::MountsFlags;
 use super::values;
 use crate::image::ImageFormat;
@@ -42,6 +43,8 @@ pub(super) struct BuildFlags {
     pub(super) run: RunFlags,
     #[command(flatten)]
     pub(super) mounts: MountsFlags,
+    #[command(flatten)]
+    pub(super) contexts: BuildContextFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
 }

@@ -4,6 +4,8 @@
 //! what a job of GitLab's leaves out. `kaniko` has a command line of its own, which ends in the same
 //! request. Nothing outside this module sees clap or a variable of the environment.
 
+mod build_context;
+mod build_context_flags;
 mod context;
 mod credentials;
 mod doctor;

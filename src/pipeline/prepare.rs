@@ -7,8 +7,8 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 use super::Ground;
-use super::bases::{Images, configs, questions, resolve_all};
 use super::arrived::{Arrived, dockerfile};
+use super::bases::{Images, configs, questions, resolve_all};
 use crate::base_cache::BaseCache;
 use crate::context::{Context, DockerfileText};
 use crate::dockerfile::{self, Dockerfile, Located};

@@ -1,9 +1,9 @@
 //! COPY and ADD: their words expanded, their sources found.
 
 use super::files_from::files_from;
+use super::remotes::Remotes;
 use super::steps::Draft;
 use super::text::{CopyText, absolute};
-use super::remotes::Remotes;
 use super::{Action, CopySource, CopyStep, FilesFrom, Unpack};
 use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
 

@@ -11,8 +11,8 @@ use super::layers::ImageLayer;
 use super::workshop::Workshop;
 use crate::context::{Archive, Context, is_archive, unpack};
 use crate::request::NamedSource;
-use crate::rootfs::copy::{self, CopyRequest, Owner};
 use crate::rootfs::Index;
+use crate::rootfs::copy::{self, CopyRequest, Owner};
 
 /// Those that are open, and those of which there is a layer.
 #[derive(Debug, Default)]

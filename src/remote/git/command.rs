@@ -72,11 +72,6 @@ impl<'a> Git<'a> {
         Some(Self { program, settings, remote, dir, new_hosts, cancel })
     }
 
-    /// Where it runs.
-    pub(super) fn dir(&self) -> &Path {
-        self.dir
-    }
-
     /// Runs it to its end; what it printed.
     pub(super) fn run(&self, args: &[&str]) -> Result<String, Failed> {
         self.cancel.check().map_err(|stop| Failed::Broken(stop.into()))?;

@@ -10,7 +10,7 @@ mod resolve;
 mod settle;
 
 pub use self::fetch::Checkout;
-pub use self::reference::{GitReference, GitReferenceError, MTime, parse};
+pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};
 
 #[cfg(test)]
 mod vectors;

@@ -143,7 +143,10 @@ fn is_scp(text: &str) -> bool {
 }
 
 /// Refuses what git would take for something else than a name (git-check-ref-format(1)).
-fn checked(found: GitReference) -> Result<GitReference, GitReferenceError> {
+///
+/// # Errors
+/// [`GitReferenceError::BadRef`].
+pub fn checked(found: GitReference) -> Result<GitReference, GitReferenceError> {
     let bad = |name: &&String| {
         let forbidden = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
         name.starts_with('-') || name.contains("..") || name.chars().any(forbidden)
