@@ -16,6 +16,7 @@
 //! | [`context`] | where the files of COPY and ADD come from |
 //! | [`image`] | configs, manifests, platforms; OCI layout and docker archive |
 //! | [`registry`] | references, credentials, pull, push |
+//! | [`remote`] | files and git repositories from elsewhere, brought into a directory |
 //! | [`base_cache`] | base images that are on this machine already |
 //! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
@@ -46,6 +47,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod publish;
 pub mod registry;
+pub mod remote;
 pub mod request;
 pub mod rootfs;
 pub mod sandbox;

@@ -13,6 +13,7 @@
 //! 6. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod arrived;
 mod bases;
 mod check;
 mod dry_run;
@@ -22,7 +23,6 @@ mod isolation;
 mod prepare;
 mod product;
 mod squash;
-mod unpacked;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,19 +34,21 @@ pub use self::dry_run::dry_run;
 use self::exports::write_exports;
 use self::furnish::{mark_needed, tools};
 use self::isolation::{can_run, settle};
-use self::prepare::{Prepared, PushCheck, Source};
+use self::prepare::{Prepared, PushCheck};
 use self::product::{parts, product};
 use self::squash::squash_all;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Product;
+use crate::plan::Plan;
 use crate::publish::{
     Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
 use crate::registry::Reference;
+use crate::remote::Source;
 use crate::request::{Export, Request};
-use crate::sandbox::Entered;
+use crate::sandbox::{Entered, Sandbox};
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
@@ -86,7 +88,7 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let source = Source::open(request, ground)?;
+    let source = prepare::Source::open(request, ground)?;
 
     // 2. Plan
     let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
@@ -100,6 +102,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     mark_needed(request, &plans, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
         .ignoring_immutable_tags(request.ignore_immutable_tags);
+    fetch_ahead(&shop, &plans);
     let squash = request.exports.squash;
     let ready = |layer: &Arc<ImageLayer>| {
         if !(squash && layer.origin == Origin::Built) {
@@ -123,6 +126,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     // Threads that still send look into the work directory: let them end before it goes.
     let product = outcome.map_err(|error| {
         ground.cancel.cancel();
+        shop.downloads.wait();
         why(error, uploads.wait())
     })?;
     tell(request, ground, &names, &product)?;
@@ -152,6 +156,18 @@ fn tell(request: &Request, ground: &Ground, names: &[Reference], product: &Produ
     }
     let options = settings::registry_options(&request.registry);
     send_digest(request, &options, &ground.cancel, &digest)
+}
+
+/// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this
+/// machine's git is not there later.
+fn fetch_ahead(shop: &Workshop, plans: &[Plan]) {
+    let named = plans.iter().flat_map(Plan::named_contexts);
+    let named: Vec<_> = named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
+    let sources: Vec<&Source> = plans.iter().flat_map(Plan::remotes).chain(&named).collect();
+    shop.downloads.begin(&sources);
+    if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+        shop.downloads.wait();
+    }
 }
 
 /// Where the image is: names in registries, then paths of files.

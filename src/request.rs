@@ -2,6 +2,7 @@
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
 mod annotation;
+mod contexts;
 mod export;
 mod freshness;
 mod run;
@@ -13,20 +14,25 @@ use std::time::Duration;
 pub use self::annotation::{Annotated, Annotation, Annotations};
 pub use self::export::{Export, Exports, Sink};
 pub use self::freshness::Freshness;
-use crate::context::Archive;
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{CredentialSource, Repository};
+use crate::remote::GitSettings;
 
+pub use self::contexts::{Elsewhere, NamedSource, dockerfile_at};
 pub use self::run::{NetworkChoice, RunChoice, Secret, SecretValue, UlimitChoice};
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The directory that COPY and ADD read; absolute, but for one in an archive, where it is seen
-    /// from the archive's top (empty for the top itself).
+    /// The directory that COPY and ADD read; absolute, but for one that is elsewhere, where it is
+    /// seen from the top there (empty for the top itself).
     pub context: PathBuf,
-    /// The archive that has the context, if it is no directory of this machine.
-    pub archive: Option<Archive>,
+    /// Where the context is, if it is no directory of this machine.
+    pub elsewhere: Option<Elsewhere>,
+    /// `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, NamedSource>,
+    /// How repositories are fetched.
+    pub git: GitSettings,
     /// Where the Dockerfile is.
     pub dockerfile: DockerfileSource,
     /// Image names as typed; empty when nothing is pushed and no file needs a name.
@@ -139,8 +145,12 @@ pub struct DoctorRequest {
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
-    /// This file; absolute, but for one that is looked for in an archive.
+    /// This file; absolute, but for one that is looked for in a context from elsewhere.
     Path(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// At an `http://` or `https://` address.
+    Address(String),
     /// `Dockerfile` in the context, else `dockerfile` there.
     Default,
 }
@@ -150,7 +160,7 @@ impl DockerfileSource {
     pub fn path(&self) -> Option<&std::path::Path> {
         match self {
             Self::Path(path) => Some(path),
-            Self::Default => None,
+            Self::Stdin | Self::Address(_) | Self::Default => None,
         }
     }
 }

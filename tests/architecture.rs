@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "context",
     "image",
     "registry",
+    "remote",
     "base_cache",
     "request",
     "plan",

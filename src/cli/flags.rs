@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+use super::build_context_flags::BuildContextFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::mounts_flags::MountsFlags;
@@ -46,6 +47,8 @@ pub(super) struct BuildFlags {
     pub(super) run: RunFlags,
     #[command(flatten)]
     pub(super) mounts: MountsFlags,
+    #[command(flatten)]
+    pub(super) contexts: BuildContextFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
     #[command(flatten)]

@@ -5,6 +5,8 @@
 //! request. Nothing outside this module sees clap or a variable of the environment.
 
 mod annotations;
+mod build_context;
+mod build_context_flags;
 mod check;
 mod check_flags;
 mod context;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::context::ContextChoice;
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::exports::{self, ImageChoices, Outputs};
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{annotations, context, credentials, mounts, outputs, values};
+use super::{annotations, build_context, context, credentials, mounts, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{
@@ -29,9 +30,18 @@ pub(super) fn request_below(
     sub_path: Option<&OsStr>,
     env: &Environment,
 ) -> Result<Request, CliError> {
-    let BuildFlags { source, result, registry, run, mounts, export, .. } = flags;
-    let typed = source.context.as_deref().or(source.directory.as_deref());
+    let typed = flags.source.context.as_deref().or(flags.source.directory.as_deref());
     let context = context::source(typed, sub_path, env)?;
+    request_in(flags, context, env)
+}
+
+/// The same, for a context that is known.
+pub(super) fn request_in(
+    flags: BuildFlags,
+    context: ContextChoice,
+    env: &Environment,
+) -> Result<Request, CliError> {
+    let BuildFlags { source, result, registry, run, mounts, contexts, export, .. } = flags;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
     if export.load {
@@ -48,9 +58,14 @@ pub(super) fn request_below(
     annotations.extend(look.annotations);
     annotations::check(&annotations, &platforms)?;
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
+    let commands = mounts::run_choice(&mounts, env)?;
+    let skip_push_check = registry.skip_push_permission_check;
+    let registry = registry_choice(registry, env);
     Ok(Request {
         context: context.dir,
-        archive: context.archive,
+        elsewhere: context.elsewhere,
+        named_contexts: build_context::named(&contexts.build_context, env)?,
+        git: build_context::git_settings(&registry, &commands, env),
         dockerfile,
         push,
         build_args,
@@ -82,8 +97,8 @@ pub(super) fn request_below(
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
-        run: mounts::run_choice(&mounts, env)?,
-        skip_push_check: registry.skip_push_permission_check,
+        run: commands,
+        skip_push_check,
         ignore_immutable_tags: false,
         checks_may_fail: true,
         freshness: Freshness {
@@ -91,7 +106,7 @@ pub(super) fn request_below(
             no_cache: export.no_cache,
             no_cache_filter: export.no_cache_filter,
         },
-        registry: registry_choice(registry, env),
+        registry,
     })
 }
 

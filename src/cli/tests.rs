@@ -67,7 +67,10 @@ fn defaults() {
     let request = project.build("-t app:1");
     let expected = Request {
         context: project.path(""),
-        archive: None,
+        elsewhere: None,
+        named_contexts: Default::default(),
+        git: request.git.clone(),
+        run: request.run.clone(),
         dockerfile: DockerfileSource::Default,
         destinations: vec!["app:1".into()],
         push: true,
@@ -122,7 +125,10 @@ fn every_flag_reaches_the_request() {
     );
     let expected = Request {
         context: project.path("app"),
-        archive: None,
+        elsewhere: None,
+        named_contexts: Default::default(),
+        git: request.git.clone(),
+        run: request.run.clone(),
         dockerfile: DockerfileSource::Path(project.path("app/docker/Dockerfile")),
         destinations: vec!["r.example/a:1".into(), "b".into()],
         push: false,
@@ -418,8 +424,11 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a ''",
         "build -t a -c app app",
         "build -t a app home",
-        "build -t a https://user:secret@host/x.tar.gz?signature=secret",
-        "build -t a -",
+        "build -t a s3://user:secret@host/x.tar.gz?signature=secret",
+        "build -t a https://user:secret@host/r.git?wrong=1",
+        "build -t a -f - -",
+        "build -t a --build-context base app",
+        "build -t a --build-context base=target:other app",
         "build -t a -f missing app",
         "build -t a -f missing",
         "-t a .",

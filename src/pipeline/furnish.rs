@@ -26,7 +26,6 @@ pub(super) fn tools(
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
     Tools {
-        client,
         bases,
         layer_options: LayerOptions {
             compression: settings::compression(request),
@@ -34,6 +33,9 @@ pub(super) fn tools(
             threads: request.jobs,
         },
         sandbox,
+        fetcher: settings::fetcher(request, &client, &ground.reporter, &ground.cancel),
+        client,
+        named_sources: request.named_contexts.clone(),
         context: source.context.clone(),
         reporter: ground.reporter.clone(),
         cancel: ground.cancel.clone(),

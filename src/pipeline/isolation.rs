@@ -1,15 +1,16 @@
 //! How commands are run: what the machine allows, and what that means for this build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::Ground;
 use super::prepare::Source;
+use crate::base_cache::layout_dir;
 use crate::dockerfile::Located;
 use crate::event::Reporter;
 use crate::plan::{Action, Plan, Step};
-use crate::request::Request;
+use crate::request::{NamedSource, Request};
 use crate::sandbox::{Sandbox, Unable, emulation};
 use crate::stage::Place;
 use crate::work_dir::WorkDir;
@@ -72,6 +73,7 @@ pub(super) fn settle(
     if let Sandbox::Inplace(inplace) = &sandbox {
         plans.iter().try_for_each(|plan| apart(plan, &source.dir, &source.place))?;
         inplace.keep([source.dir.clone(), dir.path().to_owned()]);
+        inplace.keep(request.named_contexts.values().filter_map(local_files));
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
         inplace.keep(request.run.cache_dir.clone());
     }
@@ -82,6 +84,15 @@ pub(super) fn settle(
         ));
     }
     Ok((sandbox, dir))
+}
+
+/// Where a named context is on this machine.
+fn local_files(source: &NamedSource) -> Option<PathBuf> {
+    match source {
+        NamedSource::Directory(dir) => Some(dir.clone()),
+        NamedSource::Layout(address) => Some(layout_dir(address).to_owned()),
+        _ => None,
+    }
 }
 
 /// Where `/` becomes the image's, the context stays in it: a step that works there would see, and

@@ -1,17 +1,17 @@
 //! The first two steps of everything that reads a Dockerfile: its text and its files, then what is to
 //! be done. Nothing is built and nothing is downloaded but manifests and configs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
+use super::arrived::{Arrived, dockerfile};
 use super::bases::{Images, configs, questions, resolve_all};
-use super::unpacked::Unpacked;
 use super::{Ground, check};
 use crate::base_cache::BaseCache;
-use crate::context::{Context, DockerfileText, read_dockerfile};
+use crate::context::{Context, DockerfileText};
 use crate::dockerfile::{self, Dockerfile, Located, StageText};
 use crate::event::Reporter;
 use crate::image::Platform;
@@ -31,22 +31,26 @@ pub(super) struct Source {
     pub(super) place: Place,
     /// The directory of the context.
     pub(super) dir: PathBuf,
-    /// Where the context came as an archive, that directory; it goes with this value.
-    _unpacked: Option<Unpacked>,
+    /// Where the context came from elsewhere, its directory; it goes with this value.
+    _arrived: Option<Arrived>,
 }
 
 impl Source {
     /// Finds and parses the Dockerfile of a request.
     pub(super) fn open(request: &Request, ground: &Ground) -> Result<Self> {
-        let unpacked = Unpacked::from_archive(request, ground)?;
-        let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir).to_owned();
-        let file = read_dockerfile(&dir, request.dockerfile.path())?;
+        let mut arrived = Arrived::fetch(request, ground)?;
+        let dir = arrived.as_ref().map_or(request.context.as_path(), Arrived::dir).to_owned();
+        let own = arrived.as_mut().and_then(Arrived::take_dockerfile);
+        let file = match own {
+            Some(text) => text,
+            None => dockerfile(request, ground, &dir)?,
+        };
         let chosen = request.build_args.get("BUILDKIT_SYNTAX").map(String::as_str);
         let dockerfile = parse(&file, chosen)?;
         let context = Context::open(&dir, &file.path)?;
         let path = file.path.display().to_string();
         let place = Place { path, text: dockerfile.text.as_str().into() };
-        Ok(Self { dockerfile, context, place, dir, _unpacked: unpacked })
+        Ok(Self { dockerfile, context, place, dir, _arrived: arrived })
     }
 }
 
@@ -199,7 +203,7 @@ pub(super) fn inputs(request: &Request, path: &str) -> Vec<Inputs> {
         target: request.target.clone(),
         platform: platform.clone(),
         labels: request.labels.clone(),
-        contexts: BTreeMap::new(),
+        contexts: settings::named_contexts(request),
     };
     platforms.iter().map(inputs).collect()
 }

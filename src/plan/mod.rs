@@ -9,6 +9,7 @@ pub mod graph;
 mod metadata;
 mod mounts;
 mod needs;
+mod remotes;
 mod run;
 mod run_step;
 mod scope;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 
 use crate::dockerfile::Span;
 use crate::image::{ImageConfig, Platform};
+use crate::remote;
 
 pub(crate) use arguments::automatic;
 pub use contexts::NamedContext;
@@ -132,8 +134,8 @@ pub struct Step {
     pub span: Span,
     /// Its text on one line, for logs.
     pub line: String,
-    /// The history entry's `created_by`.
-    pub created_by: String,
+    /// The history entry's `created_by`; nothing if there is no entry.
+    pub created_by: Option<String>,
     /// What it does to files.
     pub action: Action,
 }
@@ -181,6 +183,13 @@ pub struct CopyStep {
 pub enum CopySource {
     /// A path or pattern, expanded.
     Path(String),
+    /// Something from elsewhere.
+    Remote {
+        /// As written, expanded.
+        written: String,
+        /// What it means.
+        source: remote::Source,
+    },
     /// A heredoc.
     Inline {
         /// Its delimiter.

@@ -90,6 +90,10 @@ fn warnings(inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
     )]
 }
 
+fn with_entry((action, created_by): (Action, String)) -> (Action, Option<String>) {
+    (action, Some(created_by))
+}
+
 /// A stage while its instructions are read.
 pub(super) struct Draft<'a> {
     pub source: &'a Source<'a>,
@@ -175,11 +179,11 @@ impl<'a> Draft<'a> {
     fn apply(&mut self, node: &Node) -> Result<(), Located> {
         unsupported::check(self.source, node)?;
         let (action, created_by) = match &node.instruction {
-            Instruction::Arg(args) => (Action::Metadata, self.arg(args, node)?),
-            Instruction::Run(run) => run::run(self, run, node)?,
-            Instruction::Copy(transfer) => transfer::transfer(self, transfer, node, false)?,
-            Instruction::Add(transfer) => transfer::transfer(self, transfer, node, true)?,
-            Instruction::Workdir(path) => self.workdir(path, node)?,
+            Instruction::Arg(args) => (Action::Metadata, Some(self.arg(args, node)?)),
+            Instruction::Run(run) => with_entry(run::run(self, run, node)?),
+            Instruction::Copy(copy) => with_entry(transfer::transfer(self, copy, node, false)?),
+            Instruction::Add(add) => with_entry(transfer::transfer(self, add, node, true)?),
+            Instruction::Workdir(path) => with_entry(self.workdir(path, node)?),
             _ => (Action::Metadata, metadata::apply(self, node)?),
         };
         self.steps.push(Step {
@@ -219,8 +223,9 @@ impl<'a> Draft<'a> {
                 Some(value) => format!("{}={value}", arg.name),
                 None => arg.name.clone(),
             });
-            if let Some(value) = value {
-                self.scope.set_arg(&arg.name, &value);
+            match value {
+                Some(value) => self.scope.set_arg(&arg.name, &value),
+                None => self.scope.declare(&arg.name),
             }
         }
         Ok(format!("ARG {}", shown.join(" ")))
@@ -232,10 +237,8 @@ impl<'a> Draft<'a> {
     }
 
     fn workdir(&mut self, path: &str, node: &Node) -> Result<(Action, String), Located> {
+        // One that expands to nothing is where it was, as in BuildKit.
         let path = self.word(path, node)?;
-        if path.is_empty() {
-            return Err(self.error(node, "WORKDIR needs a path, and this one expands to nothing"));
-        }
         let path = clean(&absolute(&self.workdir_now(), &path));
         self.config.config.working_dir.clone_from(&path);
         let created_by = workdir_history(&path);
