@@ -10,14 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::layer::{Entry, Whiteout};
+use crate::layer::{Entry, TarReader, Whiteout};
 use crate::rootfs::diff::SinkError;
-use crate::rootfs::{ChangeSink, Ledger, Root, Scan, Snapshot};
+use crate::rootfs::{
+    ChangeSink, Extract, Ledger, Ownership, Root, Scan, Snapshot, Whiteouts, extract,
+};
 
 /// A root, a place for what is aside, and sources.
 struct Bench {
     dir: tempfile::TempDir,
     mounts: Vec<RunMount>,
+    ledger: Arc<Ledger>,
 }
 
 /// The paths that a layer would have.
@@ -38,13 +41,33 @@ impl ChangeSink for Paths {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self { dir: tempfile::tempdir().unwrap(), mounts: Vec::new() };
-        for name in ["root", "aside", "scratch", "root/etc", "source/a"] {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Self { dir, mounts: Vec::new(), ledger: Arc::default() };
+        for name in ["root", "aside", "scratch", "source/a"] {
             fs::create_dir_all(bench.at(name)).unwrap();
         }
-        fs::write(bench.at("root/etc/conf"), "of the image").unwrap();
+        bench.fill();
         fs::write(bench.at("source/a/file"), "of the source").unwrap();
         bench
+    }
+
+    /// As kiln does, which therefore knows what is in the files.
+    fn fill(&self) {
+        let text = b"of the image";
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(rustix::process::geteuid().as_raw().into());
+        header.set_gid(rustix::process::getegid().as_raw().into());
+        let mut layer = tar::Builder::new(Vec::new());
+        layer.append_data(&mut header, "etc/conf", text.as_slice()).unwrap();
+        let layer = layer.into_inner().unwrap();
+        let policy = Extract {
+            ledger: Some(self.ledger.clone()),
+            ..Extract::new(Whiteouts::Apply, Ownership::Keep)
+        };
+        let root = Root::open(&self.at("root")).unwrap();
+        extract(&mut TarReader::new(layer.as_slice()), &root, &policy).unwrap();
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -83,7 +106,7 @@ impl Bench {
 
     fn try_layer(&self, command: impl FnOnce(&Path)) -> (Result<(), SandboxError>, Vec<String>) {
         let path = self.at("root");
-        let (root, ledger) = (Root::open(&path).unwrap(), Arc::new(Ledger::default()));
+        let (root, ledger) = (Root::open(&path).unwrap(), self.ledger.clone());
         let threads = NonZeroUsize::MIN;
         let scan = Scan { skip: BTreeSet::new(), threads, scratch: self.at("scratch") };
         let mut snapshot = Snapshot::take(&root, ledger, &scan).unwrap();
