@@ -124,16 +124,18 @@ fn wishes(dockerfile: &Dockerfile, inputs: &Inputs) -> Result<Checks, LintError>
 fn of_the_text(sketch: &Sketch<'_>, which: Which, notebook: &mut Notebook<'_>) {
     let dockerfile = sketch.dockerfile;
     let wanted = sketch.wanted(which);
+    let instructions = At::all(dockerfile);
     for warning in &dockerfile.warnings {
         let Some(rule) = Rule::named(warning.rule) else { continue };
         let start = warning.span.start;
-        let stage = dockerfile.stages.iter().rposition(|stage| stage.node_span.start <= start);
+        let stages = dockerfile.stages.partition_point(|stage| stage.node_span.start <= start);
+        let stage = stages.checked_sub(1);
         if !rule.everywhere && !stage.is_some_and(|stage| wanted.contains(&stage)) {
             continue;
         }
-        let at = At::holding(dockerfile, start);
-        let at = at.unwrap_or_else(|| At { span: warning.span.clone(), checks: Checks::default() });
-        notebook.note_part(rule, &at, warning.message.clone(), warning.span.clone());
+        let elsewhere = At { span: warning.span.clone(), checks: Checks::default() };
+        let at = At::holding(&instructions, start).unwrap_or(&elsewhere);
+        notebook.note_part(rule, at, warning.message.clone(), warning.span.clone());
     }
 }
 

@@ -23,12 +23,20 @@ impl At {
         Self { span: stage.node_span.clone(), checks: Checks::of_comments(&stage.comments) }
     }
 
-    /// The instruction that holds a byte of the text, if one does.
-    pub fn holding(dockerfile: &Dockerfile, byte: usize) -> Option<Self> {
-        let froms = (0..dockerfile.stages.len()).map(|stage| Self::from(dockerfile, stage));
-        let nodes = dockerfile.stages.iter().flat_map(|stage| &stage.nodes);
-        let nodes = dockerfile.global_args.iter().chain(nodes).map(Self::node);
-        froms.chain(nodes).find(|at| (at.span.start..=at.span.end).contains(&byte))
+    /// All instructions, in the order of the file.
+    pub fn all(dockerfile: &Dockerfile) -> Vec<Self> {
+        let mut all: Vec<Self> = dockerfile.global_args.iter().map(Self::node).collect();
+        for (id, stage) in dockerfile.stages.iter().enumerate() {
+            all.push(Self::from(dockerfile, id));
+            all.extend(stage.nodes.iter().map(Self::node));
+        }
+        all
+    }
+
+    /// The one of them that holds a byte of the text, if one does.
+    pub fn holding(all: &[Self], byte: usize) -> Option<&Self> {
+        let after = all.partition_point(|at| at.span.start <= byte);
+        after.checked_sub(1).and_then(|last| all.get(last)).filter(|at| byte <= at.span.end)
     }
 }
 
@@ -59,7 +67,8 @@ impl<'a> Notebook<'a> {
         };
         let finding = Finding { rule, message, span, instruction: at.span.clone() };
         // A variable that an instruction names twice is one mistake.
-        if !off && !self.found.contains(&finding) {
+        let mut here = self.found.iter().rev().take_while(|one| one.instruction == at.span);
+        if !off && !here.any(|one| *one == finding) {
             self.found.push(finding);
         }
     }

@@ -283,3 +283,72 @@ fn an_outline_lists_what_is_asked_for() {
     let outline = outline::outline(&file, &case.inputs(), &case.bases()).expect("a target");
     assert_eq!(outline.description.as_deref(), Some("it is"));
 }
+
+#[test]
+fn a_huge_file_takes_no_time_to_speak_of() {
+    // Every line is a finding of two kinds: looking through all of them for each would take minutes.
+    let text = format!("FROM scratch\n{}", "env A_KEY $x\n".repeat(50_000));
+    assert_eq!(case(&text).check(Which::All).expect("a check").findings.len(), 150_001);
+}
+
+proptest::proptest! {
+    /// Whatever stands in a file, looking at it ends with an answer, and every place is in the file.
+    #[test]
+    fn odd_files_do_no_harm(lines in proptest::collection::vec(odd_line(), 0..12)) {
+        let text = format!("ARG A\nFROM scratch AS a\n{}", lines.join("\n"));
+        if parse(text.as_bytes()).is_ok() {
+            for which in [Which::Needed, Which::All] {
+                for finding in case(&text).check(which).expect("no wishes").findings {
+                    assert!(text.get(finding.span).is_some() && text.get(finding.instruction).is_some());
+                }
+            }
+            let file = parse(text.as_bytes()).expect("it parses");
+            let _ = outline::outline(&file, &case(&text).inputs(), &Bases::new());
+        }
+    }
+}
+
+fn odd_line() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let name = prop::sample::select(vec![
+        "FROM",
+        "FROM --platform=$A",
+        "RUN --mount=type=secret,$A",
+        "COPY",
+        "COPY --from=0",
+        "ADD",
+        "ENV",
+        "ARG",
+        "EXPOSE",
+        "WORKDIR",
+        "ONBUILD COPY",
+        "CMD",
+        "HEALTHCHECK CMD",
+        "LABEL",
+        "#",
+    ]);
+    let word = prop::sample::select(vec![
+        "$A",
+        "${A:-$ß}",
+        "a",
+        "A",
+        "é$é",
+        "\"",
+        "=$x",
+        "KEY=1",
+        "as",
+        "AS",
+        "b",
+        "80:1/TCP",
+        "/",
+        "",
+        "a\\",
+        "<<E",
+        "E",
+        "$",
+        "${",
+        "scratch",
+    ]);
+    (name, prop::collection::vec(word, 0..5))
+        .prop_map(|(name, words)| format!("{name} {}", words.join(" ")))
+}
