@@ -18,6 +18,7 @@ mod gitlab;
 mod kaniko;
 mod outputs;
 mod resolve;
+mod result;
 mod shell;
 mod values;
 
