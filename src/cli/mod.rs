@@ -24,6 +24,7 @@ mod mounts;
 mod mounts_flags;
 mod outputs;
 mod resolve;
+mod result;
 mod shell;
 mod values;
 

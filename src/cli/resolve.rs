@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use super::context::ContextChoice;
 use super::env::{self, Environment};
 use super::error::CliError;
-use super::exports::{self, ImageChoices, Outputs};
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{annotations, build_context, context, credentials, mounts, outputs, values};
+use super::result::{all_exports, look, pushed};
+use super::{annotations, build_context, context, credentials, exports, mounts, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{
     Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
-    RegistryChoice, Request, Sink,
+    RegistryChoice, Request,
 };
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
@@ -221,60 +221,8 @@ fn text(name: &str, value: &OsStr) -> Result<String, CliError> {
     })
 }
 
-/// The image's names, and whether it is pushed to them. With `-o`, only what it says is done, as with
-/// Docker.
-fn pushed(
-    result: &ResultFlags,
-    outputs: &Outputs,
-    any_output: bool,
-) -> Result<(Vec<String>, bool), CliError> {
-    if !any_output {
-        return Ok((result.tag.clone(), push(result)?));
-    }
-    if outputs.pushed.is_some() && result.no_push {
-        return Err(CliError::new(
-            "--no-push and an output that pushes contradict each other",
-            "leave one out",
-        ));
-    }
-    let names = outputs.pushed.as_ref().unwrap_or(&result.tag);
-    let pushes = result.push || outputs.pushed.is_some();
-    let flags = ResultFlags {
-        tag: names.clone(),
-        push: pushes,
-        no_push: result.no_push || !pushes,
-        ..result.clone()
-    };
-    Ok((names.clone(), push(&flags)?))
-}
-
-/// What is written, by `-o` and by kiln's own flags.
-fn all_exports(
-    result: &ResultFlags,
-    mut exports: Vec<Export>,
-    names: &[String],
-    platforms: &[Platform],
-    env: &Environment,
-) -> Result<Vec<Export>, CliError> {
-    if let Some(dir) = given(result.oci_layout_path.clone()) {
-        exports.push(Export::OciLayout { dir: env.absolute(dir), names: names.to_vec() });
-    }
-    if let Some(path) = given(result.tar_path.clone()) {
-        let to = Sink::File(env.absolute(path));
-        exports.push(Export::DockerArchive { to, names: names.to_vec() });
-    }
-    let docker = exports.iter().any(|export| matches!(export, Export::DockerArchive { .. }));
-    if docker && platforms.len() > 1 {
-        return Err(CliError::new(
-            "docker exporter does not currently support exporting manifest lists",
-            "write an OCI archive or layout, or build one platform",
-        ));
-    }
-    Ok(exports)
-}
-
 /// Whether to push, if the image goes anywhere at all.
-fn push(result: &ResultFlags) -> Result<bool, CliError> {
+pub(super) fn push(result: &ResultFlags) -> Result<bool, CliError> {
     let named = !result.tag.is_empty();
     let add_a_name = "add a name: -t registry.example/name:tag";
     if result.push && result.no_push {
@@ -303,39 +251,7 @@ fn push(result: &ResultFlags) -> Result<bool, CliError> {
     Ok(named && !result.no_push)
 }
 
-/// What flags and outputs say of the image, which have to agree.
-fn look(
-    result: &ResultFlags,
-    outputs: ImageChoices,
-    docker: bool,
-) -> Result<ImageChoices, CliError> {
-    let ImageChoices { format, compression, compression_level: level, annotations } = outputs;
-    let differs = result.image_format.is_some_and(|flag| format.is_some_and(|it| it != flag))
-        || result.compression.is_some_and(|flag| compression.is_some_and(|it| it != flag))
-        || result.compression_level.is_some_and(|flag| level.is_some_and(|it| it != flag));
-    if differs {
-        return Err(CliError::new(
-            "flags and -o say different things of the image",
-            "kiln makes the image once: leave out --image-format, --compression and \
-             --compression-level, or their attributes",
-        ));
-    }
-    let result = ResultFlags {
-        image_format: result.image_format.or(format),
-        compression: result.compression.or(compression),
-        compression_level: result.compression_level.or(level),
-        ..result.clone()
-    };
-    let compression = result.compression.unwrap_or_default();
-    Ok(ImageChoices {
-        format: result.image_format,
-        compression: Some(compression),
-        compression_level: compression_level(&result, compression, docker)?,
-        annotations,
-    })
-}
-
-fn compression_level(
+pub(super) fn compression_level(
     result: &ResultFlags,
     compression: CompressionChoice,
     archive: bool,
