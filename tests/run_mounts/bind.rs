@@ -91,7 +91,7 @@ fn stages_and_images_are_sources() {
          RUN --mount=from=$STAGE,source=link,target=/a cat /a/f >> /out\n\
          RUN --mount=from=run,target=/a cat /a/link/f /a/dir/f >> /out 2>&1 || true\n\
          RUN --mount=from=bare,source=/deep/down/f,target=/a cat /a >> /out\n\
-         RUN --mount=from=BASE/busybox,source=/bin/busybox,target=/b /b echo image >> /out\n\
+         RUN --mount=from=BASE/busybox,source=/bin/busybox,target=/x/busybox /x/busybox echo image >> /out\n\
          RUN --mount=from=scratch,target=/none,rw touch /none/x && stat -c '%a' /none >> /out\n";
     for isolation in BOTH {
         let image = built(isolation, dockerfile, |kiln| kiln.file("f", "copied\n"));
