@@ -145,7 +145,7 @@ fn a_directory_of_an_archive_is_inside_it() {
     let top = dir(&[("a/b/f", ""), ("etc/f", "")]);
     symlink("/etc", top.path().join("absolute")).expect("linked");
     symlink("../../../a", top.path().join("up")).expect("linked");
-    let find = |path: &str| subdirectory(&Archive::Stdin, top.path(), Path::new(path));
+    let find = |path: &str| subdirectory("standard input", top.path(), Path::new(path));
     for (path, expected) in
         [("", ""), ("a/b", "a/b"), ("absolute", "etc"), ("up/b", "a/b"), ("../../a", "a")]
     {
@@ -154,5 +154,19 @@ fn a_directory_of_an_archive_is_inside_it() {
     for path in ["a/b/f", "missing", "absolute/passwd"] {
         let error = find(path).expect_err(path).to_string();
         assert_eq!(error, format!("standard input has no directory `{path}` to be the context"));
+    }
+}
+
+#[test]
+fn comments_may_be_in_another_encoding() {
+    let dir = dir(&[("context/f", "")]);
+    let file = dir.path().join("context/Dockerfile");
+    fs::write(&file, b"# caf\xe9\nFROM a\n").expect("written");
+    let text = read_dockerfile(&dir.path().join("context"), None).expect("text").text;
+    assert_eq!(text, "# caf\u{fffd}\nFROM a\n");
+    for other in [&b"# a\nFROM \xe9\n"[..], b"FROM a\nCOPY <<E /x\n# caf\xe9\nE\n"] {
+        fs::write(&file, other).expect("written");
+        let error = read_dockerfile(&dir.path().join("context"), None).expect_err("no text");
+        assert!(error.to_string().contains("is not UTF-8 text"), "{error}");
     }
 }

@@ -18,8 +18,7 @@ pub struct ExposeError {
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
 /// The ports that words such as `80`, `8000-8010/udp` or `127.0.0.1:80:8080/tcp` name, each once,
-/// as `port/protocol`. They are sorted as texts, `443/tcp` before `80/tcp`: that is the order of
-/// the keys in an image's config. The words are expanded already.
+/// as `port/protocol`, in the order of the words. These are expanded already.
 ///
 /// # Errors
 ///
@@ -27,21 +26,18 @@ const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 pub fn expose_ports(words: &[String]) -> Result<Vec<String>, ExposeError> {
     // A table, because a line has room for thousands of full ranges.
     let mut exposed = vec![[false; PROTOCOLS.len()]; usize::from(u16::MAX) + 1];
+    let mut found = Vec::new();
     for word in words {
         let (ports, protocol) =
             parse(word).map_err(|reason| ExposeError { word: word.clone(), reason })?;
-        exposed[usize::from(ports.0)..=usize::from(ports.1)]
-            .iter_mut()
-            .for_each(|port| port[protocol] = true);
-    }
-    let mut ports = Vec::new();
-    for (port, protocols) in exposed.iter().enumerate() {
-        for (name, _) in PROTOCOLS.iter().zip(protocols).filter(|(_, exposed)| **exposed) {
-            ports.push(format!("{port}/{name}"));
+        for port in ports.0..=ports.1 {
+            let seen = &mut exposed[usize::from(port)][protocol];
+            if !std::mem::replace(seen, true) {
+                found.push(format!("{port}/{}", PROTOCOLS[protocol]));
+            }
         }
     }
-    ports.sort_unstable();
-    Ok(ports)
+    Ok(found)
 }
 
 /// First and last port, and the protocol's place in [`PROTOCOLS`].
@@ -102,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_sorted_and_stand_once() {
+    fn ports_keep_their_order_and_stand_once() {
         let found = ports(&["443", "80/UDP", "80", "80/", "80-81/tcp"]).expect("ports");
-        assert_eq!(found, ["443/tcp", "80/tcp", "80/udp", "81/tcp"]);
+        assert_eq!(found, ["443/tcp", "80/udp", "80/tcp", "81/tcp"]);
     }
 
     #[test]

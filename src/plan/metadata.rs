@@ -3,12 +3,21 @@
 use serde_json::{Map, Value};
 
 use super::steps::Draft;
-use super::text::{command_args, quoted};
+use super::text::{command_args, healthcheck_history, quoted};
 use crate::dockerfile::{CommandLine, Healthcheck, Instruction, Located, Node, Pair, expose_ports};
 use crate::image::config::HealthConfig;
 
-/// Applies an instruction to the config; the answer is its history text.
-pub(super) fn apply(draft: &mut Draft<'_>, node: &Node) -> Result<String, Located> {
+/// Applies an instruction to the config; the answer is its history text. ONBUILD has none: as in
+/// BuildKit, what it stores is in the history of the image that it is carried out in.
+pub(super) fn apply(draft: &mut Draft<'_>, node: &Node) -> Result<Option<String>, Located> {
+    if let Instruction::OnBuild(trigger) = &node.instruction {
+        draft.config.config.on_build.push(trigger.text.clone());
+        return Ok(None);
+    }
+    set(draft, node).map(Some)
+}
+
+fn set(draft: &mut Draft<'_>, node: &Node) -> Result<String, Located> {
     match &node.instruction {
         Instruction::Env(pairs) => env(draft, node, pairs),
         Instruction::Label(pairs) => label(draft, node, pairs),
@@ -41,19 +50,16 @@ pub(super) fn apply(draft: &mut Draft<'_>, node: &Node) -> Result<String, Locate
             Ok(format!("SHELL [{}]", words.join(" ")))
         }
         Instruction::Healthcheck(check) => Ok(healthcheck(draft, check)),
-        Instruction::OnBuild(trigger) => {
-            draft.config.config.on_build.push(trigger.text.clone());
-            Ok(format!("ONBUILD {}", trigger.text))
-        }
         Instruction::Maintainer(name) => {
             draft.config.author = Some(name.clone());
             Ok(format!("MAINTAINER {name}"))
         }
         Instruction::Arg(_)
+        | Instruction::OnBuild(_)
         | Instruction::Run(_)
         | Instruction::Copy(_)
         | Instruction::Add(_)
-        | Instruction::Workdir(_) => Err(draft.error(node, "this instruction changes files")),
+        | Instruction::Workdir(_) => Err(draft.error(node, "this instruction is no setting")),
     }
 }
 
@@ -97,11 +103,11 @@ fn expose(draft: &mut Draft<'_>, node: &Node, words: &[String]) -> Result<String
         expanded.extend(draft.words(word, node)?);
     }
     let ports = expose_ports(&expanded).map_err(|error| draft.error(node, error.to_string()))?;
-    let shown: Vec<String> = ports.iter().map(|port| format!("{port}:{{}}")).collect();
+    let text = format!("EXPOSE [{}]", ports.join(" "));
     for port in ports {
         draft.config.config.exposed_ports.insert(port, Value::Object(Map::new()));
     }
-    Ok(format!("EXPOSE map[{}]", shown.join(" ")))
+    Ok(text)
 }
 
 fn volume(draft: &mut Draft<'_>, node: &Node, words: &[String]) -> Result<String, Located> {
@@ -174,7 +180,7 @@ fn healthcheck(draft: &mut Draft<'_>, check: &Healthcheck) -> String {
             }
         }
     };
-    let text = format!("HEALTHCHECK {}", quoted(&config.test));
+    let text = healthcheck_history(&config);
     draft.config.config.healthcheck = Some(config);
     text
 }

@@ -7,6 +7,8 @@ use crate::dockerfile::expand::Variables;
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     variables: Vec<Variable>,
+    /// Names of ARGs, in the order in which they were first declared.
+    declared: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,10 +34,17 @@ impl Scope {
         self.set(name, value, false);
     }
 
-    /// Declares an ARG with a value. One without any, `ARG name` that nobody gave one, changes
-    /// nothing.
+    /// Declares an ARG with a value.
     pub fn set_arg(&mut self, name: &str, value: &str) {
+        self.declare(name);
         self.set(name, value, true);
+    }
+
+    /// Declares an ARG that nobody gave a value: it is no variable.
+    pub fn declare(&mut self, name: &str) {
+        if !self.declared.iter().any(|own| own == name) {
+            self.declared.push(name.to_owned());
+        }
     }
 
     /// A declared ARG's value.
@@ -43,9 +52,14 @@ impl Scope {
         self.visible_args().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// ARGs that no later ENV hides, in the order of declaration: what a RUN gets on top of ENV,
-    /// and what its history entry lists.
-    pub fn visible_args(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// What the history entry of a RUN lists: all declared ARGs with the value that the RUN sees,
+    /// an ENV's included, or with an empty one.
+    pub fn declared_args(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.declared.iter().map(|name| (name.as_str(), self.get(name).unwrap_or_default()))
+    }
+
+    /// ARGs that no later ENV hides, in the order of declaration: what a RUN gets on top of ENV.
+    fn visible_args(&self) -> impl Iterator<Item = (&str, &str)> {
         let args = self.variables.iter().filter(|variable| variable.is_arg);
         args.map(|variable| (variable.name.as_str(), variable.value.as_str()))
     }
@@ -64,6 +78,7 @@ impl Scope {
                 self.set_arg(name, value);
             }
         }
+        self.declared.clone_from(&parent.declared);
     }
 
     fn set(&mut self, name: &str, value: &str, is_arg: bool) {
@@ -100,8 +115,11 @@ mod tests {
         assert_eq!(names, ["A", "PATH", "B"]);
         let mut child = Scope::with_env(&["A=env".into(), "B=env".into()]);
         scope.set_arg("C", "c");
+        scope.declare("D");
         child.inherit_args(&scope);
         assert_eq!(child.arg("C"), Some("c"));
         assert_eq!((child.get("A"), child.get("B")), (Some("env"), Some("env")));
+        let declared: Vec<_> = child.declared_args().collect();
+        assert_eq!(declared, [("A", "env"), ("B", "env"), ("C", "c"), ("D", "")]);
     }
 }

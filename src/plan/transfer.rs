@@ -1,9 +1,10 @@
 //! COPY and ADD: their words expanded, their sources found.
 
 use super::files_from::files_from;
+use super::remotes::Remotes;
 use super::steps::Draft;
-use super::text::{absolute, copy_history};
-use super::{Action, CopySource, CopyStep, FilesFrom, Unpack, unsupported};
+use super::text::{CopyText, absolute};
+use super::{Action, CopySource, CopyStep, FilesFrom, Unpack};
 use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
 
 /// The step and its history text.
@@ -18,16 +19,22 @@ pub(super) fn transfer(
     let (chown, chmod) = (optional(&transfer.chown)?, optional(&transfer.chmod)?);
     let sources = sources(draft, transfer, node, is_add)?;
     let dest = draft.word(&transfer.dest, node)?;
-    if dest.is_empty() {
-        return Err(draft.error(node, "a path of this instruction expands to nothing"));
-    }
-    let shown: Vec<&str> = sources.iter().map(CopySource::shown).collect();
-    let created_by = copy_history(is_add, chown.as_deref(), chmod.as_deref(), &shown, &dest);
+    let text = CopyText {
+        instruction: if is_add { "ADD" } else { "COPY" },
+        parents: transfer.parents,
+        chown: chown.as_deref(),
+        chmod: chmod.as_deref(),
+        sources: &sources,
+        dest: &dest,
+    };
+    let created_by = text.history();
+    // As in BuildKit, a destination of no text is the working directory.
+    let dest = if dest.is_empty() { "./" } else { &dest };
     let step = CopyStep {
         is_add,
         from: from(draft, transfer, node)?,
         sources,
-        dest: absolute(&draft.workdir_now(), &dest),
+        dest: absolute(&draft.workdir_now(), dest),
         chown,
         chmod,
         unpack: match (is_add, transfer.unpack) {
@@ -35,7 +42,8 @@ pub(super) fn transfer(
             (true, None) => Unpack::Local,
             (true, Some(true)) => Unpack::All,
         },
-        link: transfer.link,
+        // BuildKit copies the old way where there is a mode to set (convert_copy.go).
+        link: transfer.link && transfer.chmod.is_none(),
         parents: transfer.parents,
         exclude: transfer.exclude.clone(),
     };
@@ -50,15 +58,11 @@ fn sources(
 ) -> Result<Vec<CopySource>, Located> {
     let words: Vec<String> =
         transfer.sources.iter().map(|word| draft.word(word, node)).collect::<Result<_, _>>()?;
-    if words.iter().any(String::is_empty) {
-        return Err(draft.error(node, "a path of this instruction expands to nothing"));
-    }
-    if is_add {
-        unsupported::check_sources(draft.source, node, &words)?;
-    }
-    let paths = words.into_iter().map(CopySource::Path);
+    let remotes = Remotes::new(draft, transfer, node, is_add)?;
+    remotes.check(&words)?;
+    let paths = words.into_iter().map(|word| remotes.source(word));
     let inline = transfer.heredocs.iter().map(|heredoc| inline(draft, heredoc, node));
-    paths.map(Ok).chain(inline).collect()
+    paths.chain(inline).collect()
 }
 
 fn inline(draft: &Draft<'_>, heredoc: &Heredoc, node: &Node) -> Result<CopySource, Located> {
@@ -102,10 +106,11 @@ pub(super) fn named_in_from(
 
 impl CopySource {
     /// As history and logs show it.
-    pub fn shown(&self) -> &str {
+    pub fn shown(&self) -> String {
         match self {
-            Self::Path(path) => path,
-            Self::Inline { name, .. } => name,
+            Self::Path(path) => path.clone(),
+            Self::Remote { written, .. } => written.clone(),
+            Self::Inline { name, .. } => format!("<<{name}"),
         }
     }
 }

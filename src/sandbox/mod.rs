@@ -35,6 +35,7 @@ mod capability;
 mod chroot;
 mod command;
 mod devices;
+pub mod emulation;
 mod enter;
 mod error;
 mod files;

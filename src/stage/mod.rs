@@ -2,10 +2,13 @@
 
 mod copy;
 mod directory;
+mod downloads;
 mod files;
 mod layered;
 mod layers;
+mod merged;
 mod mounts;
+mod named;
 mod placeholders;
 mod pull;
 mod run;
@@ -16,7 +19,7 @@ mod workshop;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
@@ -24,6 +27,7 @@ use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, FilesFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
+pub use downloads::Downloads;
 pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use run::RunFailed;
@@ -54,7 +58,7 @@ pub trait Surroundings: Sync {
 
 /// Builds a stage. Errors point to the Dockerfile line that failed.
 pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Finished> {
-    let start = base(stage, around)?;
+    let start = base(shop, stage, around)?;
     for layer in &start.layers {
         around.layer_ready(stage.id, layer);
     }
@@ -69,13 +73,13 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
         if let Some(layer) = &layer {
             around.layer_ready(stage.id, layer);
         }
-        history.push(History {
+        history.extend(step.created_by.as_ref().map(|created_by| History {
             created: Some(shop.created.clone()),
-            created_by: step.created_by.clone(),
+            created_by: created_by.clone(),
             comment: "buildkit.dockerfile.v0".into(),
             empty_layer: layer.is_none(),
             ..History::default()
-        });
+        }));
     }
     let (layers, source) = files.into_source()?;
     Ok(Finished { layers, history, config: stage.config.clone(), source })
@@ -86,7 +90,7 @@ struct Start {
     history: Vec<History>,
 }
 
-fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
+fn base(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
     Ok(match &stage.base {
         Base::Scratch => Start { layers: Vec::new(), history: Vec::new() },
         Base::Stage(id) => {
@@ -97,7 +101,17 @@ fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
             let image = around.image(key)?;
             Start { layers: image.layers.clone(), history: image.config.history.clone() }
         }
-        Base::Named(name) => bail!("the named context `{name}` was not opened"),
+        Base::Named(name) => {
+            let layers = shop.named_layers(name);
+            let layers = layers.map_err(|error| shop.place.locate(error, &stage.span))?;
+            let entry = |_: &Arc<ImageLayer>| History {
+                created: Some(shop.created.clone()),
+                created_by: format!("local source for {name}"),
+                comment: "buildkit.exporter.image.v0".into(),
+                ..History::default()
+            };
+            Start { history: layers.iter().map(entry).collect(), layers }
+        }
     })
 }
 
@@ -110,7 +124,14 @@ fn carry_out(
 ) -> Result<Option<Arc<ImageLayer>>> {
     // What the step waits for is prepared before its clock starts.
     let source = match &step.action {
-        Action::Copy(copy) => source_of(&copy.from, around)?,
+        Action::Copy(copy) => {
+            copy::prepare(shop, copy)?;
+            match &copy.from {
+                // Taken where it is, without a layer of it.
+                FilesFrom::Named(_) => None,
+                from => source_of(shop, from, around)?,
+            }
+        }
         _ => None,
     };
     let mut mounts = mounts::Prepared::default();
@@ -142,7 +163,11 @@ fn carry_out(
 }
 
 /// The layers that a COPY takes files from, and where their files are; none for the context.
-fn source_of(from: &FilesFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
+fn source_of(
+    shop: &Workshop,
+    from: &FilesFrom,
+    around: &dyn Surroundings,
+) -> Result<copy::Foreign> {
     Ok(match from {
         FilesFrom::Context => None,
         FilesFrom::Stage(id) => {
@@ -150,7 +175,7 @@ fn source_of(from: &FilesFrom, around: &dyn Surroundings) -> Result<copy::Foreig
             Some((stage.layers.clone(), stage.source.clone()))
         }
         FilesFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
-        FilesFrom::Named(name) => bail!("the named context `{name}` was not opened"),
+        FilesFrom::Named(name) => Some((shop.named_layers(name)?, Source::Blobs)),
     })
 }
 

@@ -155,8 +155,6 @@ impl<'a> Copy<'a> {
         let Match { path, name, entry: Entry { meta, kind, .. } } = found;
         let content = match kind {
             Kind::File { .. } => SourceFile::content(self.root(), &path),
-            // As below a directory: it would be of no use to anybody.
-            Kind::Fifo => return Ok(false),
             _ => Content::None,
         };
         let meta = self.metadata(meta, &kind);

@@ -182,8 +182,8 @@ impl<'c, 'p, 'a> Walk<'c, 'p, 'a> {
     ) -> Result<(), CopyError> {
         let fail = |errno| CopyError::read(&child.source, errno);
         let kind = match stat::found(stat) {
-            // As BuildKit does: both only mean something to the processes at their ends.
-            Found::Kind(Kind::Fifo) | Found::Other => return Ok(()),
+            // A socket: no tar has a place for one, and it means something to its process only.
+            Found::Other => return Ok(()),
             Found::Symlink => Kind::Symlink(link_target(dir, name).map_err(fail)?),
             Found::Kind(kind) => kind,
         };

@@ -147,6 +147,15 @@ impl Image {
         merge::entries(self.source.layer(digest)?).with_context(|| format!("layer {digest}"))
     }
 
+    /// One layer's tar archive.
+    ///
+    /// # Errors
+    /// If the image has no such layer.
+    pub fn layer(&self, layer: usize) -> anyhow::Result<Box<dyn std::io::Read>> {
+        let digest = self.layers.get(layer).context("the image has fewer layers")?;
+        self.source.layer(digest)
+    }
+
     /// Paths of one layer's entries in their order.
     ///
     /// # Errors

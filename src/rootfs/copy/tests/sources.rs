@@ -124,8 +124,8 @@ fn what_cannot_be_in_an_image_is_left_out() {
         0,
     )
     .expect("a pipe");
-    fixture.gives("COPY d /", &["f 644 f = x"]);
-    fixture.gives("COPY d/pipe /", &[]);
+    fixture.gives("COPY d /", &["f 644 f = x", "p 400 pipe"]);
+    fixture.gives("COPY d/pipe /", &["p 400 pipe"]);
 }
 
 #[test]
