@@ -103,6 +103,22 @@ fn stages_and_images_are_sources() {
 }
 
 #[test]
+fn a_named_context_is_a_source() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("d")).unwrap();
+    std::fs::write(dir.path().join("d/f"), "of another\n").unwrap();
+    let dockerfile = "FROM BASE/busybox\n\
+         RUN --mount=from=other,target=/m cat /m/d/f > /out\n\
+         RUN --mount=from=other,source=d/f,target=/f cat /f >> /out\n";
+    for isolation in BOTH {
+        let out = prints(isolation, dockerfile, |kiln| {
+            kiln.arg_pair("--build-context", format!("other={}", dir.path().display()))
+        });
+        assert_eq!(out, "of another\nof another\n", "{isolation}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     for isolation in BOTH {
         for (mount, file, expected) in [
