@@ -66,7 +66,7 @@ fn a_target_may_have_a_comma_and_from_is_not_expanded() {
 fn what_is_wrong_is_said_in_buildkit_s_words() {
     for (text, expected) in [
         ("target", "invalid field 'target' must be a key=value pair"),
-        ("type=bind,tragte=/x", "unexpected key 'tragte' in 'tragte=/x'"),
+        ("type=bind,colour=/x", "unexpected key 'colour' in 'colour=/x'"),
         ("typ=bind", "unexpected key 'typ' in 'typ=bind' (did you mean type?)"),
         ("type=bnd", "unsupported mount type \"bnd\" (did you mean bind?)"),
         ("type=volume", "unsupported mount type \"volume\""),

@@ -41,7 +41,7 @@ fn oddities() {
         "ARG a='b c",
         "LABEL a=\"b\\\\",
         "USER -- --x",
-        "RUN --mount=\"a b\" --mount=a\\\\\\'b c",
+        "RUN --mount=\"id=a b\" --mount=id=a\\\\\\'b c",
         "HEALTHCHECK --interval=1ms --retries=0 CMD  --x [\"y\"",
         "ONBUILD HEALTHCHECK CMD a",
         "ONBUILD RUN <<A <<B\na\nA\nb\nB",
