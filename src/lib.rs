@@ -20,6 +20,7 @@
 //! | [`base_cache`] | base images that are on this machine already |
 //! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
+//! | [`lint`] | what is legal in a Dockerfile but doubtful |
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
 //! | [`publish`] | uploads, tags, files that name the digest |
@@ -41,6 +42,7 @@ pub mod doctor;
 pub mod event;
 pub mod image;
 pub mod layer;
+pub mod lint;
 pub mod pipeline;
 pub mod plan;
 pub mod publish;

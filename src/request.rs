@@ -1,14 +1,20 @@
 //! What to build and where it goes: one plain value that everything below takes. It is ready to
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
+mod annotation;
 mod contexts;
+mod export;
+mod freshness;
 mod run;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::image::ImageFormat;
+pub use self::annotation::{Annotated, Annotation, Annotations};
+pub use self::export::{Export, Exports, Sink};
+pub use self::freshness::Freshness;
+use crate::image::{ImageFormat, Platform};
 use crate::registry::{CredentialSource, Repository};
 use crate::remote::GitSettings;
 
@@ -39,10 +45,11 @@ pub struct Request {
     pub target: Option<String>,
     /// Labels of the image's config, in the order given; a later one of the same name wins.
     pub labels: Vec<(String, String)>,
-    /// Annotations of the manifest, in the order given; a later one of the same name wins.
-    pub annotations: Vec<(String, String)>,
-    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
-    pub platform: Option<String>,
+    /// Annotations of the image's documents.
+    pub annotations: Annotations,
+    /// Whom the image is for; the host if none. Of several, each gets an image, and an index joins
+    /// them. No platform comes twice.
+    pub platforms: Vec<Platform>,
     /// Gets `sha256:…`.
     pub digest_file: Option<PathBuf>,
     /// An `https://` address that gets `sha256:…` by PUT. Signed addresses are passwords: never shown.
@@ -53,10 +60,8 @@ pub struct Request {
     pub image_name_tag_with_digest_file: Option<PathBuf>,
     /// A directory whose file `images` gets a line of JSON for each destination: `name`, `digest`.
     pub builder_output: Option<PathBuf>,
-    /// Where to write an OCI image layout.
-    pub oci_layout_path: Option<PathBuf>,
-    /// Where to write an archive for `docker load`.
-    pub tar_path: Option<PathBuf>,
+    /// What is written to this machine.
+    pub exports: Exports,
     /// The family of media types; the base image's if none.
     pub format: Option<ImageFormat>,
     /// How new layers are compressed.
@@ -87,6 +92,11 @@ pub struct Request {
     pub skip_push_check: bool,
     /// Whether a tag that exists and may not be changed is as good as one that was set.
     pub ignore_immutable_tags: bool,
+    /// Whether a Dockerfile can make an error of what is doubtful in it (`# check=error=true`). kaniko
+    /// builds such a Dockerfile.
+    pub checks_may_fail: bool,
+    /// What may be taken from earlier builds.
+    pub freshness: Freshness,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -163,6 +173,8 @@ pub enum CompressionChoice {
     Gzip,
     /// Smaller and faster to unpack; OCI images only.
     Zstd,
+    /// Not at all.
+    Uncompressed,
 }
 
 /// How a RUN is isolated.

@@ -57,15 +57,19 @@ pub(crate) fn compression(request: &Request) -> Compression {
         CompressionChoice::Zstd => {
             Compression::Zstd { level: request.compression_level.unwrap_or(DEFAULT_ZSTD_LEVEL) }
         }
+        CompressionChoice::Uncompressed => Compression::None,
     }
 }
 
-/// The family of media types: as asked for, or the base image's. Docker's has no word for zstd.
+/// The family of media types: as asked for, or the base image's. Docker's has no word for zstd, and
+/// none for annotations.
 pub(crate) fn image_format(request: &Request, base: Option<&BaseImage>) -> ImageFormat {
-    match (request.format, request.compression) {
+    let needs_oci =
+        request.compression == CompressionChoice::Zstd || !request.annotations.0.is_empty();
+    match (request.format, base) {
         (Some(format), _) => format,
-        (None, CompressionChoice::Zstd) => ImageFormat::Oci,
-        (None, CompressionChoice::Gzip) => base.map_or(ImageFormat::Oci, |base| base.format),
+        (None, Some(base)) if !needs_oci => base.format,
+        (None, _) => ImageFormat::Oci,
     }
 }
 

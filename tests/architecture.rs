@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "base_cache",
     "request",
     "plan",
+    "lint",
     "sandbox",
     "stage",
     "publish",

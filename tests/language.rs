@@ -70,6 +70,8 @@ features! {
     onbuild = "onbuild";
     platform_args = "platform-args";
     run = "run";
+    run_heredoc = "run-heredoc";
+    run_mount = "run-mount";
     shell = "shell";
     stopsignal = "stopsignal";
     user = "user";

@@ -8,11 +8,15 @@ use std::path::PathBuf;
 use super::context::ContextChoice;
 use super::env::{self, Environment};
 use super::error::CliError;
+use super::exports::{self, ImageChoices, Outputs};
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{build_context, context, credentials, mounts, outputs, values};
+use super::{annotations, build_context, context, credentials, mounts, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
-use crate::request::{CompressionChoice, IsolationChoice, RegistryChoice, Request};
+use crate::request::{
+    Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
+    RegistryChoice, Request, Sink,
+};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
 /// Makes the request.
@@ -37,14 +41,22 @@ pub(super) fn request_in(
     context: ContextChoice,
     env: &Environment,
 ) -> Result<Request, CliError> {
-    let BuildFlags { source, result, registry, run, mounts, contexts, .. } = flags;
+    let BuildFlags { source, result, registry, run, mounts, contexts, export, .. } = flags;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
-    let push = push(&result)?;
-    names(&result)?;
-    outputs::check(&result, env)?;
-    let compression = result.compression.unwrap_or_default();
-    let compression_level = compression_level(&result, compression)?;
+    if export.load {
+        return Err(exports::no_daemon("--load"));
+    }
+    let outputs = exports::outputs(&export.output, &result.tag, env)?;
+    let (destinations, push) = pushed(&result, &outputs, !export.output.is_empty())?;
+    names(&destinations)?;
+    outputs::check(&result, &export, env)?;
+    let docker = outputs.exports.iter().any(|it| matches!(it, Export::DockerArchive { .. }));
+    let look = look(&result, outputs.image, docker)?;
+    let platforms = platforms(&source.platform)?;
+    let mut annotations: Vec<Annotation> = source.annotation.into_iter().flatten().collect();
+    annotations.extend(look.annotations);
+    annotations::check(&annotations, &platforms)?;
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
     let commands = mounts::run_choice(&mounts, env)?;
     let skip_push_check = registry.skip_push_permission_check;
@@ -59,19 +71,23 @@ pub(super) fn request_in(
         build_args,
         target: source.target.filter(|target| !target.is_empty()),
         labels: source.label,
-        annotations: source.annotation,
-        platform: platform(source.platform)?,
-        destinations: result.tag,
+        annotations: Annotations(annotations),
+        exports: Exports {
+            all: all_exports(&result, outputs.exports, &destinations, &platforms, env)?,
+            iid_file: path(export.iidfile),
+            metadata_file: path(export.metadata_file),
+            squash: export.squash,
+        },
+        platforms,
+        destinations,
         digest_file: path(result.digest_file),
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: path(result.image_name_with_digest_file),
         image_name_tag_with_digest_file: path(result.image_name_tag_with_digest_file),
-        oci_layout_path: path(result.oci_layout_path),
-        tar_path: path(result.tar_path),
-        format: result.image_format,
-        compression,
-        compression_level,
+        format: look.format,
+        compression: look.compression.unwrap_or_default(),
+        compression_level: look.compression_level,
         source_date_epoch,
         work_dir: path(run.work_dir),
         temp_dir: temp_dir(env),
@@ -84,6 +100,12 @@ pub(super) fn request_in(
         run: commands,
         skip_push_check,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
+        freshness: Freshness {
+            pull: export.pull,
+            no_cache: export.no_cache,
+            no_cache_filter: export.no_cache_filter,
+        },
         registry,
     })
 }
@@ -104,8 +126,8 @@ fn isolation(
 }
 
 /// Refuses names that no image can have.
-fn names(result: &ResultFlags) -> Result<(), CliError> {
-    for name in &result.tag {
+fn names(destinations: &[String]) -> Result<(), CliError> {
+    for name in destinations {
         let reference: Reference =
             name.parse().map_err(|error: ReferenceError| CliError::complete(error.to_string()))?;
         if reference.digest.is_some() {
@@ -199,6 +221,58 @@ fn text(name: &str, value: &OsStr) -> Result<String, CliError> {
     })
 }
 
+/// The image's names, and whether it is pushed to them. With `-o`, only what it says is done, as with
+/// Docker.
+fn pushed(
+    result: &ResultFlags,
+    outputs: &Outputs,
+    any_output: bool,
+) -> Result<(Vec<String>, bool), CliError> {
+    if !any_output {
+        return Ok((result.tag.clone(), push(result)?));
+    }
+    if outputs.pushed.is_some() && result.no_push {
+        return Err(CliError::new(
+            "--no-push and an output that pushes contradict each other",
+            "leave one out",
+        ));
+    }
+    let names = outputs.pushed.as_ref().unwrap_or(&result.tag);
+    let pushes = result.push || outputs.pushed.is_some();
+    let flags = ResultFlags {
+        tag: names.clone(),
+        push: pushes,
+        no_push: result.no_push || !pushes,
+        ..result.clone()
+    };
+    Ok((names.clone(), push(&flags)?))
+}
+
+/// What is written, by `-o` and by kiln's own flags.
+fn all_exports(
+    result: &ResultFlags,
+    mut exports: Vec<Export>,
+    names: &[String],
+    platforms: &[Platform],
+    env: &Environment,
+) -> Result<Vec<Export>, CliError> {
+    if let Some(dir) = given(result.oci_layout_path.clone()) {
+        exports.push(Export::OciLayout { dir: env.absolute(dir), names: names.to_vec() });
+    }
+    if let Some(path) = given(result.tar_path.clone()) {
+        let to = Sink::File(env.absolute(path));
+        exports.push(Export::DockerArchive { to, names: names.to_vec() });
+    }
+    let docker = exports.iter().any(|export| matches!(export, Export::DockerArchive { .. }));
+    if docker && platforms.len() > 1 {
+        return Err(CliError::new(
+            "docker exporter does not currently support exporting manifest lists",
+            "write an OCI archive or layout, or build one platform",
+        ));
+    }
+    Ok(exports)
+}
+
 /// Whether to push, if the image goes anywhere at all.
 fn push(result: &ResultFlags) -> Result<bool, CliError> {
     let named = !result.tag.is_empty();
@@ -229,12 +303,45 @@ fn push(result: &ResultFlags) -> Result<bool, CliError> {
     Ok(named && !result.no_push)
 }
 
+/// What flags and outputs say of the image, which have to agree.
+fn look(
+    result: &ResultFlags,
+    outputs: ImageChoices,
+    docker: bool,
+) -> Result<ImageChoices, CliError> {
+    let ImageChoices { format, compression, compression_level: level, annotations } = outputs;
+    let differs = result.image_format.is_some_and(|flag| format.is_some_and(|it| it != flag))
+        || result.compression.is_some_and(|flag| compression.is_some_and(|it| it != flag))
+        || result.compression_level.is_some_and(|flag| level.is_some_and(|it| it != flag));
+    if differs {
+        return Err(CliError::new(
+            "flags and -o say different things of the image",
+            "kiln makes the image once: leave out --image-format, --compression and \
+             --compression-level, or their attributes",
+        ));
+    }
+    let result = ResultFlags {
+        image_format: result.image_format.or(format),
+        compression: result.compression.or(compression),
+        compression_level: result.compression_level.or(level),
+        ..result.clone()
+    };
+    let compression = result.compression.unwrap_or_default();
+    Ok(ImageChoices {
+        format: result.image_format,
+        compression: Some(compression),
+        compression_level: compression_level(&result, compression, docker)?,
+        annotations,
+    })
+}
+
 fn compression_level(
     result: &ResultFlags,
     compression: CompressionChoice,
+    archive: bool,
 ) -> Result<Option<i32>, CliError> {
     let docker = result.image_format == Some(ImageFormat::Docker);
-    let archive = given(result.tar_path.clone()).is_some();
+    let archive = archive || given(result.tar_path.clone()).is_some();
     if compression == CompressionChoice::Zstd && (docker || archive) {
         let what = if docker { "an image in Docker's format" } else { "an archive for Docker" };
         return Err(CliError::new(
@@ -245,11 +352,16 @@ fn compression_level(
     let (name, most) = match compression {
         CompressionChoice::Gzip => ("gzip", 9),
         CompressionChoice::Zstd => ("zstd", 22),
+        CompressionChoice::Uncompressed => ("uncompressed", 0),
     };
     match result.compression_level {
         // kaniko's own default.
         None | Some(-1) => Ok(None),
         Some(level) if (1..=most).contains(&level) => Ok(Some(level)),
+        Some(_) if most == 0 => Err(CliError::new(
+            "layers that are not compressed have no compression level",
+            "leave it out",
+        )),
         Some(level) => Err(CliError::new(
             format!("{name} has no compression level {level}"),
             format!("use 1 to {most}"),
@@ -263,6 +375,23 @@ pub(super) fn platform(typed: Option<String>) -> Result<Option<String>, CliError
         text.parse::<Platform>().map_err(|error| CliError::complete(error.to_string()))?;
     }
     Ok(typed)
+}
+
+/// The platforms of a build, each once: `--platform a,b --platform c`.
+fn platforms(typed: &[String]) -> Result<Vec<Platform>, CliError> {
+    let mut all: Vec<Platform> = Vec::new();
+    for text in typed.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        if text.is_empty() {
+            continue;
+        }
+        let platform =
+            if text == "local" { Ok(Platform::host()) } else { text.parse::<Platform>() };
+        let platform = platform.map_err(|error| CliError::complete(error.to_string()))?;
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    Ok(all)
 }
 
 pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {

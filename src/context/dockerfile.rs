@@ -74,8 +74,22 @@ fn on_this_machine(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
     }
 }
 
+/// Comments in another encoding, as old files have them, with what cannot be read replaced: BuildKit
+/// takes them too. Not where a heredoc may be open: its lines with a # are text, and not kiln's to
+/// change.
+fn without_old_comments(text: Vec<u8>) -> Vec<u8> {
+    if std::str::from_utf8(&text).is_ok() || text.windows(2).any(|pair| pair == b"<<") {
+        return text;
+    }
+    let line = |line: &[u8]| match line.trim_ascii_start().starts_with(b"#") {
+        true => String::from_utf8_lossy(line).into_owned().into_bytes(),
+        false => line.to_owned(),
+    };
+    text.split_inclusive(|byte| *byte == b'\n').flat_map(line).collect()
+}
+
 pub(super) fn text_of(path: PathBuf, text: Vec<u8>) -> Result<DockerfileText, ContextError> {
-    match String::from_utf8(text) {
+    match String::from_utf8(without_old_comments(text)) {
         Ok(text) => Ok(DockerfileText { path, text }),
         Err(error) => Err(ContextError::NotText { path, offset: error.utf8_error().valid_up_to() }),
     }

@@ -156,3 +156,17 @@ fn a_directory_of_an_archive_is_inside_it() {
         assert_eq!(error, format!("standard input has no directory `{path}` to be the context"));
     }
 }
+
+#[test]
+fn comments_may_be_in_another_encoding() {
+    let dir = dir(&[("context/f", "")]);
+    let file = dir.path().join("context/Dockerfile");
+    fs::write(&file, b"# caf\xe9\nFROM a\n").expect("written");
+    let text = read_dockerfile(&dir.path().join("context"), None).expect("text").text;
+    assert_eq!(text, "# caf\u{fffd}\nFROM a\n");
+    for other in [&b"# a\nFROM \xe9\n"[..], b"FROM a\nCOPY <<E /x\n# caf\xe9\nE\n"] {
+        fs::write(&file, other).expect("written");
+        let error = read_dockerfile(&dir.path().join("context"), None).expect_err("no text");
+        assert!(error.to_string().contains("is not UTF-8 text"), "{error}");
+    }
+}

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use crate::base_cache::{BaseCache, LAYOUT, read_layout};
 use crate::event::Reporter;
 use crate::image::Platform;
-use crate::plan::{Bases, Graph, ImageKey, NeededImage, Plan};
+use crate::plan::{Bases, Graph, ImageKey, NeededImage};
 use crate::registry::{Client, Reference};
 use crate::stage::{BaseImage, Place, SharedLayers};
 
@@ -31,10 +31,10 @@ enum ImagePlace {
     Layout,
 }
 
-/// The images to ask for that are not known yet, before anybody is asked: a name that is none costs no
-/// request.
+/// The images to ask for that are not known yet, each once, before anybody is asked: a name that is none
+/// costs no request.
 pub(super) fn questions<'a>(
-    graph: &'a Graph,
+    graphs: &'a [Graph],
     known: &Images,
     place: &Place,
 ) -> Result<Vec<Question<'a>>> {
@@ -47,7 +47,8 @@ pub(super) fn questions<'a>(
         let reference = reference.map_err(|error| place.locate(error, &image.span))?;
         Ok(Question { key, image, place: ImagePlace::Registry(reference), platform })
     };
-    graph.images.iter().filter(|(key, _)| !known.contains_key(key)).map(question).collect()
+    let images: BTreeMap<_, _> = graphs.iter().flat_map(|graph| &graph.images).collect();
+    images.into_iter().filter(|(key, _)| !known.contains_key(*key)).map(question).collect()
 }
 
 /// What the images say of themselves.
@@ -107,9 +108,4 @@ pub(super) fn resolve_all(
             })
             .collect()
     })
-}
-
-/// The image at the bottom of the target.
-pub(super) fn base_of<'a>(plan: &Plan, images: &'a Images) -> Option<&'a BaseImage> {
-    images.get(plan.image_below(plan.target)?).map(AsRef::as_ref)
 }

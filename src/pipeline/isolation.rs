@@ -9,28 +9,34 @@ use super::prepare::Source;
 use crate::base_cache::layout_dir;
 use crate::dockerfile::Located;
 use crate::event::Reporter;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 use crate::request::{NamedSource, Request};
-use crate::sandbox::{Sandbox, Unable};
+use crate::sandbox::{Sandbox, Unable, emulation};
 use crate::stage::Place;
 use crate::work_dir::WorkDir;
 
 /// Refuses a RUN that nothing can run before anything is fetched for it.
-pub(super) fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
-    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
-    let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
-        return Ok(());
-    };
-    let Sandbox::None(reason) = ground.sandbox.strongest() else { return Ok(()) };
-    Err(Located {
-        path: place.path.clone(),
-        text: place.text.clone(),
-        span: step.span.clone(),
-        message: format!("this RUN cannot run here: {}", reason.reason),
-        help: Some(reason.advice),
-        cause: None,
+pub(super) fn can_run(plans: &[Plan], ground: &Ground, place: &Place) -> Result<()> {
+    let run = |step: &&Step| matches!(step.action, Action::Run(_));
+    let stages = plans.iter().flat_map(|plan| &plan.stages);
+    for stage in stages {
+        let Some(step) = stage.steps.iter().find(run) else { continue };
+        let refused = match ground.sandbox.strongest() {
+            Sandbox::None(reason) => Some(reason),
+            _ => emulation::refusal(&stage.platform),
+        };
+        let Some(reason) = refused else { continue };
+        return Err(Located {
+            path: place.path.clone(),
+            text: place.text.clone(),
+            span: step.span.clone(),
+            message: format!("this RUN cannot run here: {}", reason.reason),
+            help: Some(reason.advice),
+            cause: None,
+        }
+        .into());
     }
-    .into())
+    Ok(())
 }
 
 /// Decides how commands are run, which depends on what the work directory can hold, and says so where
@@ -38,11 +44,11 @@ pub(super) fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()>
 pub(super) fn settle(
     request: &Request,
     ground: &Ground,
-    plan: &Plan,
+    plans: &[Plan],
     source: &Source,
 ) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
-    if !needs_files(plan) {
+    if !plans.iter().any(needs_files) {
         let sandbox = Sandbox::None(Unable::not_needed());
         let dir = WorkDir::create(request, &sandbox, reporter)?;
         return Ok((sandbox, dir));
@@ -65,7 +71,7 @@ pub(super) fn settle(
         (Err(error), _) => return Err(error),
     };
     if let Sandbox::Inplace(inplace) = &sandbox {
-        apart(plan, &source.dir, &source.place)?;
+        plans.iter().try_for_each(|plan| apart(plan, &source.dir, &source.place))?;
         inplace.keep([source.dir.clone(), dir.path().to_owned()]);
         inplace.keep(request.named_contexts.values().filter_map(local_files));
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));

@@ -19,6 +19,8 @@ pub struct BaseImage {
     pub name: String,
     /// Its config.
     pub config: ImageConfig,
+    /// The digest of that, which Docker calls the image's id.
+    pub config_digest: Digest,
     /// The family of its media types.
     pub format: ImageFormat,
     /// Its layers, lowest first. Nothing is fetched until somebody asks.
@@ -33,9 +35,10 @@ impl BaseImage {
             _ => ImageFormat::Oci,
         };
         let layers = shared.layers_of(&resolved);
+        let config_digest = resolved.manifest.config.digest;
         let mut config = resolved.config;
         config.complete_history();
-        Self { name, config, format, layers }
+        Self { name, config, config_digest, format, layers }
     }
 }
 
@@ -52,9 +55,10 @@ impl BaseImage {
             Arc::new(ImageLayer::new(descriptor.clone(), *diff_id, origin))
         });
         let layers = layers.collect();
+        let config_digest = image.manifest.config.digest;
         let mut config = image.config.clone();
         config.complete_history();
-        Self { name, config, format, layers }
+        Self { name, config, config_digest, format, layers }
     }
 }
 

@@ -149,7 +149,6 @@ fn special(tree: Tree) -> Tree {
         .mode(0o500)
         .file("special/world", "0666\n")
         .mode(0o666)
-        .fifo("special/pipe")
 }
 
 /// Not in every context: Docker 20.10 loses them, and that is to be said once.

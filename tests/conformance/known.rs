@@ -56,6 +56,16 @@ pub const KNOWN: &[Known] = &[
         reason: "Docker 20.10 keeps the source's set-id bits beside --chmod; BuildKit now does not",
     },
     Known {
+        case: "copy-from-stage-owner",
+        subject: "/owned/pipe",
+        reason: "Docker 20.10 leaves named pipes out; BuildKit now copies them",
+    },
+    Known {
+        case: "copy-from-stage-owner",
+        subject: "/reset/pipe",
+        reason: "Docker 20.10 leaves named pipes out; BuildKit now copies them",
+    },
+    Known {
         case: "copy-several-onto-file",
         subject: "build",
         reason: "Docker 20.10 lets the last of several sources win; BuildKit now refuses them, as \

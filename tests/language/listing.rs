@@ -122,7 +122,7 @@ fn line<R: Read>(entry: &mut tar::Entry<'_, R>, path: &str) -> anyhow::Result<St
             let content = match String::from_utf8(bytes) {
                 Ok(text) if text.len() <= LONG => serde_json::to_string(&text)?,
                 Ok(text) => format!("({} bytes)", text.len()),
-                Err(error) => format!("b\"{}\"", error.into_bytes().escape_ascii()),
+                Err(_) => "(binary)".to_owned(),
             };
             format!("f {mode} {owner} {path} {content}")
         }

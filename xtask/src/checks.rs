@@ -44,6 +44,8 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     heading("lint");
     let lint = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     timed("cargo clippy", || run(&mut cargo(&lint)))?;
+    heading("fuzz targets");
+    timed("cargo check in fuzz/", fuzz_targets)?;
     heading("licenses, bans, sources");
     timed("cargo deny", deny)?;
     println!("advisories need a database from the network; check them with: cargo deny check");
@@ -78,6 +80,13 @@ pub(crate) fn bases() -> anyhow::Result<()> {
 
 fn heading(title: &str) {
     println!("\n== {title}");
+}
+
+/// They are a workspace of their own, which needs neither nightly nor libFuzzer to be checked.
+fn fuzz_targets() -> anyhow::Result<()> {
+    let mut command = cargo(&["check", "--quiet", "--locked", "--bins"]);
+    command.env("CARGO_TARGET_DIR", target().join("fuzz"));
+    run(command.current_dir(workspace().join("fuzz")))
 }
 
 fn deny() -> anyhow::Result<()> {

@@ -3,9 +3,11 @@
 use std::ffi::{OsStr, OsString};
 
 use super::super::build_context_flags::BuildContextFlags;
+use super::super::check_flags::CallFlags;
 use super::super::context::{self, ContextChoice, within};
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
+use super::super::export_flags::ExportFlags;
 use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
@@ -14,7 +16,7 @@ use super::super::{Job, Remark, build_context, resolve, values};
 use super::values::Values;
 use super::{git, log, registry, variables};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, Elsewhere, Request};
+use crate::request::{Annotated, Annotation, CompressionChoice, Elsewhere, Request};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 /// Where kaniko lives in its own image.
@@ -54,6 +56,8 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 quiet: false,
                 verbose: false,
             },
+            call: CallFlags::default(),
+            export: ExportFlags::default(),
         },
         place,
         env,
@@ -77,6 +81,7 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
     request.registry.pull_retry =
         pulls.map(|flag| values.number(flag)).into_iter().max().unwrap_or(0);
     request.skip_push_check = values.switch("skip-push-permission-check");
+    request.checks_may_fail = false;
     request.ignore_immutable_tags = values.switch("push-ignore-immutable-tag-errors");
     request.builder_output = env.get(env::BUILDER_OUTPUT).map(|dir| env.absolute(dir));
     if values.switch("cache") {
@@ -167,10 +172,19 @@ fn source(values: &Values, env: &Environment) -> Result<SourceFlags, CliError> {
         target: target(values)?,
         build_arg: values.each("build-arg", values::build_arg)?,
         label: values.each("label", values::pair)?,
-        annotation: values.each("annotation", values::pair)?,
-        platform: values.text("custom-platform").map(str::to_owned),
+        annotation: values.each("annotation", manifest_annotation)?,
+        // kaniko builds for one.
+        platform: resolve::platform(values.text("custom-platform").map(str::to_owned))?
+            .into_iter()
+            .collect(),
         source_date_epoch: None,
     })
+}
+
+/// kaniko knows annotations of the manifest only; its names may have colons in them.
+fn manifest_annotation(text: &str) -> Result<Vec<Annotation>, String> {
+    let (name, value) = values::pair(text)?;
+    Ok(vec![Annotation { on: Annotated::Manifest, platform: None, name, value }])
 }
 
 /// The path or address as typed; `Dockerfile` is looked for here first, as kaniko does.

@@ -65,7 +65,7 @@ const OWN: &[Flag] = &[
     pairs("annotation", "Add an annotation to the manifest"),
     switch("use-new-run", "kiln takes no snapshots: it sees exactly what a RUN changed").nothing(),
     pairs("git", "Options of a context in git: `branch`, `recurse-submodules`").or_bare(),
-    list("secret", "Secret for RUN --mount=type=secret: `id=ID[,src=FILE|,env=VARIABLE]`, as Docker \
+    list("secret", "Secret for RUN --mount=type=secret: `id=ID[,src=FILE][,env=NAME]`, as Docker \
         has it"),
     switch("dryrun", "Print the plan; build nothing, push nothing"),
     switch("force-build-metadata", "instructions without files need no layer").nothing(),
