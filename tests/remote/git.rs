@@ -1,5 +1,6 @@
 //! ADD of a git repository.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -253,7 +254,10 @@ impl Daemon {
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "safe.directory")
             .env("GIT_CONFIG_VALUE_0", "*")
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // It starts others, which end with it.
+            .process_group(0)
             .spawn()
             .expect("git daemon");
         for _ in 0..500 {
@@ -268,7 +272,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        _ = self.0.kill();
+        let group = rustix::process::Pid::from_child(&self.0);
+        _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         _ = self.0.wait();
     }
 }
