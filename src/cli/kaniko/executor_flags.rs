@@ -10,9 +10,10 @@ const CONTAINER: &str = "kiln leaves its container's own root directory as it wa
 /// The flags that `warmer` does not have too.
 const OWN: &[Flag] = &[
     text("dockerfile", "Dockerfile", "Path of the Dockerfile: absolute, or seen from the working \
-        directory, or from the context. An `http://` or `https://` address is an error").short('f'),
+        directory, or from the context; or an `http://` or `https://` address").short('f'),
     text("context", "/workspace/", "Directory that COPY and ADD read, also as `dir://PATH`, or in \
-        a tar, plain or compressed: `tar://FILE`, `tar://stdin`. Other kinds are an error").short('c'),
+        a tar, plain or compressed: `tar://FILE`, `tar://stdin`, `https://HOST/FILE`; or a \
+        repository: `git://HOST/PATH[#REF[#COMMIT]]`. Buckets are an error").short('c'),
     text("context-sub-path", "", "Directory inside a context that is written with `://`; a plain \
         directory is taken as it is, as kaniko does, with a warning"),
     text("bucket", "", "Old form of a context in a bucket: an error as long as those are").short('b'),

@@ -179,6 +179,8 @@ fn no_flag_is_ignored_without_a_word() {
         ("tar-path", "--tar-path=out.tar"),
         ("ignore-var-run", "--ignore-var-run"),
         ("compression-level", "--compression-level=3"),
+        ("secret", "--secret=id=a,env=NAME"),
+        ("git", "--context=git://r.test/r --git=branch=side"),
     ]);
     let base = "--context=app --destination=r.test/a";
     let plain = project.job(base);
