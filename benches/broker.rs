@@ -60,8 +60,6 @@ fn with_broker(path: PathBuf, aside: PathBuf, command: &[String]) -> Result<(Dur
         ulimits: Vec::new(),
         shm_size: 64 << 20,
         network: Network::Host,
-        mounts: Vec::new(),
-        ulimits: Vec::new(),
     };
     let root = DirectoryRoot { path, aside, links: Vec::new() };
     let output = |stream, bytes: &[u8]| {
