@@ -16,9 +16,11 @@
 //! | [`context`] | where the files of COPY and ADD come from |
 //! | [`image`] | configs, manifests, platforms; OCI layout and docker archive |
 //! | [`registry`] | references, credentials, pull, push |
+//! | [`remote`] | files and git repositories from elsewhere, brought into a directory |
 //! | [`base_cache`] | base images that are on this machine already |
 //! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
+//! | [`lint`] | what is legal in a Dockerfile but doubtful |
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
 //! | [`publish`] | uploads, tags, files that name the digest |
@@ -40,10 +42,12 @@ pub mod doctor;
 pub mod event;
 pub mod image;
 pub mod layer;
+pub mod lint;
 pub mod pipeline;
 pub mod plan;
 pub mod publish;
 pub mod registry;
+pub mod remote;
 pub mod request;
 pub mod rootfs;
 pub mod sandbox;

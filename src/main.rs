@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use kiln::cancel::Cancel;
-use kiln::cli::{self, Environment, Invocation, Job, Remark, Shell, Warming};
+use kiln::cli::{self, Call, Environment, Invocation, Job, Remark, Shell, Subject, Warming};
 use kiln::doctor::{self, Diagnosis, Machine};
 use kiln::event::Reporter;
-use kiln::pipeline::{self, Built, Ground};
+use kiln::pipeline::{self, Built, Checkup, Ground, Looked};
 use kiln::publish::PushFailed;
 use kiln::request::{DoctorRequest, IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
+use kiln::ui::check::Source;
 use kiln::ui::{self, Console, Device, During, LogLevel, OutputChoice, ProgressChoice, Report};
 use kiln::warm;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     };
     match invocation {
         Ok(Ok(Invocation::Build(job))) => build(&job),
+        Ok(Ok(Invocation::Look { job, call })) => look(&job, call),
         Ok(Ok(Invocation::Plan(job))) => plan(&job),
         Ok(Ok(Invocation::Warm(warming))) => warm_up(&warming),
         Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
@@ -76,11 +78,75 @@ fn build(job: &Job) -> ExitCode {
     });
     match result {
         Ok(built) => {
-            desk.console.report(&report(built));
+            desk.console.report(&report(built, request.exports.use_stdout()));
             ExitCode::SUCCESS
         }
         Err(error) => desk.fail(phase(&error), &error),
     }
+}
+
+/// Says something about a Dockerfile; 1 if a check found something, as with buildx.
+fn look(job: &Job, call: Call) -> ExitCode {
+    let desk = Desk::open(job.output, &job.remarks);
+    let answer = sandbox::enter(Choice::None).map_err(anyhow::Error::new).and_then(|sandbox| {
+        let (reporter, cancel) = (desk.reporter.clone(), desk.cancel.clone());
+        answer(job, call, &Ground { sandbox, reporter, cancel })
+    });
+    match answer {
+        Ok(Answer { text, found, error: None }) => {
+            desk.console.close();
+            ui::print(&text);
+            ExitCode::from(u8::from(found && !call.ignore_status))
+        }
+        Ok(Answer { text, error: Some(error), .. }) => {
+            ui::print(&text);
+            desk.fail(During::Build, &error)
+        }
+        Err(error) => desk.fail(During::Build, &error),
+    }
+}
+
+/// What is said of a Dockerfile.
+struct Answer {
+    text: String,
+    /// Whether something is doubtful.
+    found: bool,
+    /// What is wrong, unless the text says it.
+    error: Option<anyhow::Error>,
+}
+
+fn answer(job: &Job, call: Call, ground: &Ground) -> anyhow::Result<Answer> {
+    let calm = |text| Answer { text, found: false, error: None };
+    Ok(match call.subject {
+        Subject::Check => {
+            let Looked { path, text, found } = pipeline::check(&job.request, ground)?;
+            let source = Source { path: &path, text: &text };
+            let Checkup { findings, error } = found;
+            let some = !findings.is_empty() || error.is_some();
+            if call.json {
+                let text = ui::check::findings_json(source, &findings, error.as_ref());
+                return Ok(Answer { text, found: some, error: None });
+            }
+            let colour = ui::stdout_colour(job.output.color);
+            let mut text = ui::check::findings(source, &findings, colour);
+            if error.is_none() {
+                text.push_str(&ui::check::conclusion(findings.len()));
+            }
+            Answer { text, found: some, error }
+        }
+        Subject::Outline => {
+            let Looked { path, text, found } = pipeline::outline(&job.request, ground)?;
+            let source = Source { path: &path, text: &text };
+            let json = || ui::check::outline_json(source, &found);
+            calm(if call.json { json() } else { ui::check::outline(&found) })
+        }
+        Subject::Targets => {
+            let Looked { path, text, found } = pipeline::targets(&job.request, ground)?;
+            let source = Source { path: &path, text: &text };
+            let json = || ui::check::targets_json(source, &found);
+            calm(if call.json { json() } else { ui::check::targets(&found) })
+        }
+    })
 }
 
 /// Says what would be built.
@@ -207,12 +273,14 @@ fn examine(request: &DoctorRequest, json: bool) -> ExitCode {
     }
 }
 
-fn report(built: Built) -> Report {
+fn report(built: Built, stdout_taken: bool) -> Report {
     Report {
         names: built.places,
         digest: built.digest,
         size: built.size,
         layers: built.layers,
+        images: built.images,
+        stdout_taken,
         seconds: built.time.as_secs_f64(),
         steps: built.steps,
         peak_memory: None,

@@ -4,43 +4,55 @@
 //! 2. **Plan**: parse, find the needed stages, ask registries for the bases' manifests and configs
 //!    (no layers), expand every instruction ([`crate::dockerfile`], [`crate::plan`]). Meanwhile the
 //!    destinations are asked whether a push will be allowed.
+//!    Of several platforms, each has a plan of its own.
 //! 3. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
 //!    never unpacked; a base layer is downloaded only when somebody needs its files.
 //! 4. **Layers** go to the destinations while later steps run ([`crate::publish::Uploads`]).
-//! 5. **Assemble** config and manifest ([`crate::image::assemble()`]).
-//! 6. **Publish**: OCI layout and docker archive, then the tags, last and only when all succeeded.
+//! 5. **Assemble** config and manifest ([`crate::image::assemble()`]), and for several platforms the
+//!    index that joins them.
+//! 6. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 
+mod arrived;
 mod bases;
+mod check;
 mod dry_run;
-mod files;
+mod exports;
 mod furnish;
 mod isolation;
 mod prepare;
-mod unpacked;
+mod product;
+mod squash;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use self::bases::base_of;
+pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
-use self::files::finish;
+use self::exports::write_exports;
 use self::furnish::{mark_needed, tools};
 use self::isolation::{can_run, settle};
-use self::prepare::{Prepared, PushCheck, Source};
+use self::prepare::{Prepared, PushCheck};
+use self::product::{parts, product};
+use self::squash::squash_all;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
-use crate::publish::{Uploads, send_digest, write_digest_files};
+use crate::image::Product;
+use crate::plan::Plan;
+use crate::publish::{
+    Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
+};
 use crate::registry::Reference;
-use crate::request::Request;
-use crate::sandbox::Entered;
+use crate::remote::Source;
+use crate::request::{Export, Request};
+use crate::sandbox::{Entered, Sandbox};
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
-use crate::stage::Workshop;
+use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// What a build stands on, made before any thread was.
 #[derive(Debug)]
@@ -62,8 +74,10 @@ pub struct Built {
     pub places: Vec<String>,
     /// Compressed bytes of layers and config.
     pub size: u64,
-    /// Number of layers.
+    /// Number of layers, those that images share counted once.
     pub layers: usize,
+    /// Number of images: one for each platform.
+    pub images: usize,
     /// How long it took.
     pub time: Duration,
     /// How long each step of the Dockerfile took, in the order in which they ended.
@@ -74,51 +88,93 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let source = Source::open(request, ground)?;
+    let source = prepare::Source::open(request, ground)?;
 
     // 2. Plan
     let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
-    let Prepared { client, bases, plan, images, names, destinations } = prepared;
-    can_run(&plan, ground, &source.place)?;
+    let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared;
+    can_run(&plans, ground, &source.place)?;
 
     // 3. Stages, and 4. their layers on their way to the destinations
-    let (sandbox, work_dir) = settle(request, ground, &plan, &source)?;
+    let (sandbox, work_dir) = settle(request, ground, &plans, &source)?;
     let tools = tools(request, ground, &source, sandbox, client, bases);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
-    mark_needed(request, &plan, &images);
+    mark_needed(request, &plans, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
         .ignoring_immutable_tags(request.ignore_immutable_tags);
-    let finished = run_stages(&shop, &plan, &images, Some(&uploads));
-    let outcome = shop.sandbox.give_back().map_err(Into::into).and(finished).and_then(|finished| {
+    fetch_ahead(&shop, &plans);
+    let squash = request.exports.squash;
+    let ready = |layer: &Arc<ImageLayer>| {
+        if !(squash && layer.origin == Origin::Built) {
+            uploads.offer(layer);
+        }
+    };
+    let finished = run_stages(&shop, &plans, &images, &ready);
+    let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
+    let outcome = finished.and_then(|finished| {
         // 5. Assemble, and 6. publish
-        let format = settings::image_format(request, base_of(&plan, &images));
-        finish(request, &shop, &finished, format, &uploads)
+        let mut parts = parts(platforms, &plans, &images, finished);
+        if squash {
+            parts = squash_all(request, &shop, parts)?;
+            parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
+        }
+        let product = product(request, &shop, &parts)?;
+        write_exports(request, &shop, &parts, &product)?;
+        uploads.finish(&product)?;
+        Ok(product)
     });
     // Threads that still send look into the work directory: let them end before it goes.
-    let image = outcome.map_err(|error| {
+    let product = outcome.map_err(|error| {
         ground.cancel.cancel();
+        shop.downloads.wait();
         why(error, uploads.wait())
     })?;
-    write_digest_files(request, &names, &image.manifest_digest)?;
-    let options = settings::registry_options(&request.registry);
-    send_digest(request, &options, &ground.cancel, &image.manifest_digest)?;
+    tell(request, ground, &names, &product)?;
     // 7. Report
     Ok(Built {
-        digest: image.manifest_digest,
-        size: image.size(),
-        layers: image.layers.len(),
+        digest: product.document().digest,
+        size: product.size(),
+        layers: product.layers().len(),
+        images: product.images().len(),
         places: places(request, &names),
         time: start.elapsed(),
         steps: shop.take_times(),
     })
 }
 
+/// Writes the files by which programs learn of the image.
+fn tell(request: &Request, ground: &Ground, names: &[Reference], product: &Product) -> Result<()> {
+    let digest = product.document().digest;
+    write_digest_files(request, names, &digest)?;
+    if let Some(path) = &request.exports.iid_file {
+        write_iid_file(path, product)?;
+    }
+    if let Some(path) = &request.exports.metadata_file {
+        let full = |name: &Reference| format!("{}:{}", name.repository(), name.version());
+        let names: Vec<String> = names.iter().map(full).collect();
+        write_metadata_file(path, product, &names)?;
+    }
+    let options = settings::registry_options(&request.registry);
+    send_digest(request, &options, &ground.cancel, &digest)
+}
+
+/// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this
+/// machine's git is not there later.
+fn fetch_ahead(shop: &Workshop, plans: &[Plan]) {
+    let named = plans.iter().flat_map(Plan::named_contexts);
+    let named: Vec<_> = named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
+    let sources: Vec<&Source> = plans.iter().flat_map(Plan::remotes).chain(&named).collect();
+    shop.downloads.begin(&sources);
+    if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+        shop.downloads.wait();
+    }
+}
+
 /// Where the image is: names in registries, then paths of files.
 fn places(request: &Request, names: &[Reference]) -> Vec<String> {
     let pushed = names.iter().filter(|_| request.push).map(Reference::familiar);
-    let paths = [&request.oci_layout_path, &request.tar_path];
-    let paths = paths.into_iter().flatten().map(|path| path.display().to_string());
-    pushed.chain(paths).collect()
+    let paths = request.exports.all.iter().filter_map(Export::path);
+    pushed.chain(paths.map(|path| path.display().to_string())).collect()
 }
 
 /// Of a build's error and an upload's, the one that came first: the other was cancelled by it.

@@ -1,26 +1,38 @@
 //! What to build and where it goes: one plain value that everything below takes. It is ready to
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
+mod annotation;
+mod contexts;
+mod export;
+mod freshness;
 mod run;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::context::Archive;
-use crate::image::ImageFormat;
+pub use self::annotation::{Annotated, Annotation, Annotations};
+pub use self::export::{Export, Exports, Sink};
+pub use self::freshness::Freshness;
+use crate::image::{ImageFormat, Platform};
 use crate::registry::{CredentialSource, Repository};
+use crate::remote::GitSettings;
 
+pub use self::contexts::{Elsewhere, NamedSource, dockerfile_at};
 pub use self::run::{NetworkChoice, RunChoice, Secret, SecretValue, UlimitChoice};
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The directory that COPY and ADD read; absolute, but for one in an archive, where it is seen
-    /// from the archive's top (empty for the top itself).
+    /// The directory that COPY and ADD read; absolute, but for one that is elsewhere, where it is
+    /// seen from the top there (empty for the top itself).
     pub context: PathBuf,
-    /// The archive that has the context, if it is no directory of this machine.
-    pub archive: Option<Archive>,
+    /// Where the context is, if it is no directory of this machine.
+    pub elsewhere: Option<Elsewhere>,
+    /// `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, NamedSource>,
+    /// How repositories are fetched.
+    pub git: GitSettings,
     /// Where the Dockerfile is.
     pub dockerfile: DockerfileSource,
     /// Image names as typed; empty when nothing is pushed and no file needs a name.
@@ -33,10 +45,11 @@ pub struct Request {
     pub target: Option<String>,
     /// Labels of the image's config, in the order given; a later one of the same name wins.
     pub labels: Vec<(String, String)>,
-    /// Annotations of the manifest, in the order given; a later one of the same name wins.
-    pub annotations: Vec<(String, String)>,
-    /// `os/architecture[/variant]`; the host's if none. Parses as [`crate::image::Platform`].
-    pub platform: Option<String>,
+    /// Annotations of the image's documents.
+    pub annotations: Annotations,
+    /// Whom the image is for; the host if none. Of several, each gets an image, and an index joins
+    /// them. No platform comes twice.
+    pub platforms: Vec<Platform>,
     /// Gets `sha256:…`.
     pub digest_file: Option<PathBuf>,
     /// An `https://` address that gets `sha256:…` by PUT. Signed addresses are passwords: never shown.
@@ -47,10 +60,8 @@ pub struct Request {
     pub image_name_tag_with_digest_file: Option<PathBuf>,
     /// A directory whose file `images` gets a line of JSON for each destination: `name`, `digest`.
     pub builder_output: Option<PathBuf>,
-    /// Where to write an OCI image layout.
-    pub oci_layout_path: Option<PathBuf>,
-    /// Where to write an archive for `docker load`.
-    pub tar_path: Option<PathBuf>,
+    /// What is written to this machine.
+    pub exports: Exports,
     /// The family of media types; the base image's if none.
     pub format: Option<ImageFormat>,
     /// How new layers are compressed.
@@ -81,6 +92,11 @@ pub struct Request {
     pub skip_push_check: bool,
     /// Whether a tag that exists and may not be changed is as good as one that was set.
     pub ignore_immutable_tags: bool,
+    /// Whether a Dockerfile can make an error of what is doubtful in it (`# check=error=true`). kaniko
+    /// builds such a Dockerfile.
+    pub checks_may_fail: bool,
+    /// What may be taken from earlier builds.
+    pub freshness: Freshness,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }
@@ -129,8 +145,12 @@ pub struct DoctorRequest {
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
-    /// This file; absolute, but for one that is looked for in an archive.
+    /// This file; absolute, but for one that is looked for in a context from elsewhere.
     Path(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// At an `http://` or `https://` address.
+    Address(String),
     /// `Dockerfile` in the context, else `dockerfile` there.
     Default,
 }
@@ -140,7 +160,7 @@ impl DockerfileSource {
     pub fn path(&self) -> Option<&std::path::Path> {
         match self {
             Self::Path(path) => Some(path),
-            Self::Default => None,
+            Self::Stdin | Self::Address(_) | Self::Default => None,
         }
     }
 }
@@ -153,6 +173,8 @@ pub enum CompressionChoice {
     Gzip,
     /// Smaller and faster to unpack; OCI images only.
     Zstd,
+    /// Not at all.
+    Uncompressed,
 }
 
 /// How a RUN is isolated.

@@ -1,4 +1,5 @@
-//! Runs stages side by side: each begins at once and waits for another only where it uses it.
+//! Runs stages side by side: each begins at once and waits for another only where it uses it. Those of
+//! several platforms too; a stage that is the same for two of them is built once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,8 +8,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::plan::{ImageKey, Plan, StageId};
-use crate::publish::Uploads;
+use crate::plan::{ImageKey, Plan, Stage, StageId, Twins};
 use crate::sandbox::Sandbox;
 use crate::stage::{self, BaseImage, Finished, ImageLayer, Surroundings, Workshop};
 
@@ -16,49 +16,57 @@ use crate::stage::{self, BaseImage, Finished, ImageLayer, Surroundings, Workshop
 /// have 2048 of them. What is not used costs no memory.
 const STACK: usize = 32 << 20;
 
-/// Builds all stages of the plan; the answer is the target.
+/// Builds all stages of the plans, one for each platform; the answer is their targets. `ready` hears of
+/// each layer of a target as soon as it is there.
 pub fn run_stages(
     shop: &Workshop,
-    plan: &Plan,
+    plans: &[Plan],
     images: &BTreeMap<ImageKey, Arc<BaseImage>>,
-    uploads: Option<&Uploads>,
-) -> Result<Arc<Finished>> {
+    ready: &(dyn Fn(&Arc<ImageLayer>) + Sync),
+) -> Result<Vec<Arc<Finished>>> {
     let board = Board {
-        plan,
+        plans,
+        twins: Twins::of(plans),
         images,
-        uploads,
+        ready,
         cancel: shop.cancel.clone(),
         state: Mutex::default(),
         changed: Condvar::new(),
     };
     thread::scope(|scope| {
-        for stage in &plan.stages {
+        for (number, (at, stage)) in board.stages().enumerate() {
             let board = &board;
             if matches!(shop.sandbox, Sandbox::Inplace(_)) {
                 // There is one `/`. They stand in an order in which each finds what it needs.
-                board.wait_for_all_before(stage.id);
+                board.wait_for_first(number);
             }
             let work = move || {
-                let result = stage::build(shop, stage, board);
-                board.post(stage.id, result);
+                let result = stage::build(shop, stage, &Seat { board, plan: at.0 });
+                board.post(at, result);
             };
             if let Err(error) = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work) {
-                board.post(stage.id, Err(anyhow!("cannot start a thread for a stage: {error}")));
+                board.post(at, Err(anyhow!("cannot start a thread for a stage: {error}")));
             }
         }
     });
+    let targets: Vec<At> = board.targets().collect();
     let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = state.failure {
         return Err(error);
     }
-    state.finished.get(&plan.target).cloned().context("the target stage was not built")
+    let target = |at: &At| state.finished.get(at).cloned().context("a target was not built");
+    targets.iter().map(target).collect()
 }
+
+/// A stage of one of the plans: the plan's number, and the stage's.
+type At = (usize, StageId);
 
 /// Where stages leave their results and find those of others.
 struct Board<'a> {
-    plan: &'a Plan,
+    plans: &'a [Plan],
+    twins: Twins,
     images: &'a BTreeMap<ImageKey, Arc<BaseImage>>,
-    uploads: Option<&'a Uploads>,
+    ready: &'a (dyn Fn(&Arc<ImageLayer>) + Sync),
     cancel: Cancel,
     state: Mutex<State>,
     changed: Condvar,
@@ -66,16 +74,32 @@ struct Board<'a> {
 
 #[derive(Default)]
 struct State {
-    finished: BTreeMap<StageId, Arc<Finished>>,
+    finished: BTreeMap<At, Arc<Finished>>,
     failure: Option<anyhow::Error>,
 }
 
 impl Board<'_> {
-    fn post(&self, id: StageId, result: Result<Finished>) {
+    /// The stages to build, in an order in which each comes after those that it uses.
+    fn stages(&self) -> impl Iterator<Item = (At, &Stage)> {
+        let all = self.plans.iter().enumerate();
+        let all = all.flat_map(|(plan, it)| it.stages.iter().map(move |s| ((plan, s.id), s)));
+        all.filter(|(at, _)| self.owner(*at) == *at)
+    }
+
+    /// Where the stage is built that this one is the same as.
+    fn owner(&self, (plan, id): At) -> At {
+        (self.twins.owner(plan, id), id)
+    }
+
+    fn targets(&self) -> impl Iterator<Item = At> {
+        self.plans.iter().enumerate().map(|(plan, it)| self.owner((plan, it.target)))
+    }
+
+    fn post(&self, at: At, result: Result<Finished>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(finished) => {
-                state.finished.insert(id, Arc::new(finished));
+                state.finished.insert(at, Arc::new(finished));
             }
             Err(error) => {
                 // The first failure is the reason; the rest are cancelled because of it.
@@ -89,21 +113,18 @@ impl Board<'_> {
         self.changed.notify_all();
     }
 
-    /// Waits until every stage before this one has ended.
-    fn wait_for_all_before(&self, id: StageId) {
+    /// Waits until so many stages have ended.
+    fn wait_for_first(&self, number: usize) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.plan.stages.iter().take_while(|stage| stage.id != id);
-        let before: Vec<StageId> = before.map(|stage| stage.id).collect();
-        let waiting = |state: &mut State| {
-            state.failure.is_none() && before.iter().any(|id| !state.finished.contains_key(id))
-        };
+        let waiting = |state: &mut State| state.failure.is_none() && state.finished.len() < number;
         drop(self.changed.wait_while(state, waiting));
     }
+}
 
-    /// Whether a layer of this stage is one of the image's.
-    fn leads_to_target(&self, id: StageId) -> bool {
-        id == self.plan.target
-    }
+/// The board as a stage of one plan sees it.
+struct Seat<'a> {
+    board: &'a Board<'a>,
+    plan: usize,
 }
 
 /// Whether an error says no more than that the build was stopped.
@@ -111,24 +132,25 @@ pub fn was_cancelled(error: &anyhow::Error) -> bool {
     Cancelled::caused(error.as_ref())
 }
 
-impl Surroundings for Board<'_> {
+impl Surroundings for Seat<'_> {
     fn stage(&self, id: StageId) -> Result<Arc<Finished>> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = self
-            .changed
-            .wait_while(state, |state| !state.finished.contains_key(&id) && state.failure.is_none())
+        let Board { state, changed, .. } = self.board;
+        let at = self.board.owner((self.plan, id));
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = changed
+            .wait_while(state, |state| !state.finished.contains_key(&at) && state.failure.is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        state.finished.get(&id).cloned().ok_or_else(|| Cancelled.into())
+        state.finished.get(&at).cloned().ok_or_else(|| Cancelled.into())
     }
 
     fn image(&self, key: &ImageKey) -> Result<Arc<BaseImage>> {
-        let image = self.images.get(key).cloned();
+        let image = self.board.images.get(key).cloned();
         image.ok_or_else(|| anyhow!("the image {} was not resolved", key.name))
     }
 
     fn layer_ready(&self, id: StageId, layer: &Arc<ImageLayer>) {
-        if let Some(uploads) = self.uploads.filter(|_| self.leads_to_target(id)) {
-            uploads.offer(layer);
+        if self.board.targets().any(|target| target == (self.plan, id)) {
+            (self.board.ready)(layer);
         }
     }
 }

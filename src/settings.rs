@@ -1,9 +1,18 @@
 //! What a request says in the words of the modules that do it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cancel::Cancel;
+use crate::event::Reporter;
 use crate::image::ImageFormat;
 use crate::layer::{Compression, DEFAULT_GZIP_LEVEL};
-use crate::registry::Options;
-use crate::request::{CompressionChoice, NetworkChoice, RegistryChoice, Request, RunChoice};
+use crate::plan::NamedContext;
+use crate::registry::{Client, Options};
+use crate::remote::Fetcher;
+use crate::request::{
+    CompressionChoice, NamedSource, NetworkChoice, RegistryChoice, Request, RunChoice,
+};
 use crate::sandbox::{Network, Ulimit};
 use crate::stage::{BaseImage, Commands};
 
@@ -48,15 +57,19 @@ pub(crate) fn compression(request: &Request) -> Compression {
         CompressionChoice::Zstd => {
             Compression::Zstd { level: request.compression_level.unwrap_or(DEFAULT_ZSTD_LEVEL) }
         }
+        CompressionChoice::Uncompressed => Compression::None,
     }
 }
 
-/// The family of media types: as asked for, or the base image's. Docker's has no word for zstd.
+/// The family of media types: as asked for, or the base image's. Docker's has no word for zstd, and
+/// none for annotations.
 pub(crate) fn image_format(request: &Request, base: Option<&BaseImage>) -> ImageFormat {
-    match (request.format, request.compression) {
+    let needs_oci =
+        request.compression == CompressionChoice::Zstd || !request.annotations.0.is_empty();
+    match (request.format, base) {
         (Some(format), _) => format,
-        (None, CompressionChoice::Zstd) => ImageFormat::Oci,
-        (None, CompressionChoice::Gzip) => base.map_or(ImageFormat::Oci, |base| base.format),
+        (None, Some(base)) if !needs_oci => base.format,
+        (None, _) => ImageFormat::Oci,
     }
 }
 
@@ -78,4 +91,33 @@ pub(crate) fn commands(choice: &RunChoice) -> Commands {
         },
         cache_dir: choice.cache_dir,
     }
+}
+
+/// What fetches files and repositories, with the connections of this client.
+pub(crate) fn fetcher(
+    request: &Request,
+    client: &Client,
+    reporter: &Reporter,
+    cancel: &Cancel,
+) -> Fetcher {
+    let reporter = reporter.clone();
+    let secrets = request.run.secrets.clone();
+    let lookup = move |id: &str| {
+        let read = secrets.get(id)?.read();
+        let bytes = read
+            .inspect_err(|error| reporter.warning(&format!("the secret {id} is not used: {error}")))
+            .ok()?;
+        String::from_utf8(bytes).ok().map(Into::into)
+    };
+    Fetcher::new(client.clone(), request.git.clone(), Arc::new(lookup), cancel.clone())
+}
+
+/// What the plan has to know of named contexts.
+pub(crate) fn named_contexts(request: &Request) -> BTreeMap<String, NamedContext> {
+    let kind = |source: &NamedSource| match source.image() {
+        Some(name) => NamedContext::Image(name.to_owned()),
+        None => NamedContext::Files,
+    };
+    let named = request.named_contexts.iter();
+    named.map(|(name, source)| (name.clone(), kind(source))).collect()
 }

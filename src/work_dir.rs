@@ -52,7 +52,7 @@ impl WorkDir {
     ) -> Result<Self> {
         let at = |parent: &Path| {
             // What is unpacked has a work directory of its own around it.
-            if request.archive.is_none() {
+            if request.elsewhere.is_none() {
                 outside(parent, &request.context)?;
             }
             Self::at(parent, overlay, reporter)

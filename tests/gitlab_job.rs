@@ -88,7 +88,10 @@ fn what_is_given_wins() {
     assert!(!outcome.stderr.contains("GitLab: destination"), "{outcome}");
     job.run(&["build", "--no-push", "-f", "Dockerfile"]).ok();
     job.run(&["build", "--tar-path", "x.tar", "-f", "Dockerfile"]).ok();
+    job.run(&["build", "-o", "type=oci,dest=x.tar", "-f", "Dockerfile"]).ok();
     assert_eq!(registry.repositories(), ["other"]);
+    job.run(&["build", "-o", "type=registry", "-f", "Dockerfile"]).ok();
+    assert_eq!(registry.repositories(), ["group/app", "other"]);
     job.run(&["build"]).fails(2, "there is no Dockerfile");
 }
 

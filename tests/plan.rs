@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use kiln::dockerfile::{self, Located};
 use kiln::image::{ImageConfig, Platform};
-use kiln::plan::{Action, Base, FilesFrom, Graph, Inputs, NamedContext, Plan, StageId, plan};
+use kiln::plan::{
+    Action, Base, BindMount, BindSource, FilesFrom, Graph, Inputs, NamedContext, Plan, StageId,
+    StepMount, plan,
+};
 
 #[derive(Clone)]
 struct Case {
@@ -229,6 +232,62 @@ fn destinations_follow_the_working_directory() {
     assert_eq!(dests, ["/a/c/", "/a/c/d/"]);
 }
 
+fn mounts(case: Case) -> Vec<StepMount> {
+    let plan = case.plan().expect("a plan");
+    let step = plan.stages.last().and_then(|stage| stage.steps.last()).expect("a step");
+    match &step.action {
+        Action::Run(run) => run.mounts.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn mounts_are_expanded_and_have_their_defaults() {
+    let all = mounts(
+        case(
+            "FROM a\nWORKDIR /w\nARG D=d\n\
+             RUN --mount=target=$D,source=../$D --mount=type=cache,target=./c/ \
+             --mount=type=tmpfs,target=/t/../u --mount=type=secret,id=x/y \
+             --mount=type=secret,id=z,env=Z --mount=type=ssh --mount=type=ssh,id=o true",
+        )
+        .arg("BUILDKIT_CACHE_MOUNT_NS", "ns"),
+    );
+    let bind = BindMount {
+        target: "/w/d".into(),
+        from: BindSource::Files(FilesFrom::Context),
+        source: "/d".into(),
+        read_only: true,
+    };
+    assert_eq!(all[0], StepMount::Bind(bind));
+    let StepMount::Cache(cache) = &all[1] else { panic!("{all:?}") };
+    assert_eq!((cache.id.as_str(), cache.target.as_str()), ("ns/c", "/w/c"));
+    let tmpfs = StepMount::Tmpfs { target: "/u".into(), size: None, read_only: false };
+    assert_eq!(all[2], tmpfs);
+    let StepMount::Secret(secret) = &all[3] else { panic!("{all:?}") };
+    assert_eq!((secret.target.as_deref(), secret.mode), (Some("/run/secrets/y"), 0o400));
+    let StepMount::Secret(secret) = &all[4] else { panic!("{all:?}") };
+    assert_eq!((&secret.target, secret.env.as_deref()), (&None, Some("Z")));
+    for (mount, target) in all[5..].iter().zip(["ssh_agent.0", "ssh_agent.1"]) {
+        let StepMount::Ssh(ssh) = mount else { panic!("{all:?}") };
+        assert_eq!(ssh.target, format!("/run/buildkit/{target}"));
+    }
+}
+
+#[test]
+fn what_mounts_take_files_from_is_in_the_graph() {
+    let plan = case(
+        "FROM a AS one\nFROM b AS two\nFROM c AS three\n\
+         FROM a\nARG S=two\nRUN --mount=from=$S,target=/x --mount=from=d,target=/y \
+         --mount=from=scratch,target=/z --mount=type=cache,from=0,target=/w true",
+    );
+    let plan = plan.plan().expect("a plan");
+    let stages: Vec<usize> = plan.stages.iter().map(|stage| stage.id.0).collect();
+    assert_eq!(stages, [0, 1, 3]);
+    let looked_into: Vec<&str> =
+        plan.images_looked_into().into_iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(looked_into, ["a", "b", "d"]);
+}
+
 #[test]
 fn unused_arguments_are_warned_of() {
     let plan = case("FROM x\nARG USED").arg("USED", "1").arg("TYPO", "1").arg("http_proxy", "p");
@@ -248,8 +307,12 @@ fn what_cannot_be_planned_names_its_line() {
         ),
         (case("FROM a\nCOPY --from=3 / /"), "invalid stage index 3"),
         (case("FROM a\nCOPY --from=$X / /"), "`X` has no value here"),
-        (case("FROM a\nRUN --mount=type=cache,target=/c x"), "RUN --mount is not supported"),
-        (case("FROM a\nRUN <<EOF\nx\nEOF"), "here-document is not supported"),
+        (case("FROM a\nRUN --mount=type=$T x").arg("T", "x"), "unsupported mount type \"\""),
+        (case("FROM a\nRUN --mount=target=. x"), "invalid mount target \"/\""),
+        (case("FROM a\nRUN --mount=from=0,target=/a x"), "invalid stage index 0"),
+        (case("FROM a\nRUN --security=insecure x"), "security.insecure"),
+        (case("FROM a\nRUN --device=a.b/c=d x"), "RUN --device=a.b/c=d"),
+        (case("FROM a\nRUN <<../x\n#!/x\n../x"), "is no file name"),
         (case("FROM a\nADD https://x.example/a /"), "ADD of a URL"),
         (case("FROM a\nSTOPSIGNAL SIGNOT"), "invalid stop signal: SIGNOT"),
         (case("FROM a\nWORKDIR $NOTHING"), "WORKDIR needs a path"),

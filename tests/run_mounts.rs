@@ -21,6 +21,7 @@ mod limits;
 mod secrets;
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use testkit::image::Image;
 
@@ -37,12 +38,26 @@ fn kiln(bench: &Bench, isolation: &str, dockerfile: &str) -> Kiln {
     bench.kiln(dockerfile).args(["--isolation", isolation])
 }
 
+/// An image, and the registry that has its layers.
+struct Built {
+    image: Image,
+    _bench: Bench,
+}
+
+impl Deref for Built {
+    type Target = Image;
+
+    fn deref(&self) -> &Image {
+        &self.image
+    }
+}
+
 /// The image of such a build, which must succeed.
 #[track_caller]
-fn built(isolation: &str, dockerfile: &str, with: impl FnOnce(Kiln) -> Kiln) -> Image {
+fn built(isolation: &str, dockerfile: &str, with: impl FnOnce(Kiln) -> Kiln) -> Built {
     let bench = Bench::new();
     with(kiln(&bench, isolation, dockerfile)).run().ok();
-    bench.image()
+    Built { image: bench.image(), _bench: bench }
 }
 
 /// What the last RUN of such a build has left in `/out`.

@@ -34,6 +34,8 @@ macro_rules! in_every_world {
     };
 }
 
+#[path = "sandbox_run/brought.rs"]
+mod brought;
 #[path = "sandbox_run/mounts.rs"]
 mod mounts;
 

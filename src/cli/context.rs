@@ -3,23 +3,24 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::build_context;
 use super::env::Environment;
 use super::error::CliError;
 use crate::context::Archive;
-use crate::request::DockerfileSource;
+use crate::remote::{is_http, without_secrets};
+use crate::request::{DockerfileSource, Elsewhere};
 
 /// What happens with contexts that kiln does not fetch itself.
-const CLONE: &str = "clone it first and name the directory; a GitLab job has its clone in \
-                     $CI_PROJECT_DIR, and Argo makes one for an artifact of kind git";
+const SCHEMES: &str = "write a repository's address with https://, ssh:// or git://";
 const DOWNLOAD: &str = "download it first and give kiln tar://FILE, or tar://stdin to pipe it in";
 
 /// A context, as a request has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContextChoice {
-    /// The directory: absolute, or within the archive.
+    /// The directory: absolute, or within what is elsewhere.
     pub(super) dir: PathBuf,
-    /// The archive, if it is in one.
-    pub(super) archive: Option<Archive>,
+    /// Where it is, if it is no directory of this machine.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 /// Reads the context that was typed, else the current directory; of it, the directory `sub_path`.
@@ -36,22 +37,27 @@ pub(super) fn source(
         ));
     }
     // It is below the context, whether or not it begins with a slash.
-    let below = Path::new(sub_path.unwrap_or_default());
-    let below = below.strip_prefix("/").unwrap_or(below);
+    let below = within(sub_path);
     let place = match typed.to_str() {
         Some(text) => place(text, env)?,
         None => Place::Directory(env.absolute(typed)),
     };
     match place {
-        Place::Archive(archive) => {
-            Ok(ContextChoice { dir: below.to_owned(), archive: Some(archive) })
+        Place::Elsewhere(place) => {
+            Ok(ContextChoice { dir: below.to_owned(), elsewhere: Some(place) })
         }
         Place::Directory(dir) => {
             let dir: PathBuf = dir.join(below).components().collect();
             directory(&dir)?;
-            Ok(ContextChoice { dir, archive: None })
+            Ok(ContextChoice { dir, elsewhere: None })
         }
     }
+}
+
+/// A directory within a context, whether or not it begins with a slash.
+pub(super) fn within(sub_path: Option<&OsStr>) -> &Path {
+    let below = Path::new(sub_path.unwrap_or_default());
+    below.strip_prefix("/").unwrap_or(below)
 }
 
 fn directory(dir: &Path) -> Result<(), CliError> {
@@ -67,7 +73,7 @@ fn directory(dir: &Path) -> Result<(), CliError> {
 
 enum Place {
     Directory(PathBuf),
-    Archive(Archive),
+    Elsewhere(Elsewhere),
 }
 
 /// A path, or one of kaniko's forms. Those that are not read here are known, so that the error can
@@ -77,31 +83,28 @@ fn place(context: &str, env: &Environment) -> Result<Place, CliError> {
         return Ok(Place::Directory(env.absolute(path)));
     }
     if let Some(path) = context.strip_prefix("tar://") {
-        return archive(path, env).map(Place::Archive);
+        return archive(path, env).map(Elsewhere::Archive).map(Place::Elsewhere);
+    }
+    if context == "-" {
+        return Ok(Place::Elsewhere(Elsewhere::Stdin));
+    }
+    if let Some(found) = build_context::repository(context, env) {
+        let wrong = |why| CliError::complete(format!("the build context {why}"));
+        return found.map(Elsewhere::Repository).map(Place::Elsewhere).map_err(wrong);
+    }
+    if is_http(context) {
+        return Ok(Place::Elsewhere(Elsewhere::Address(context.to_owned())));
     }
     let is_scheme =
         |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '-');
-    let (kind, help) = match context.split_once("://") {
-        _ if context == "-" => ("standard input", "tar://stdin reads a tar from there"),
-        Some(("http" | "https", rest)) if names_git(rest) => ("git", CLONE),
-        Some((scheme, _)) if matches!(scheme, "git" | "ssh") || scheme.starts_with("git+") => {
-            ("git", CLONE)
-        }
-        Some((scheme, _)) if is_scheme(scheme) => (scheme, DOWNLOAD),
-        None if context.starts_with("git@") => ("git", CLONE),
-        _ => return Ok(Place::Directory(env.absolute(context))),
+    let Some((scheme, _)) = context.split_once("://").filter(|(scheme, _)| is_scheme(scheme))
+    else {
+        return Ok(Place::Directory(env.absolute(context)));
     };
     Err(CliError::new(
-        format!("kiln cannot read a build context from {kind}: `{}`", without_secrets(context)),
-        help,
+        format!("kiln cannot read a build context from {scheme}: `{}`", without_secrets(context)),
+        if scheme.starts_with("git+") { SCHEMES } else { DOWNLOAD },
     ))
-}
-
-fn names_git(address: &str) -> bool {
-    address
-        .split(['#', '?'])
-        .next()
-        .is_some_and(|path| path.trim_end_matches('/').ends_with(".git"))
 }
 
 fn archive(path: &str, env: &Environment) -> Result<Archive, CliError> {
@@ -119,16 +122,6 @@ fn archive(path: &str, env: &Environment) -> Result<Archive, CliError> {
     ))
 }
 
-/// The address without a password before its host and without its query: signed addresses carry
-/// their signature there.
-fn without_secrets(address: &str) -> String {
-    let address = address.split(['?', '#']).next().unwrap_or_default();
-    match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => address.to_owned(),
-    }
-}
-
 /// Where the Dockerfile is: seen from here, as Docker has it, else from the context, as kaniko
 /// has it too. What an archive has is known later.
 pub(super) fn dockerfile(
@@ -139,8 +132,19 @@ pub(super) fn dockerfile(
     let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
         return Ok(DockerfileSource::Default);
     };
+    if typed == "-" {
+        return match &context.elsewhere {
+            Some(Elsewhere::Stdin | Elsewhere::Archive(Archive::Stdin)) => Err(CliError::complete(
+                "can't use stdin for both build context and dockerfile".to_owned(),
+            )),
+            _ => Ok(DockerfileSource::Stdin),
+        };
+    }
+    if let Some(address) = typed.to_str().filter(|typed| is_http(typed)) {
+        return Ok(DockerfileSource::Address(address.to_owned()));
+    }
     let here = env.absolute(typed);
-    if context.archive.is_some() && Path::new(typed).is_relative() && !here.is_file() {
+    if context.elsewhere.is_some() && Path::new(typed).is_relative() && !here.is_file() {
         return Ok(DockerfileSource::Path(typed.into()));
     }
     let inside: PathBuf = context.dir.join(typed).components().collect();
@@ -167,10 +171,10 @@ mod tests {
         fs::write(dir.path().join("c.tar.gz"), "").expect("a file");
         let env = Environment::new(dir.path().to_owned(), []);
         let absolute = |path: &str| dir.path().join(path);
-        let tar = Archive::File(absolute("c.tar.gz"));
+        let tar = Elsewhere::Archive(Archive::File(absolute("c.tar.gz")));
         let tar_by_path = format!("tar://{}", absolute("c.tar.gz").display());
         let dir_by_path = format!("dir://{}/", absolute("app").display());
-        for (typed, sub_path, expected, archive) in [
+        for (typed, sub_path, expected, elsewhere) in [
             ("app", None, absolute("app"), None),
             ("app", Some("sub"), absolute("app/sub"), None),
             ("app/", Some("/sub/"), absolute("app/sub"), None),
@@ -178,10 +182,17 @@ mod tests {
             (&dir_by_path, Some("sub"), absolute("app/sub"), None),
             ("tar://c.tar.gz", None, PathBuf::new(), Some(tar.clone())),
             (&tar_by_path, Some("a/b"), "a/b".into(), Some(tar)),
-            ("tar://stdin", Some("/a"), "a".into(), Some(Archive::Stdin)),
+            ("tar://stdin", Some("/a"), "a".into(), Some(Elsewhere::Archive(Archive::Stdin))),
+            ("-", None, PathBuf::new(), Some(Elsewhere::Stdin)),
+            (
+                "https://h/x.tgz?sig=x",
+                None,
+                PathBuf::new(),
+                Some(Elsewhere::Address("https://h/x.tgz?sig=x".into())),
+            ),
         ] {
             let found = source(Some(typed.as_ref()), sub_path.map(OsStr::new), &env);
-            let expected = ContextChoice { dir: expected, archive };
+            let expected = ContextChoice { dir: expected, elsewhere };
             assert_eq!(found.ok(), Some(expected), "{typed} {sub_path:?}");
         }
     }
@@ -191,22 +202,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp");
         let env = Environment::new(dir.path().to_owned(), []);
         for (typed, message, help) in [
-            (
-                "git://github.com/o/r#refs/heads/main",
-                "from git: `git://github.com/o/r`",
-                "clone it",
-            ),
-            (
-                "https://u:geheim@host/o/r.git#main",
-                "from git: `https://…@host/o/r.git`",
-                "clone it",
-            ),
-            ("git@github.com:o/r.git", "from git: ", "clone it"),
-            ("git+ssh://h/r", "from git: ", "clone it"),
+            ("git+ssh://h/r", "from git+ssh: ", "with https://"),
+            ("https://u:geheim@h/r.git?x=y", "unexpected query \"x\"", ""),
             ("s3://b/c.tar.gz", "from s3: `s3://b/c.tar.gz`", "tar://stdin"),
             ("gs://b/c.tar.gz", "from gs: ", "tar://FILE"),
-            ("https://h/c.tgz?sig=geheim", "from https: `https://h/c.tgz`", "tar://FILE"),
-            ("-", "from standard input: `-`", "tar://stdin"),
+            ("azure://u:geheim@h/c", "from azure: `azure://…@h/c`", "tar://FILE"),
             ("tar://gone.tar", "gone.tar does not exist", "name a tar"),
             ("tar://.", "is not a file", "name a tar"),
             ("", "is empty", "is the variable"),
@@ -222,11 +222,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp");
         fs::write(dir.path().join("here"), "").expect("a file");
         let env = Environment::new(dir.path().to_owned(), []);
-        let context = ContextChoice { dir: PathBuf::new(), archive: Some(Archive::Stdin) };
+        let context = ContextChoice {
+            dir: PathBuf::new(),
+            elsewhere: Some(Elsewhere::Archive(Archive::Stdin)),
+        };
         let found = |typed: &str| dockerfile(Some(typed.as_ref()), &context, &env).ok();
         assert_eq!(found("here"), Some(DockerfileSource::Path(dir.path().join("here"))));
         assert_eq!(found("d/Dockerfile"), Some(DockerfileSource::Path("d/Dockerfile".into())));
         assert_eq!(found("/nowhere/Dockerfile"), None);
         assert_eq!(found(""), Some(DockerfileSource::Default));
+        assert_eq!(found("-"), None, "it is read once");
+        let address = "https://h/Dockerfile?x=y";
+        assert_eq!(found(address), Some(DockerfileSource::Address(address.into())));
     }
 }

@@ -52,8 +52,27 @@ pub(super) const KANIKO_REGISTRY_MIRROR: &str = "KANIKO_REGISTRY_MIRROR";
 pub(super) const KILN_CACHE_MOUNT_DIR: &str = "KILN_CACHE_MOUNT_DIR";
 /// As `--isolation`.
 pub(super) const KILN_ISOLATION: &str = "KILN_ISOLATION";
+/// kaniko's: who may read a context in git.
+pub(super) const GIT_TOKEN: &str = "GIT_TOKEN";
+pub(super) const GIT_USERNAME: &str = "GIT_USERNAME";
+pub(super) const GIT_PASSWORD: &str = "GIT_PASSWORD";
+/// kaniko's: `http` for a context in git without TLS.
+pub(super) const GIT_PULL_METHOD: &str = "GIT_PULL_METHOD";
 /// If set and not empty, no colours (no-color.org).
 pub(super) const NO_COLOR: &str = "NO_COLOR";
+/// Where programs are.
+pub(super) const PATH: &str = "PATH";
+/// What names proxies, as curl reads it.
+pub(super) const PROXIES: [&str; 8] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+];
 /// Podman's file of credentials.
 pub(super) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Seconds since 1970 that no date in the image is later than (reproducible-builds.org).

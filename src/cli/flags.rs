@@ -7,10 +7,13 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+use super::build_context_flags::BuildContextFlags;
+use super::check_flags::{CallFlags, CheckFlags};
+use super::export_flags::ExportFlags;
 use super::mounts_flags::MountsFlags;
-use super::values;
+use super::{annotations, values};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, IsolationChoice};
+use crate::request::{Annotation, CompressionChoice, IsolationChoice};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 #[derive(Debug, Parser)]
@@ -25,6 +28,8 @@ pub(super) struct Flags {
 pub(super) enum Command {
     #[command(override_help = include_str!("help/build.txt"), args_override_self = true)]
     Build(Box<BuildFlags>),
+    #[command(override_help = include_str!("help/check.txt"), args_override_self = true)]
+    Check(Box<CheckFlags>),
     #[command(override_help = include_str!("help/doctor.txt"), args_override_self = true)]
     Doctor(DoctorFlags),
 }
@@ -43,7 +48,13 @@ pub(super) struct BuildFlags {
     #[command(flatten)]
     pub(super) mounts: MountsFlags,
     #[command(flatten)]
+    pub(super) contexts: BuildContextFlags,
+    #[command(flatten)]
     pub(super) output: OutputFlags,
+    #[command(flatten)]
+    pub(super) call: CallFlags,
+    #[command(flatten)]
+    pub(super) export: ExportFlags,
 }
 
 /// `kiln doctor`.
@@ -74,16 +85,16 @@ pub(super) struct SourceFlags {
     pub(super) build_arg: Vec<(String, Option<String>)>,
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair)]
     pub(super) label: Vec<(String, String)>,
-    #[arg(long, value_name = "NAME=VALUE", value_parser = values::annotation)]
-    pub(super) annotation: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = annotations::typed)]
+    pub(super) annotation: Vec<Vec<Annotation>>,
     #[arg(long, alias = "custom-platform", value_name = "OS/ARCH")]
-    pub(super) platform: Option<String>,
+    pub(super) platform: Vec<String>,
     #[arg(long, value_name = "SECONDS", value_parser = values::epoch)]
     pub(super) source_date_epoch: Option<i64>,
 }
 
 /// Where it goes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ResultFlags {
     #[arg(short, long, short_alias = 'd', alias = "destination", value_name = "NAME")]
     #[arg(value_parser = values::image_name)]
@@ -110,6 +121,7 @@ pub(super) struct ResultFlags {
     #[arg(long, value_name = "KIND", value_parser = values::choice([
         ("gzip", CompressionChoice::Gzip),
         ("zstd", CompressionChoice::Zstd),
+        ("uncompressed", CompressionChoice::Uncompressed),
     ]))]
     pub(super) compression: Option<CompressionChoice>,
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -188,6 +200,7 @@ pub(super) struct OutputFlags {
 pub(super) fn command() -> clap::Command {
     Flags::command()
         .mut_subcommand("build", |build| build.mut_args(with_optional_value))
+        .mut_subcommand("check", |check| check.mut_args(with_optional_value))
         .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
 }
 

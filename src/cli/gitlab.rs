@@ -6,6 +6,7 @@
 use super::Remark;
 use super::env::{self, Environment};
 use super::error::CliError;
+use super::exports::Typed;
 use super::flags::BuildFlags;
 
 /// Longest tag that registries take (OCI distribution specification, "Pulling manifests").
@@ -34,8 +35,10 @@ pub(super) fn fill(flags: &mut BuildFlags, env: &Environment) -> Result<Vec<Rema
     }
     let result = &mut flags.result;
     let given = |path: &Option<std::ffi::OsString>| path.as_ref().is_some_and(|p| !p.is_empty());
-    let stays_here = given(&result.tar_path) || given(&result.oci_layout_path);
-    let goes_elsewhere = result.no_push || (stays_here && !result.push);
+    let written = given(&result.tar_path) || given(&result.oci_layout_path);
+    let stays_here = written || !flags.export.output.is_empty();
+    let pushes = result.push || flags.export.output.iter().any(Typed::needs_a_name);
+    let goes_elsewhere = result.no_push || (stays_here && !pushes);
     if result.tag.is_empty() && !goes_elsewhere {
         let (name, from) = destination(env)?;
         say(format!("destination {name} from {from}"));

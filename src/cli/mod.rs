@@ -4,11 +4,19 @@
 //! what a job of GitLab's leaves out. `kaniko` has a command line of its own, which ends in the same
 //! request. Nothing outside this module sees clap or a variable of the environment.
 
+mod annotations;
+mod build_context;
+mod build_context_flags;
+mod check;
+mod check_flags;
 mod context;
 mod credentials;
 mod doctor;
 mod env;
 mod error;
+mod export_flags;
+mod exports;
+mod fields;
 mod flags;
 mod gitlab;
 mod kaniko;
@@ -16,12 +24,14 @@ mod mounts;
 mod mounts_flags;
 mod outputs;
 mod resolve;
+mod result;
 mod shell;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use check::{Call, Subject};
 pub use env::Environment;
 pub use error::CliError;
 
@@ -32,6 +42,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
+use self::flags::{BuildFlags, ResultFlags};
 use self::kaniko::Tool;
 use crate::request::{DoctorRequest, Request, WarmRequest};
 pub use crate::ui::OutputChoice;
@@ -41,6 +52,13 @@ pub use crate::ui::OutputChoice;
 pub enum Invocation {
     /// Build an image.
     Build(Job),
+    /// Say something about a Dockerfile.
+    Look {
+        /// Which, and how.
+        job: Job,
+        /// What.
+        call: Call,
+    },
     /// Say what would be built.
     Plan(Job),
     /// Fetch base images.
@@ -131,12 +149,13 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
     };
     match flags.command {
         None => Ok(Invocation::Help(command.render_help().to_string())),
-        Some(flags::Command::Build(mut flags)) => {
-            let in_gitlab = gitlab::is_job(env);
-            let remarks = if in_gitlab { gitlab::fill(&mut flags, env)? } else { Vec::new() };
-            let output = resolve::output(&flags.output, env, in_gitlab);
-            let request = Box::new(resolve::request(*flags, env)?);
-            Ok(Invocation::Build(Job { request, output, remarks }))
+        Some(flags::Command::Build(flags)) => match check::of_build(&flags.call) {
+            Some(call) => look(call, *flags, env),
+            None => Ok(Invocation::Build(job(*flags, env)?)),
+        },
+        Some(flags::Command::Check(flags)) => {
+            let (call, flags) = check::of_check(*flags)?;
+            look(call, flags, env)
         }
         Some(flags::Command::Doctor(flags)) => {
             let json = flags.json;
@@ -144,6 +163,20 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
             Ok(Invocation::Doctor { request, json })
         }
     }
+}
+
+/// A question has no image that could go anywhere, so it needs no name for one.
+fn look(call: Call, mut flags: BuildFlags, env: &Environment) -> Result<Invocation, CliError> {
+    flags.result = ResultFlags { no_push: true, ..Default::default() };
+    Ok(Invocation::Look { job: job(flags, env)?, call })
+}
+
+fn job(mut flags: BuildFlags, env: &Environment) -> Result<Job, CliError> {
+    let in_gitlab = gitlab::is_job(env);
+    let remarks = if in_gitlab { gitlab::fill(&mut flags, env)? } else { Vec::new() };
+    let output = resolve::output(&flags.output, env, in_gitlab);
+    let request = Box::new(resolve::request(flags, env)?);
+    Ok(Job { request, output, remarks })
 }
 
 /// clap reports a wish for help as an error too.

@@ -217,3 +217,7 @@ fn allow(word: &str) -> Result<(), CliError> {
         )),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

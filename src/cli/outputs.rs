@@ -7,15 +7,22 @@ use rustix::fs::{Access, access};
 
 use super::env::Environment;
 use super::error::CliError;
+use super::export_flags::ExportFlags;
 use super::flags::ResultFlags;
 
 /// Refuses paths that no file can be written to. Missing directories are made when it is written.
-pub(super) fn check(result: &ResultFlags, env: &Environment) -> Result<(), CliError> {
+pub(super) fn check(
+    result: &ResultFlags,
+    export: &ExportFlags,
+    env: &Environment,
+) -> Result<(), CliError> {
     let files = [
         ("--digest-file", &result.digest_file),
         ("--image-name-with-digest-file", &result.image_name_with_digest_file),
         ("--image-name-tag-with-digest-file", &result.image_name_tag_with_digest_file),
         ("--tar-path", &result.tar_path),
+        ("--iidfile", &export.iidfile),
+        ("--metadata-file", &export.metadata_file),
     ];
     for (flag, path) in files {
         check_path(flag, path.as_ref(), env, |path| {
@@ -37,7 +44,7 @@ fn check_path(
     let path = env.absolute(typed);
     // One that is there is written in place: a Pod's /dev/termination-log, in a directory that is not
     // writable. An archive is put together beside its place.
-    let in_place = flag.ends_with("digest-file") && access(&path, Access::WRITE_OK).is_ok();
+    let in_place = flag != "--tar-path" && access(&path, Access::WRITE_OK).is_ok();
     match problem(&path).or_else(|| problem_above(&path).filter(|_| !in_place)) {
         None => Ok(()),
         Some(why) => Err(CliError::complete(format!(

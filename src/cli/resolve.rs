@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::context::ContextChoice;
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
-use super::{context, credentials, mounts, outputs, values};
+use super::result::{all_exports, look, pushed};
+use super::{annotations, build_context, context, credentials, exports, mounts, outputs, values};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
-use crate::request::{CompressionChoice, IsolationChoice, RegistryChoice, Request};
+use crate::request::{
+    Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
+    RegistryChoice, Request,
+};
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
 /// Makes the request.
@@ -25,38 +30,64 @@ pub(super) fn request_below(
     sub_path: Option<&OsStr>,
     env: &Environment,
 ) -> Result<Request, CliError> {
-    let BuildFlags { source, result, registry, run, mounts, .. } = flags;
-    let typed = source.context.as_deref().or(source.directory.as_deref());
+    let typed = flags.source.context.as_deref().or(flags.source.directory.as_deref());
     let context = context::source(typed, sub_path, env)?;
+    request_in(flags, context, env)
+}
+
+/// The same, for a context that is known.
+pub(super) fn request_in(
+    flags: BuildFlags,
+    context: ContextChoice,
+    env: &Environment,
+) -> Result<Request, CliError> {
+    let BuildFlags { source, result, registry, run, mounts, contexts, export, .. } = flags;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
-    let push = push(&result)?;
-    names(&result)?;
-    outputs::check(&result, env)?;
-    let compression = result.compression.unwrap_or_default();
-    let compression_level = compression_level(&result, compression)?;
+    if export.load {
+        return Err(exports::no_daemon("--load"));
+    }
+    let outputs = exports::outputs(&export.output, &result.tag, env)?;
+    let (destinations, push) = pushed(&result, &outputs, !export.output.is_empty())?;
+    names(&destinations)?;
+    outputs::check(&result, &export, env)?;
+    let docker = outputs.exports.iter().any(|it| matches!(it, Export::DockerArchive { .. }));
+    let look = look(&result, outputs.image, docker)?;
+    let platforms = platforms(&source.platform)?;
+    let mut annotations: Vec<Annotation> = source.annotation.into_iter().flatten().collect();
+    annotations.extend(look.annotations);
+    annotations::check(&annotations, &platforms)?;
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
+    let commands = mounts::run_choice(&mounts, env)?;
+    let skip_push_check = registry.skip_push_permission_check;
+    let registry = registry_choice(registry, env);
     Ok(Request {
         context: context.dir,
-        archive: context.archive,
+        elsewhere: context.elsewhere,
+        named_contexts: build_context::named(&contexts.build_context, env)?,
+        git: build_context::git_settings(&registry, &commands, env),
         dockerfile,
         push,
         build_args,
         target: source.target.filter(|target| !target.is_empty()),
         labels: source.label,
-        annotations: source.annotation,
-        platform: platform(source.platform)?,
-        destinations: result.tag,
+        annotations: Annotations(annotations),
+        exports: Exports {
+            all: all_exports(&result, outputs.exports, &destinations, &platforms, env)?,
+            iid_file: path(export.iidfile),
+            metadata_file: path(export.metadata_file),
+            squash: export.squash,
+        },
+        platforms,
+        destinations,
         digest_file: path(result.digest_file),
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: path(result.image_name_with_digest_file),
         image_name_tag_with_digest_file: path(result.image_name_tag_with_digest_file),
-        oci_layout_path: path(result.oci_layout_path),
-        tar_path: path(result.tar_path),
-        format: result.image_format,
-        compression,
-        compression_level,
+        format: look.format,
+        compression: look.compression.unwrap_or_default(),
+        compression_level: look.compression_level,
         source_date_epoch,
         work_dir: path(run.work_dir),
         temp_dir: temp_dir(env),
@@ -66,10 +97,16 @@ pub(super) fn request_below(
         jobs: run.jobs.unwrap_or_else(processors),
         add_hosts: run.add_host,
         shm_size: run.shm_size,
-        run: mounts::run_choice(&mounts, env)?,
-        skip_push_check: registry.skip_push_permission_check,
+        run: commands,
+        skip_push_check,
         ignore_immutable_tags: false,
-        registry: registry_choice(registry, env),
+        checks_may_fail: true,
+        freshness: Freshness {
+            pull: export.pull,
+            no_cache: export.no_cache,
+            no_cache_filter: export.no_cache_filter,
+        },
+        registry,
     })
 }
 
@@ -89,8 +126,8 @@ fn isolation(
 }
 
 /// Refuses names that no image can have.
-fn names(result: &ResultFlags) -> Result<(), CliError> {
-    for name in &result.tag {
+fn names(destinations: &[String]) -> Result<(), CliError> {
+    for name in destinations {
         let reference: Reference =
             name.parse().map_err(|error: ReferenceError| CliError::complete(error.to_string()))?;
         if reference.digest.is_some() {
@@ -185,7 +222,7 @@ fn text(name: &str, value: &OsStr) -> Result<String, CliError> {
 }
 
 /// Whether to push, if the image goes anywhere at all.
-fn push(result: &ResultFlags) -> Result<bool, CliError> {
+pub(super) fn push(result: &ResultFlags) -> Result<bool, CliError> {
     let named = !result.tag.is_empty();
     let add_a_name = "add a name: -t registry.example/name:tag";
     if result.push && result.no_push {
@@ -214,12 +251,13 @@ fn push(result: &ResultFlags) -> Result<bool, CliError> {
     Ok(named && !result.no_push)
 }
 
-fn compression_level(
+pub(super) fn compression_level(
     result: &ResultFlags,
     compression: CompressionChoice,
+    archive: bool,
 ) -> Result<Option<i32>, CliError> {
     let docker = result.image_format == Some(ImageFormat::Docker);
-    let archive = given(result.tar_path.clone()).is_some();
+    let archive = archive || given(result.tar_path.clone()).is_some();
     if compression == CompressionChoice::Zstd && (docker || archive) {
         let what = if docker { "an image in Docker's format" } else { "an archive for Docker" };
         return Err(CliError::new(
@@ -230,11 +268,16 @@ fn compression_level(
     let (name, most) = match compression {
         CompressionChoice::Gzip => ("gzip", 9),
         CompressionChoice::Zstd => ("zstd", 22),
+        CompressionChoice::Uncompressed => ("uncompressed", 0),
     };
     match result.compression_level {
         // kaniko's own default.
         None | Some(-1) => Ok(None),
         Some(level) if (1..=most).contains(&level) => Ok(Some(level)),
+        Some(_) if most == 0 => Err(CliError::new(
+            "layers that are not compressed have no compression level",
+            "leave it out",
+        )),
         Some(level) => Err(CliError::new(
             format!("{name} has no compression level {level}"),
             format!("use 1 to {most}"),
@@ -248,6 +291,23 @@ pub(super) fn platform(typed: Option<String>) -> Result<Option<String>, CliError
         text.parse::<Platform>().map_err(|error| CliError::complete(error.to_string()))?;
     }
     Ok(typed)
+}
+
+/// The platforms of a build, each once: `--platform a,b --platform c`.
+fn platforms(typed: &[String]) -> Result<Vec<Platform>, CliError> {
+    let mut all: Vec<Platform> = Vec::new();
+    for text in typed.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        if text.is_empty() {
+            continue;
+        }
+        let platform =
+            if text == "local" { Ok(Platform::host()) } else { text.parse::<Platform>() };
+        let platform = platform.map_err(|error| CliError::complete(error.to_string()))?;
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    Ok(all)
 }
 
 pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> RegistryChoice {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::image::ImageFormat;
 use crate::request::{
-    CompressionChoice, DockerfileSource, IsolationChoice, RegistryChoice, RunChoice,
+    Annotated, Annotation, Annotations, CompressionChoice, DockerfileSource, Export, Exports,
+    Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
 };
 use crate::ui::{ColorChoice, ProgressChoice, Verbosity};
 
@@ -66,22 +67,25 @@ fn defaults() {
     let request = project.build("-t app:1");
     let expected = Request {
         context: project.path(""),
-        archive: None,
+        elsewhere: None,
+        named_contexts: Default::default(),
+        git: request.git.clone(),
+        run: RunChoice::default(),
         dockerfile: DockerfileSource::Default,
         destinations: vec!["app:1".into()],
         push: true,
         build_args: Default::default(),
         target: None,
         labels: Vec::new(),
-        annotations: Vec::new(),
-        platform: None,
+        annotations: Annotations::default(),
+        platforms: Vec::new(),
         digest_file: None,
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: None,
         image_name_tag_with_digest_file: None,
-        oci_layout_path: None,
-        tar_path: None,
+        exports: Exports::default(),
+        freshness: Freshness::default(),
         format: None,
         compression: CompressionChoice::Gzip,
         compression_level: None,
@@ -94,9 +98,9 @@ fn defaults() {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         add_hosts: Vec::new(),
         shm_size: 64 << 20,
-        run: RunChoice::default(),
         skip_push_check: false,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -115,11 +119,15 @@ fn every_flag_reaches_the_request() {
          -t r.example/a:1 -t b --no-push --oci-layout-path out/layout --tar-path ./out.tar \
          --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
          --image-format docker --compression gzip --compression-level 6 --isolation none \
-         --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check",
+         --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check --iidfile i --metadata-file /m --squash \
+         --pull --no-cache --no-cache-filter a,b",
     );
     let expected = Request {
         context: project.path("app"),
-        archive: None,
+        elsewhere: None,
+        named_contexts: Default::default(),
+        git: request.git.clone(),
+        run: RunChoice::default(),
         dockerfile: DockerfileSource::Path(project.path("app/docker/Dockerfile")),
         destinations: vec!["r.example/a:1".into(), "b".into()],
         push: false,
@@ -128,15 +136,38 @@ fn every_flag_reaches_the_request() {
             .into(),
         target: Some("build".into()),
         labels: vec![("l".into(), "1".into())],
-        annotations: vec![("a".into(), "2".into())],
-        platform: Some("linux/arm64".into()),
+        annotations: Annotations(vec![Annotation {
+            on: Annotated::Manifest,
+            platform: None,
+            name: "a".into(),
+            value: "2".into(),
+        }]),
+        platforms: vec!["linux/arm64".parse().expect("a platform")],
         digest_file: Some("/d".into()),
         digest_url: None,
         builder_output: None,
         image_name_with_digest_file: Some(project.path("n")),
         image_name_tag_with_digest_file: Some(project.path("../t")),
-        oci_layout_path: Some(project.path("out/layout")),
-        tar_path: Some(project.path("out.tar")),
+        exports: Exports {
+            all: vec![
+                Export::OciLayout {
+                    dir: project.path("out/layout"),
+                    names: vec!["r.example/a:1".into(), "b".into()],
+                },
+                Export::DockerArchive {
+                    to: Sink::File(project.path("out.tar")),
+                    names: vec!["r.example/a:1".into(), "b".into()],
+                },
+            ],
+            iid_file: Some(project.path("i")),
+            metadata_file: Some("/m".into()),
+            squash: true,
+        },
+        freshness: Freshness {
+            pull: true,
+            no_cache: true,
+            no_cache_filter: vec!["a".into(), "b".into()],
+        },
         format: Some(ImageFormat::Docker),
         compression: CompressionChoice::Gzip,
         compression_level: Some(6),
@@ -149,9 +180,9 @@ fn every_flag_reaches_the_request() {
         jobs: 3,
         add_hosts: vec![("db".into(), "10.0.0.2".into())],
         shm_size: 1 << 30,
-        run: RunChoice::default(),
         skip_push_check: true,
         ignore_immutable_tags: false,
+        checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
@@ -248,6 +279,13 @@ fn where_the_image_goes() {
         ("--no-push", false),
         ("--tar-path x", false),
         ("--oci-layout-path x", false),
+        ("-t a -o out", false),
+        ("-t a -o out --push", true),
+        ("-t a -o type=registry", true),
+        ("-t a -o out -o type=image,push=true", true),
+        ("-o type=image,name=b,push=true", true),
+        ("-t a -o type=image", false),
+        ("-t a -o type=registry,push=false", false),
     ] {
         assert_eq!(project.build(flags).push, push, "{flags}");
     }
@@ -348,6 +386,24 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --label novalue",
         "build -t a --jobs 0",
         "build -t a --platform amd64",
+        "build -t a --platform linux/amd64,arm64",
+        "build -t a --annotation index:a=b",
+        "build -t a --annotation manifest[linux/s390x]:a=b",
+        "build -t a --platform linux/amd64,linux/arm64 --tar-path x",
+        "build -t a --load",
+        "build -t a -o type=docker",
+        "build -t a -o type=oci,dest=x,store=true",
+        "build -t a -o dest=x",
+        "build -t a -o type=squashfs,dest=x",
+        "build -t a -o type=local",
+        "build -t a -o - -o type=oci",
+        "build -o type=registry",
+        "build -t a --no-push -o type=registry",
+        "build -t a -o type=oci,dest=x,force-compression=true",
+        "build -t a -o type=oci,dest=x,compression=estargz",
+        "build -t a -o type=oci,dest=x,compression=zstd -o type=registry,compression=gzip",
+        "build -t a -o type=docker,dest=x,compression=zstd",
+        "build -t a --compression uncompressed --compression-level 1",
         "build -t a --compression-level 10",
         "build -t a --compression-level fast",
         "build -t a --push-retry -1",
@@ -366,8 +422,11 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a ''",
         "build -t a -c app app",
         "build -t a app home",
-        "build -t a https://user:secret@host/x.tar.gz?signature=secret",
-        "build -t a -",
+        "build -t a s3://user:secret@host/x.tar.gz?signature=secret",
+        "build -t a https://user:secret@host/r.git?wrong=1",
+        "build -t a -f - -",
+        "build -t a --build-context base app",
+        "build -t a --build-context base=target:other app",
         "build -t a -f missing app",
         "build -t a -f missing",
         "-t a .",
@@ -409,14 +468,17 @@ fn help_and_version() {
     insta::assert_snapshot!("help", text(""));
     insta::assert_snapshot!("build_help", text("build --help"));
     assert_eq!(text("doctor --help"), include_str!("help/doctor.txt"));
+    assert_eq!(text("check --help"), include_str!("help/check.txt"));
 }
 
 #[test]
 fn the_help_names_every_flag_and_no_other_and_fits() {
-    let more = ["-d".to_owned()];
+    // The second is of a RUN, and named with --secret.
+    let more = ["-d", "--mount"].map(str::to_owned);
     the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
     the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
     assert_fits(include_str!("help/kiln.txt"));
+    assert_fits(include_str!("help/check.txt"));
 }
 
 fn the_help_names_every_flag_of(name: &str, help: &str, more: impl IntoIterator<Item = String>) {
@@ -446,6 +508,31 @@ fn assert_fits(help: &str) {
 
 fn long(name: &str) -> String {
     format!("--{name}")
+}
+
+#[test]
+fn questions_need_no_name_and_push_nothing() {
+    let project = Project::new();
+    let ask = |line: &str, variables: &[(&str, &str)]| match project.run(line, variables) {
+        Ok(Invocation::Look { job, call }) => (*job.request, call),
+        other => panic!("{line}: {other:?}"),
+    };
+    let check = Call { subject: Subject::Check, json: false, ignore_status: false };
+    let (request, call) = ask("check --target t app", &[]);
+    assert_eq!((request.push, call), (false, check));
+    assert_eq!((request.context, request.target.as_deref()), (project.path("app"), Some("t")));
+    let (request, call) = ask("build --check -t app:1 --push app", &[]);
+    assert_eq!((request.push, request.destinations, call), (false, Vec::new(), check));
+    assert_eq!(ask("build --call=outline --check .", &[]).1, check);
+    assert_eq!(ask("build --check --call=outline .", &[]).1.subject, Subject::Outline);
+    assert_eq!(ask("check --call=targets --json .", &[]).1.subject, Subject::Targets);
+    assert!(ask("check --call=targets --json .", &[]).1.json);
+    // In a job of GitLab's, which need not have a registry.
+    let dir = project.path("app").display().to_string();
+    let job = [("CI_PROJECT_DIR", dir.as_str()), ("GITLAB_CI", "true")];
+    assert_eq!(ask("check", &job).0.context, project.path("app"));
+    assert!(matches!(project.run("build --call=build -t a .", &[]), Ok(Invocation::Build(_))));
+    assert!(matches!(project.run("build --check=false -t a .", &[]), Ok(Invocation::Build(_))));
 }
 
 #[test]

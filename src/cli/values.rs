@@ -54,20 +54,6 @@ pub(super) fn build_arg(text: &str) -> Result<(String, Option<String>), String> 
     }
 }
 
-/// An annotation. Docker puts `manifest:` before the name of one that belongs to the manifest,
-/// and other words for documents that kiln does not make
-/// (docs.docker.com/build/metadata/annotations).
-pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
-    let (name, value) = pair(text)?;
-    match name.split_once(':') {
-        Some(("manifest", name)) if !name.is_empty() => Ok((name.to_owned(), value)),
-        Some((place @ ("index" | "manifest-descriptor" | "index-descriptor"), _)) => {
-            Err(format!("only the manifest is annotated, not the {place}"))
-        }
-        _ => Ok((name, value)),
-    }
-}
-
 /// The name of an image; what exactly is in it, the registry part checks.
 pub(super) fn image_name(text: &str) -> Result<String, String> {
     if text.is_empty() {
@@ -214,22 +200,6 @@ mod tests {
         ] {
             let expected = expected.map(|(name, address)| (name.to_owned(), address.to_owned()));
             assert_eq!(host_address(text).ok(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn annotations_belong_to_the_manifest() {
-        for (text, expected) in [
-            ("a.b/c=d=e", Some(("a.b/c", "d=e"))),
-            ("manifest:a=b", Some(("a", "b"))),
-            ("index:a=b", None),
-            ("manifest-descriptor:a=b", None),
-            ("manifest:=b", Some(("manifest:", "b"))),
-            ("a", None),
-            ("=b", None),
-        ] {
-            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            assert_eq!(annotation(text).ok(), expected, "{text}");
         }
     }
 

@@ -52,6 +52,16 @@ pub fn unpack(archive: &Archive, into: &Path, cancel: &Cancel) -> Result<(), Con
     unpack_bytes(Stoppable { inner: bytes, cancel }, into).map_err(|why| failed(archive, why))
 }
 
+/// The same for bytes of standard input, of which some were read already.
+pub(super) fn unpack_stream(
+    bytes: impl Read + Send,
+    into: &Path,
+    cancel: &Cancel,
+) -> Result<(), ContextError> {
+    unpack_bytes(Stoppable { inner: bytes, cancel }, into)
+        .map_err(|why| failed(&Archive::Stdin, why))
+}
+
 fn failed(archive: &Archive, reason: impl ToString) -> ContextError {
     ContextError::Archive { archive: archive.to_string(), reason: reason.to_string() }
 }
@@ -73,16 +83,16 @@ fn unpack_bytes(bytes: impl Read + Send, into: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A directory of an unpacked archive, seen from its top. Links in it are followed inside it only.
+/// A directory of a context from elsewhere, seen from its top. `archive` is what messages call it. Links in it are followed inside it only.
 ///
 /// # Errors
 /// If there is no such directory.
-pub fn subdirectory(archive: &Archive, top: &Path, path: &Path) -> Result<PathBuf, ContextError> {
+pub fn subdirectory(archive: &str, top: &Path, path: &Path) -> Result<PathBuf, ContextError> {
     let root = Root::open(top)?;
     let found = resolve(&root, path, true).ok();
     let dir = found.filter(|found| found.entry.as_ref().is_some_and(|e| e.kind == Kind::Dir));
     dir.map(|found| top.join(found.path)).ok_or_else(|| ContextError::NotInArchive {
-        archive: archive.to_string(),
+        archive: archive.to_owned(),
         path: path.to_owned(),
     })
 }

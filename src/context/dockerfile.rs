@@ -51,6 +51,16 @@ pub fn read_dockerfile(
     Err(ContextError::NoDockerfile { looked_for })
 }
 
+/// Reads this file as a Dockerfile. `path` is what messages call it.
+///
+/// # Errors
+/// A file that is no text.
+pub fn read_as_dockerfile(file: &Path, path: PathBuf) -> Result<DockerfileText, ContextError> {
+    let open = File::open(file);
+    let open = open.map_err(|source| ContextError::Unreadable { path: file.to_owned(), source })?;
+    text_of(path, read_text(open, file)?)
+}
+
 /// May be a pipe: `-f <(generate)`.
 fn on_this_machine(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
     match File::open(path) {
@@ -78,7 +88,7 @@ fn without_old_comments(text: Vec<u8>) -> Vec<u8> {
     text.split_inclusive(|byte| *byte == b'\n').flat_map(line).collect()
 }
 
-fn text_of(path: PathBuf, text: Vec<u8>) -> Result<DockerfileText, ContextError> {
+pub(super) fn text_of(path: PathBuf, text: Vec<u8>) -> Result<DockerfileText, ContextError> {
     match String::from_utf8(without_old_comments(text)) {
         Ok(text) => Ok(DockerfileText { path, text }),
         Err(error) => Err(ContextError::NotText { path, offset: error.utf8_error().valid_up_to() }),

@@ -54,6 +54,12 @@ pub enum ContextError {
         /// Of the first byte that is none, from 0.
         offset: usize,
     },
+    /// Nobody can type an archive.
+    #[error("standard input is a terminal: {0}")]
+    Terminal(&'static str),
+    /// Neither a context nor a Dockerfile.
+    #[error("there is nothing on standard input, where a context or a Dockerfile was to come from")]
+    NothingOnStdin,
     /// An archive that cannot be unpacked.
     #[error("cannot unpack the context from {archive}: {reason}")]
     Archive {

@@ -6,6 +6,7 @@
 mod archive;
 mod dockerfile;
 mod error;
+mod kind;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::archive::{Archive, subdirectory, unpack};
-pub use self::dockerfile::{DockerfileText, read_dockerfile};
+pub use self::dockerfile::{DockerfileText, read_as_dockerfile, read_dockerfile};
 pub use self::error::ContextError;
+pub use self::kind::{FromStdin, dockerfile_from_stdin, from_stdin, is_archive};
 pub use crate::rootfs::ignore;
 use crate::rootfs::ignore::Ignore;
 use crate::rootfs::{Root, RootError};
@@ -48,6 +50,13 @@ impl Context {
             .map_err(|source| ContextError::Ignore { path: file.clone(), source })?
             .with_origin(file.display().to_string());
         Ok(Self { root, ignore: Some(ignore), ignore_file: Some(file) })
+    }
+}
+
+impl Context {
+    /// Opens a local directory in which nothing is hidden.
+    pub fn without_ignore_file(dir: &Path) -> Result<Self, ContextError> {
+        Ok(Self { root: Arc::new(open_root(dir)?), ignore: None, ignore_file: None })
     }
 }
 

@@ -94,6 +94,7 @@ fn stages(tree: &Tree, typed: Vec<Typed>) -> Result<(Vec<Node>, Vec<StageText>),
             (Typed::From(from), _) => stages.push(StageText {
                 from,
                 node_span: statement.span.clone(),
+                comments: statement.comments.clone(),
                 nodes: Vec::new(),
             }),
             (Typed::Instruction(instruction), Some(stage)) => {
@@ -122,5 +123,6 @@ fn stages(tree: &Tree, typed: Vec<Typed>) -> Result<(Vec<Node>, Vec<StageText>),
 
 fn node(statement: &Statement, instruction: Instruction) -> Node {
     let line = statement.line.text.trim().to_owned();
-    Node { span: statement.span.clone(), line, instruction }
+    let comments = statement.comments.clone();
+    Node { span: statement.span.clone(), line, comments, instruction }
 }

@@ -14,7 +14,7 @@ pub(super) fn read(text: &str, escape: char) -> Directives {
     Directives {
         escape,
         syntax: detect_syntax(text),
-        check: find(text, "check", "#").map(|(value, _)| value.to_owned()),
+        check: find(text, "check", "#").map(|(value, span)| (value.to_owned(), span)),
     }
 }
 
@@ -76,17 +76,18 @@ impl EscapeReader {
         Self { escape: '\\', seen: Vec::new(), done: false }
     }
 
-    /// Looks at a line that starts at `start`. The first one that is no directive ends the search.
+    /// Looks at a line that starts at `start` and says whether it is a directive. The first one that
+    /// is none ends the search.
     ///
     /// # Errors
     ///
     /// A directive stands twice, or the escape is neither a backslash nor a backtick.
-    pub fn line(&mut self, line: &str, start: usize) -> Result<(), ParseError> {
+    pub fn line(&mut self, line: &str, start: usize) -> Result<bool, ParseError> {
         let trimmed = line.trim_start();
         let found = (!self.done).then(|| directive(trimmed, "#")).flatten();
         let Some((name, value, at)) = found else {
             self.done = true;
-            return Ok(());
+            return Ok(false);
         };
         let at = start + line.len() - trimmed.len() + at;
         let error =
@@ -105,7 +106,7 @@ impl EscapeReader {
                 }
             };
         }
-        Ok(())
+        Ok(true)
     }
 }
 

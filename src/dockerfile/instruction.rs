@@ -30,8 +30,8 @@ pub struct Directives {
     pub escape: char,
     /// The frontend image that the file names, if any, with the place.
     pub syntax: Option<(String, Span)>,
-    /// The value of `# check=`, if any.
-    pub check: Option<String>,
+    /// The value of `# check=`, if any, with the place.
+    pub check: Option<(String, Span)>,
 }
 
 impl Default for Directives {
@@ -61,6 +61,8 @@ pub struct StageText {
     pub from: From,
     /// The place of the FROM.
     pub node_span: Span,
+    /// The comment lines above the FROM, without `#`.
+    pub comments: Vec<String>,
     /// The instructions after it, in order; none is a FROM.
     pub nodes: Vec<Node>,
 }
@@ -84,6 +86,8 @@ pub struct Node {
     /// The instruction as one line: continuations joined, comment lines dropped, blanks trimmed;
     /// heredoc bodies left out. For logs and history.
     pub line: String,
+    /// The comment lines above it, without `#`.
+    pub comments: Vec<String>,
     /// What it says.
     pub instruction: Instruction,
 }

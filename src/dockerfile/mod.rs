@@ -5,6 +5,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`directives`] | `# escape=`, `# syntax=`, `# check=` in the first lines |
+//! | [`check_frontend`] | whether `# syntax=` names the frontend that kiln is |
 //! | `lines` | physical lines → logical lines: continuations, comments |
 //! | `words` | a logical line → name, flags, words, JSON array |
 //! | `heredoc` | `<<EOF` in a line, and its body |
@@ -28,6 +29,7 @@ pub mod tree;
 mod assemble;
 mod error;
 mod expose;
+mod frontend;
 mod heredoc;
 mod lines;
 mod print;
@@ -42,9 +44,10 @@ mod tests;
 mod vectors;
 
 pub use assemble::{parse, parse_onbuild};
-pub use checks::Checks;
+pub use checks::{Checks, ChecksError};
 pub use error::ParseError;
 pub use expose::{ExposeError, expose_ports};
+pub use frontend::check_frontend;
 pub use instruction::*;
 pub use located::{Located, line_of};
 pub use print::print;

@@ -23,7 +23,7 @@ pub fn print(file: &Dockerfile) -> String {
     if escape != '\\' {
         let _ = writeln!(printer.out, "# escape={escape}");
     }
-    if let Some(check) = &file.directives.check {
+    if let Some((check, _)) = &file.directives.check {
         let _ = writeln!(printer.out, "# check={check}");
     }
     for node in &file.global_args {

@@ -36,17 +36,24 @@ pub struct Statement {
     pub span: Span,
     /// With their bodies, in the order of the line.
     pub heredocs: Vec<RawHeredoc>,
-    /// The comment lines above it, without `#`.
+    /// The comment lines above it, without `#`: those after the last empty one, and no directives.
     pub comments: Vec<String>,
+    /// Whether a blank line stands between the last of them and the statement.
+    pub apart: bool,
 }
 
 impl Statement {
     /// What a comment above the statement says about the stage or argument of that name:
     /// `# NAME text`.
     pub fn doc_comment(&self, name: &str) -> Option<&str> {
-        let text = |comment| str::strip_prefix(comment, name)?.strip_prefix(' ');
-        self.comments.iter().find_map(|comment| text(comment))
+        doc_comment(&self.comments, name)
     }
+}
+
+/// What one of the comments above a stage or argument says about it: `# NAME text`.
+pub fn doc_comment<'a>(comments: &'a [String], name: &str) -> Option<&'a str> {
+    let text = |comment| str::strip_prefix(comment, name)?.strip_prefix(' ');
+    comments.iter().find_map(|comment| text(comment))
 }
 
 /// A heredoc as it stands in the file.
@@ -98,16 +105,23 @@ pub fn read(text: &str) -> Result<Tree, ParseError> {
     let mut escape = EscapeReader::new();
     let mut tree = Tree { escape: '\\', statements: Vec::new(), warnings: Vec::new() };
     let mut comments = Vec::new();
+    let mut apart = false;
     while let Some(first) = lines.next() {
-        escape.line(first.text(), first.start)?;
+        let is_directive = escape.line(first.text(), first.start)?;
         match lines::classify(&first) {
-            Start::Nothing => {}
-            Start::Comment(comment) => comments.push(comment.to_owned()),
+            Start::Nothing => apart = true,
+            Start::Comment(_) if is_directive => {}
+            Start::Comment("") => comments.clear(),
+            Start::Comment(comment) => {
+                comments.push(comment.to_owned());
+                apart = false;
+            }
             Start::Instruction => {
                 let (line, blank) = lines::join(first, &mut lines, escape.escape);
                 tree.warnings.extend(blank.map(empty_continuation));
                 let mut statement = statement(line, escape.escape)?;
                 statement.comments = std::mem::take(&mut comments);
+                statement.apart = std::mem::take(&mut apart);
                 read_bodies(&mut statement, &mut lines)?;
                 tree.statements.push(statement);
             }
@@ -132,7 +146,8 @@ fn statement(line: LogicalLine, escape: char) -> Result<Statement, ParseError> {
     let item = item(Part { text: &line.text, start: 0 }, escape, false);
     let item = item.map_err(|fault| locate(fault, &line))?;
     let span = line.whole();
-    Ok(Statement { item, line, span, heredocs: Vec::new(), comments: Vec::new() })
+    let (heredocs, comments) = (Vec::new(), Vec::new());
+    Ok(Statement { item, line, span, heredocs, comments, apart: false })
 }
 
 /// The place of a fault in the text.

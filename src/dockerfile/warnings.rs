@@ -1,25 +1,19 @@
 //! What is legal but doubtful, seen without any value. Names and wording are those of BuildKit's
-//! frontend/dockerfile/linter; the checks that need values are not here.
+//! frontend/dockerfile/linter; the checks that need values are in `crate::lint`, which also knows
+//! which of these are switched off.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::checks::Checks;
 use super::tree::{Statement, Tree};
 use super::typed::Typed;
-use super::{CommandLine, From, Instruction, Span, Warning};
+use super::{Arg, From, Instruction, Span, Warning};
 
 /// Looks at a whole file, statement by statement.
 #[derive(Debug, Default)]
 pub(super) struct Linter<'a> {
     found: Vec<Warning>,
-    /// The stages so far, and whether each has a SHELL.
-    stages: BTreeMap<&'a str, bool>,
-    /// The stage at hand.
-    stage: Option<&'a str>,
-    /// Whether it has a SHELL, as far as this file shows.
-    has_shell: bool,
-    /// Its last CMD, ENTRYPOINT and HEALTHCHECK.
-    last: BTreeMap<&'static str, &'a Statement>,
+    /// The names of the stages so far.
+    stages: BTreeSet<&'a str>,
 }
 
 impl<'a> Linter<'a> {
@@ -39,19 +33,11 @@ impl<'a> Linter<'a> {
         self.found
     }
 
-    fn warn(&mut self, at: &Statement, rule: &'static str, message: String, span: Span) {
-        if !skipped(at, rule) {
-            self.found.push(Warning { rule, message, span });
-        }
+    fn warn(&mut self, rule: &'static str, message: String, span: Span) {
+        self.found.push(Warning { rule, message, span });
     }
 
     fn from(&mut self, statement: &'a Statement, from: &'a From) {
-        if let Some(name) = self.stage.take() {
-            self.stages.insert(name, self.has_shell);
-        }
-        self.has_shell =
-            self.stages.get(from.base.to_lowercase().as_str()).copied().unwrap_or_default();
-        self.last.clear();
         let (Some(name), [_, keyword, written]) = (&from.name, statement.item.args.as_slice())
         else {
             return;
@@ -59,24 +45,24 @@ impl<'a> Linter<'a> {
         let place = statement.line.span(&written.at);
         if written.text != *name {
             let message = format!("Stage name '{}' should be lowercase", written.text);
-            self.warn(statement, "StageNameCasing", message, place.clone());
+            self.warn("StageNameCasing", message, place.clone());
         }
         let command = &statement.item.name.text;
         if Case::of(command).is_some_and(|case| !case.fits(&keyword.text)) {
             let message =
                 format!("'{}' and '{command}' keywords' casing do not match", keyword.text);
-            self.warn(statement, "FromAsCasing", message, statement.line.span(&keyword.at));
+            self.warn("FromAsCasing", message, statement.line.span(&keyword.at));
         }
         if matches!(name.as_str(), "context" | "scratch") {
             let message =
                 format!("Stage name should not use the same name as reserved stage {name:?}");
-            self.warn(statement, "ReservedStageName", message, place.clone());
+            self.warn("ReservedStageName", message, place.clone());
         }
-        if self.stages.contains_key(name.as_str()) {
+        if !self.stages.insert(name) {
             let message = format!("Duplicate stage name {name:?}, stage names should be unique");
-            self.warn(statement, "DuplicateStageName", message, place);
+            self.warn("DuplicateStageName", message, place);
         }
-        self.stage = Some(name);
+        self.description(statement, "FROM", &[name.as_str()]);
     }
 
     fn instruction(&mut self, statement: &'a Statement, instruction: &Instruction) {
@@ -85,41 +71,39 @@ impl<'a> Linter<'a> {
         match instruction {
             Instruction::Maintainer(_) => {
                 let message = "Maintainer instruction is deprecated in favor of using label";
-                self.warn(statement, "MaintainerDeprecated", message.into(), span);
+                self.warn("MaintainerDeprecated", message.into(), span);
             }
             Instruction::Env(_) | Instruction::Label(_) if is_old_form(statement) => {
                 let message = format!(
                     "\"{name} key=value\" should be used instead of legacy \"{name} key value\" \
                      format"
                 );
-                self.warn(statement, "LegacyKeyValueFormat", message, span);
+                self.warn("LegacyKeyValueFormat", message, span);
             }
-            Instruction::Shell(_) => self.has_shell = true,
-            Instruction::Cmd(command) | Instruction::Entrypoint(command) => {
-                if matches!(command, CommandLine::Shell(_)) && !self.has_shell {
-                    let message = format!(
-                        "JSON arguments recommended for {name} to prevent unintended behavior \
-                         related to OS signals"
-                    );
-                    self.warn(statement, "JSONArgsRecommended", message, span);
-                }
-                self.used_once(name, statement);
+            Instruction::Arg(args) => {
+                let names: Vec<&str> = args.iter().map(|Arg { name, .. }| name.as_str()).collect();
+                self.description(statement, "ARG", &names);
             }
-            Instruction::Healthcheck(_) => self.used_once(name, statement),
             _ => {}
         }
     }
 
-    /// The earlier one is the one without effect, so that is where the warning stands.
-    fn used_once(&mut self, name: &'static str, statement: &'a Statement) {
-        if let Some(earlier) = self.last.insert(name, statement) {
-            let message = format!(
-                "Multiple {name} instructions should not be used in the same stage because only \
-                 the last one will be used"
-            );
-            let rule = "MultipleInstructionsDisallowed";
-            self.warn(earlier, rule, message, earlier.line.whole());
+    /// The comment right above a stage or argument is taken for its description, which begins with
+    /// the name.
+    fn description(&mut self, statement: &Statement, instruction: &str, names: &[&str]) {
+        let Some(comment) = statement.comments.last().filter(|_| !statement.apart) else { return };
+        let first = comment.split(' ').next().unwrap_or_default();
+        if names.contains(&first) {
+            return;
         }
+        let example = match names {
+            [name] => name,
+            _ => "<arg_key>",
+        };
+        let message = format!(
+            "Comment for {instruction} should follow the format: `# {example} <description>`"
+        );
+        self.warn("InvalidDefinitionDescription", message, statement.line.whole());
     }
 
     /// The names of the instructions, those before the first FROM aside, as BuildKit does.
@@ -141,7 +125,7 @@ impl<'a> Linter<'a> {
                     "Command '{}' should match the case of the command majority ({word})",
                     name.text
                 );
-                self.warn(one, rule, message, one.line.span(&name.at));
+                self.warn(rule, message, one.line.span(&name.at));
             }
         }
     }
@@ -170,10 +154,4 @@ impl Case {
             Self::Upper => word.to_uppercase() == word,
         }
     }
-}
-
-/// Whether a comment `# check=skip=RULE` above the instruction switches the rule off for it.
-fn skipped(statement: &Statement, rule: &str) -> bool {
-    let values = statement.comments.iter().filter_map(|comment| comment.strip_prefix("check="));
-    values.map(Checks::parse).any(|checks| checks.skips(rule))
 }

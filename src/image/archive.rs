@@ -5,14 +5,12 @@
 //! writes such archives too.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::finished::{ExportError, FinishedImage, split_name};
-use super::layout::replace_file;
 use super::manifest::Descriptor;
 use crate::layer::{BlobStore, Entry, Kind, Metadata, TarError, TarWriter};
 
@@ -25,45 +23,23 @@ struct Listed {
     layers: Vec<String>,
 }
 
-/// Writes the image to `path`, by a rename once it is whole. A pipe or a device that is there
-/// already is written to. The bytes depend on nothing but the image.
+/// Writes the image, under these names, to a stream that is called `path` in errors. The bytes depend
+/// on nothing but the image and the names.
 pub fn write_docker_archive(
+    out: &mut dyn Write,
     path: &Path,
     store: &BlobStore,
     image: &FinishedImage,
+    names: &[String],
 ) -> Result<(), ExportError> {
     for layer in &image.layers {
         store.open(&layer.digest)?;
     }
-    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
-        let failed = |error| ExportError::io("write", path, error);
-        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        return write_to(&mut file, path, store, image);
-    }
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)
-            .map_err(|error| ExportError::io("create the directory", dir, error))?;
-    }
-    let mut result = Ok(());
-    replace_file(path, &mut |file| {
-        result = write_to(file, path, store, image);
-        // Whatever went wrong is in `result`; this only says that nothing may be renamed.
-        if result.is_ok() { Ok(()) } else { Err(io::Error::other("incomplete")) }
-    })
-    .or_else(|error| result.and(Err(error)))
-}
-
-fn write_to(
-    file: &mut File,
-    path: &Path,
-    store: &BlobStore,
-    image: &FinishedImage,
-) -> Result<(), ExportError> {
     let failed = |source| ExportError::Archive { path: path.to_owned(), source };
-    let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 20, file));
+    let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 20, out));
     let listed = Listed {
         config: format!("{}.json", image.config_digest.hex()),
-        repo_tags: repo_tags(image),
+        repo_tags: repo_tags(names),
         layers: image.layers.iter().map(layer_name).collect(),
     };
     append(&mut tar, &listed.config, &mut image.config.as_slice(), image.config.len() as u64)
@@ -83,11 +59,11 @@ fn write_to(
     tar.finish().and_then(|mut out| out.flush()).map_err(|error| failed(write_error(error)))
 }
 
-fn write_error(error: io::Error) -> TarError {
+pub(super) fn write_error(error: io::Error) -> TarError {
     TarError::Write(error)
 }
 
-fn append<W: Write>(
+pub(super) fn append<W: Write>(
     tar: &mut TarWriter<W>,
     name: &str,
     content: &mut dyn Read,
@@ -108,17 +84,30 @@ fn layer_name(layer: &Descriptor) -> String {
 }
 
 /// Names with a tag, since `docker load` refuses others.
-fn repo_tags(image: &FinishedImage) -> Vec<String> {
-    let tagged = image.names.iter().map(|name| split_name(name));
+fn repo_tags(names: &[String]) -> Vec<String> {
+    let tagged = names.iter().map(|name| split_name(name));
     tagged.map(|(repository, tag)| format!("{repository}:{tag}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::super::finished::sample;
+    use super::super::whole_file::write_whole;
     use super::*;
     use crate::digest::Digest;
     use crate::layer::TarReader;
+
+    fn write(
+        path: &Path,
+        store: &BlobStore,
+        image: &FinishedImage,
+        names: &[&str],
+    ) -> Result<(), ExportError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        write_whole(path, |out| write_docker_archive(out, path, store, image, &names))
+    }
 
     fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
         let mut reader = TarReader::new(File::open(path).expect("there"));
@@ -133,10 +122,11 @@ mod tests {
 
     #[test]
     fn the_list_leads_to_members() {
-        let (dir, store, mut image) = sample(&["reg:5000/app:1", "app"]);
+        let (dir, store, mut image) = sample();
+        let names = ["reg:5000/app:1", "app"];
         image.layers.push(image.layers[0].clone());
         let path = dir.path().join("new/image.tar");
-        write_docker_archive(&path, &store, &image).expect("written");
+        write(&path, &store, &image, &names).expect("written");
         let members = members(&path);
         assert_eq!(members.len(), 3, "the layer that comes twice is there once");
         let find = |name: &str| &members.iter().find(|(other, _)| other == name).expect(name).1;
@@ -152,20 +142,20 @@ mod tests {
             assert_eq!(Digest::of(find(name)), image.layers[0].digest);
         }
         let first = fs::read(&path).expect("there");
-        write_docker_archive(&path, &store, &image).expect("written over the old one");
+        write(&path, &store, &image, &names).expect("written over the old one");
         assert!(fs::read(&path).expect("there") == first);
     }
 
     #[test]
     fn a_failure_leaves_what_was_there() {
-        let (dir, store, mut image) = sample(&["app:1"]);
+        let (dir, store, mut image) = sample();
         let path = dir.path().join("image.tar");
         fs::write(&path, "old").expect("written");
         image.layers[0].size += 1;
-        let error = write_docker_archive(&path, &store, &image).expect_err("a wrong size");
+        let error = write(&path, &store, &image, &["app:1"]).expect_err("a wrong size");
         assert!(matches!(error, ExportError::Archive { .. }), "{error}");
         image.layers[0].digest = Digest::of(b"elsewhere");
-        let error = write_docker_archive(&path, &store, &image).expect_err("no such layer");
+        let error = write(&path, &store, &image, &["app:1"]).expect_err("no such layer");
         assert!(matches!(error, ExportError::Store(_)), "{error}");
         assert_eq!(fs::read(&path).expect("there"), b"old");
         let left = fs::read_dir(dir.path()).expect("readable");
@@ -178,10 +168,10 @@ mod tests {
 
     #[test]
     fn devices_are_written_to_and_not_replaced() {
-        let (_dir, store, image) = sample(&["app:1"]);
-        write_docker_archive(Path::new("/dev/null"), &store, &image).expect("written");
+        let (_dir, store, image) = sample();
+        write(Path::new("/dev/null"), &store, &image, &["app:1"]).expect("written");
         assert!(!fs::metadata("/dev/null").expect("there").is_file());
-        let error = write_docker_archive(Path::new("/dev/full"), &store, &image);
+        let error = write(Path::new("/dev/full"), &store, &image, &["app:1"]);
         assert!(error.expect_err("full").to_string().contains("/dev/full"));
     }
 }

@@ -1,9 +1,11 @@
 //! An image that is ready to go out: its documents as bytes, its layers in the store.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::manifest::Descriptor;
+use super::platform::Platform;
 use crate::digest::Digest;
 use crate::layer::{StoreError, TarError};
 
@@ -22,21 +24,121 @@ pub struct FinishedImage {
     pub config_digest: Digest,
     /// The layers, lowest first. Their blobs are in the store.
     pub layers: Vec<Descriptor>,
-    /// What the image is called: `registry/app:1`.
-    pub names: Vec<String>,
+    /// Whom it is for.
+    pub platform: Platform,
+    /// Annotations of what leads to the manifest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl FinishedImage {
-    /// Points to the manifest.
+    /// Leads to the manifest.
     pub fn descriptor(&self) -> Descriptor {
-        let size = self.manifest.len() as u64;
-        Descriptor::new(self.manifest_media_type.clone(), self.manifest_digest, size)
+        Descriptor { annotations: self.annotations.clone(), ..self.document().descriptor() }
     }
 
-    /// Compressed bytes of all layers, and the config.
+    /// The manifest.
+    pub fn document(&self) -> DocumentBytes<'_> {
+        DocumentBytes {
+            bytes: &self.manifest,
+            media_type: &self.manifest_media_type,
+            digest: self.manifest_digest,
+        }
+    }
+}
+
+/// Images of several platforms, and the index that joins them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedIndex {
+    /// The index, byte for byte.
+    pub bytes: Vec<u8>,
+    /// Its media type.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// The images, in its order.
+    pub images: Vec<FinishedImage>,
+    /// Annotations of what leads to the index.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest or index as a registry takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentBytes<'a> {
+    /// Byte for byte.
+    pub bytes: &'a [u8],
+    /// Its media type.
+    pub media_type: &'a str,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl DocumentBytes<'_> {
+    /// Leads to it.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type, self.digest, self.bytes.len() as u64)
+    }
+}
+
+/// What a build makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Product {
+    /// An image for one platform.
+    Image(FinishedImage),
+    /// Images for several.
+    Index(FinishedIndex),
+}
+
+impl Product {
+    /// The images, in the order in which the platforms were asked for.
+    pub fn images(&self) -> &[FinishedImage] {
+        match self {
+            Self::Image(image) => std::slice::from_ref(image),
+            Self::Index(index) => &index.images,
+        }
+    }
+
+    /// What a tag leads to.
+    pub fn document(&self) -> DocumentBytes<'_> {
+        match self {
+            Self::Image(image) => image.document(),
+            Self::Index(index) => DocumentBytes {
+                bytes: &index.bytes,
+                media_type: &index.media_type,
+                digest: index.digest,
+            },
+        }
+    }
+
+    /// Leads to that, from outside.
+    pub fn descriptor(&self) -> Descriptor {
+        match self {
+            Self::Image(image) => image.descriptor(),
+            Self::Index(index) => {
+                let annotations = index.annotations.clone();
+                Descriptor { annotations, ..self.document().descriptor() }
+            }
+        }
+    }
+
+    /// The manifests below the document that a tag leads to.
+    pub fn manifests_below(&self) -> &[FinishedImage] {
+        match self {
+            Self::Image(_) => &[],
+            Self::Index(index) => &index.images,
+        }
+    }
+
+    /// The blobs of all layers, each once.
+    pub fn layers(&self) -> Vec<&Descriptor> {
+        let mut seen = BTreeSet::new();
+        let all = self.images().iter().flat_map(|image| &image.layers);
+        all.filter(|layer| seen.insert(layer.digest)).collect()
+    }
+
+    /// Compressed bytes of all layers, and the configs.
     pub fn size(&self) -> u64 {
-        let layers = self.layers.iter().map(|layer| layer.size);
-        layers.fold(self.config.len() as u64, u64::saturating_add)
+        let configs = self.images().iter().map(|image| image.config.len() as u64);
+        configs.chain(self.layers().iter().map(|layer| layer.size)).fold(0, u64::saturating_add)
     }
 }
 
@@ -96,9 +198,7 @@ pub(super) fn split_name(name: &str) -> (&str, &str) {
 
 /// An image of one small layer, and the store that has it.
 #[cfg(test)]
-pub(super) fn sample(
-    names: &[&str],
-) -> (tempfile::TempDir, crate::layer::BlobStore, FinishedImage) {
+pub(super) fn sample() -> (tempfile::TempDir, crate::layer::BlobStore, FinishedImage) {
     use crate::layer::{BlobStore, LayerOptions, LayerWriter};
 
     let dir = tempfile::tempdir().expect("a directory");
@@ -127,7 +227,8 @@ pub(super) fn sample(
         config_digest: Digest::of(&config),
         config,
         layers: vec![descriptor],
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        platform: Platform::host(),
+        annotations: BTreeMap::new(),
     };
     (dir, store, image)
 }

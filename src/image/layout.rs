@@ -1,17 +1,19 @@
-//! Writes an image into an OCI layout: a directory with `oci-layout`, `index.json` and `blobs/`.
+//! Writes what a build made into an OCI layout: a directory with `oci-layout`, `index.json` and
+//! `blobs/`.
 //!
 //! Source: OCI image-spec image-layout.md.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Map;
 
-use super::finished::{ExportError, FinishedImage, split_name};
+use super::finished::{ExportError, Product, split_name};
 use super::manifest::{Descriptor, Index};
 use super::media_type::OCI_INDEX;
+use super::whole_file::replace_file;
 use crate::digest::Digest;
 use crate::layer::BlobStore;
 
@@ -20,30 +22,46 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The whole name, which containerd and Docker take for the imported image.
 const IMAGE_NAME: &str = "io.containerd.image.name";
 
-/// Writes the image into the layout at `dir`, which is made where it does not exist. Images that are
-/// already there stay, but for those under the same tags.
+/// What `oci-layout` says.
+pub(super) const VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Writes images into the layout at `dir`, which is made where it does not exist, under these names:
+/// `registry/app:1`. Images that are already there stay, but for those under the same tags.
 ///
 /// The index comes last, by a rename: whoever looks before sees the old images, whole.
 pub fn write_layout(
     dir: &Path,
     store: &BlobStore,
-    image: &FinishedImage,
+    product: &Product,
+    names: &[String],
 ) -> Result<(), ExportError> {
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs)
         .map_err(|error| ExportError::io("create the directory", &blobs, error))?;
     let index = read_index(dir)?;
-    for layer in &image.layers {
+    for layer in product.layers() {
         place_layer(&blobs, store, layer)?;
     }
-    let blob = |digest: &Digest| blobs.join(digest.hex());
-    write_file(&blob(&image.config_digest), &image.config)?;
-    write_file(&blob(&image.manifest_digest), &image.manifest)?;
-    write_file(&dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    for (digest, bytes) in documents(product) {
+        write_file(&blobs.join(digest.hex()), bytes)?;
+    }
+    write_file(&dir.join("oci-layout"), VERSION)?;
     let path = dir.join("index.json");
-    let text = serde_json::to_vec(&merge(index, image))
+    let text = serde_json::to_vec(&merge(index, &product.descriptor(), names))
         .map_err(|error| ExportError::io("write", &path, error.into()))?;
     write_file(&path, &text)
+}
+
+/// The configs, the manifests and the index that joins them.
+pub(super) fn documents(product: &Product) -> BTreeMap<Digest, &[u8]> {
+    let mut all = BTreeMap::new();
+    for image in product.images() {
+        all.insert(image.config_digest, image.config.as_slice());
+        all.insert(image.manifest_digest, image.manifest.as_slice());
+    }
+    let top = product.document();
+    all.insert(top.digest, top.bytes);
+    all
 }
 
 /// The layout's index as it is; an empty one where there is none.
@@ -52,24 +70,29 @@ fn read_index(dir: &Path) -> Result<Index, ExportError> {
     match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| ExportError::NotALayout { path, reason: error.to_string() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Index {
-            schema_version: 2,
-            media_type: Some(OCI_INDEX.to_owned()),
-            manifests: Vec::new(),
-            annotations: Default::default(),
-            other: Map::new(),
-        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(empty_index()),
         Err(error) => Err(ExportError::io("read", &path, error)),
     }
 }
 
+/// The index of a layout without images.
+pub(super) fn empty_index() -> Index {
+    Index {
+        schema_version: 2,
+        media_type: Some(OCI_INDEX.to_owned()),
+        manifests: Vec::new(),
+        annotations: BTreeMap::new(),
+        other: Map::new(),
+    }
+}
+
 /// One entry per tag, since a tag chooses one image; an image without a name has one without a tag.
-fn merge(mut index: Index, image: &FinishedImage) -> Index {
+pub(super) fn merge(mut index: Index, image: &Descriptor, names: &[String]) -> Index {
     let mut entries: Vec<Descriptor> = Vec::new();
     let tag_of = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
-    for name in &image.names {
+    for name in names {
         let (repository, tag) = split_name(name);
-        let mut entry = image.descriptor();
+        let mut entry = image.clone();
         entry.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
         entry.annotations.insert(IMAGE_NAME.to_owned(), format!("{repository}:{tag}"));
         if !entries.iter().any(|other| tag_of(other) == tag_of(&entry)) {
@@ -77,7 +100,7 @@ fn merge(mut index: Index, image: &FinishedImage) -> Index {
         }
     }
     if entries.is_empty() {
-        entries.push(image.descriptor());
+        entries.push(image.clone());
     }
     index.manifests.retain(|old| !entries.iter().any(|new| tag_of(new) == tag_of(old)));
     index.manifests.extend(entries);
@@ -101,40 +124,31 @@ fn place_layer(blobs: &Path, store: &BlobStore, layer: &Descriptor) -> Result<()
         return Ok(());
     }
     // Another file system, or a half-written file of an earlier run that is in the way.
-    replace_file(&target, &mut |file| io::copy(&mut blob, file).map(|_| ()))
+    replace_file(&target, |file| io::copy(&mut blob, file).map(drop))
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    replace_file(path, &mut |file| file.write_all(bytes))
-}
-
-/// Writes a file beside its place and renames it, so that nobody sees a half.
-pub(super) fn replace_file(
-    path: &Path,
-    fill: &mut dyn FnMut(&mut File) -> io::Result<()>,
-) -> Result<(), ExportError> {
-    let failed = |error| ExportError::io("write", path, error);
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".kiln-")
-        // The umask still applies.
-        .permissions(PermissionsExt::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    fill(file.as_file_mut()).map_err(failed)?;
-    // A rename may reach the disk before the data does.
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    replace_file(path, |file| file.write_all(bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::FinishedImage;
     use super::super::finished::sample;
     use super::*;
 
     fn index(dir: &Path) -> Index {
         read_index(dir).expect("an index")
+    }
+
+    fn write(
+        dir: &Path,
+        store: &BlobStore,
+        image: &FinishedImage,
+        names: &[&str],
+    ) -> Result<(), ExportError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        write_layout(dir, store, &Product::Image(image.clone()), &names)
     }
 
     fn tags(dir: &Path) -> Vec<Option<String>> {
@@ -144,9 +158,10 @@ mod tests {
 
     #[test]
     fn everything_that_the_index_leads_to_is_there() {
-        let (dir, store, image) = sample(&["reg:5000/app:1", "other/app:1", "app"]);
+        let (dir, store, image) = sample();
         let layout = dir.path().join("new/layout");
-        write_layout(&layout, &store, &image).expect("written");
+        let names = ["reg:5000/app:1", "other/app:1", "app"];
+        write(&layout, &store, &image, &names).expect("written");
         let digests = [image.manifest_digest, image.config_digest, image.layers[0].digest];
         for digest in digests {
             let bytes = fs::read(layout.join("blobs/sha256").join(digest.hex())).expect("there");
@@ -165,17 +180,16 @@ mod tests {
 
     #[test]
     fn other_images_of_the_layout_stay() {
-        let (dir, store, mut image) = sample(&["app:1"]);
+        let (dir, store, image) = sample();
         let layout = dir.path().join("layout");
-        write_layout(&layout, &store, &image).expect("written");
+        write(&layout, &store, &image, &["app:1"]).expect("written");
         for (name, expected) in [
             (Some("app:2"), vec!["1", "2"]),
             (Some("else:1"), vec!["2", "1"]),
             (None, vec!["2", "1", ""]),
             (None, vec!["2", "1", ""]),
         ] {
-            image.names = name.map(str::to_owned).into_iter().collect();
-            write_layout(&layout, &store, &image).expect("written");
+            write(&layout, &store, &image, name.as_slice()).expect("written");
             let found: Vec<_> = tags(&layout).into_iter().map(Option::unwrap_or_default).collect();
             assert_eq!(found, expected, "{name:?}");
         }
@@ -183,31 +197,31 @@ mod tests {
 
     #[test]
     fn what_is_no_layout_is_left_alone() {
-        let (dir, store, image) = sample(&["app:1"]);
+        let (dir, store, image) = sample();
         fs::write(dir.path().join("index.json"), "[1]").expect("written");
-        let error = write_layout(dir.path(), &store, &image).expect_err("refused");
+        let error = write(dir.path(), &store, &image, &["app:1"]).expect_err("refused");
         assert!(matches!(error, ExportError::NotALayout { .. }), "{error}");
         assert_eq!(fs::read(dir.path().join("index.json")).expect("there"), b"[1]");
     }
 
     #[test]
     fn a_missing_layer_leaves_the_index_as_it_was() {
-        let (dir, store, mut image) = sample(&["app:1"]);
+        let (dir, store, mut image) = sample();
         let layout = dir.path().join("layout");
         image.layers[0].digest = Digest::of(b"elsewhere");
-        assert!(matches!(write_layout(&layout, &store, &image), Err(ExportError::Store(_))));
+        assert!(matches!(write(&layout, &store, &image, &["app:1"]), Err(ExportError::Store(_))));
         assert!(!layout.join("index.json").exists());
         image.layers[0].urls.push("https://example.com/foreign".to_owned());
-        write_layout(&layout, &store, &image).expect("a foreign layer may be elsewhere");
+        write(&layout, &store, &image, &["app:1"]).expect("a foreign layer may be elsewhere");
     }
 
     #[test]
     fn a_half_blob_of_an_earlier_run_is_replaced() {
-        let (dir, store, image) = sample(&["app:1"]);
+        let (dir, store, image) = sample();
         let blob = dir.path().join("blobs/sha256").join(image.layers[0].digest.hex());
         fs::create_dir_all(blob.parent().expect("has one")).expect("made");
         fs::write(&blob, "ha").expect("written");
-        write_layout(dir.path(), &store, &image).expect("written");
+        write(dir.path(), &store, &image, &["app:1"]).expect("written");
         assert_eq!(Digest::of(&fs::read(&blob).expect("there")), image.layers[0].digest);
     }
 }

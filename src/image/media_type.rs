@@ -46,6 +46,14 @@ impl ImageFormat {
         }
     }
 
+    /// Media type of what joins the manifests of several platforms.
+    pub fn index(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_INDEX,
+            Self::Docker => DOCKER_INDEX,
+        }
+    }
+
     /// Media type of the config.
     pub fn config(self) -> &'static str {
         match self {

@@ -7,11 +7,13 @@ pub mod finished;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;
+pub mod oci_archive;
 pub mod platform;
+pub mod whole_file;
 
-pub use assemble::assemble;
+pub use assemble::{Dress, assemble, join};
 pub use config::{ContainerConfig, History, ImageConfig};
-pub use finished::{ExportError, FinishedImage};
+pub use finished::{DocumentBytes, ExportError, FinishedImage, FinishedIndex, Product};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use media_type::ImageFormat;
 pub use platform::Platform;

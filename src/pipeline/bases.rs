@@ -6,10 +6,10 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use crate::base_cache::BaseCache;
+use crate::base_cache::{BaseCache, LAYOUT, read_layout};
 use crate::event::Reporter;
 use crate::image::Platform;
-use crate::plan::{Bases, Graph, ImageKey, NeededImage, Plan};
+use crate::plan::{Bases, Graph, ImageKey, NeededImage};
 use crate::registry::{Client, Reference};
 use crate::stage::{BaseImage, Place, SharedLayers};
 
@@ -20,23 +20,35 @@ pub(super) type Images = BTreeMap<ImageKey, Arc<BaseImage>>;
 pub(super) struct Question<'a> {
     key: &'a ImageKey,
     image: &'a NeededImage,
-    reference: Reference,
+    place: ImagePlace,
     platform: Platform,
 }
 
-/// The images to ask for that are not known yet, before anybody is asked: a name that is none costs no
-/// request.
+/// Where an image is.
+enum ImagePlace {
+    Registry(Reference),
+    /// In an OCI layout of this machine.
+    Layout,
+}
+
+/// The images to ask for that are not known yet, each once, before anybody is asked: a name that is none
+/// costs no request.
 pub(super) fn questions<'a>(
-    graph: &'a Graph,
+    graphs: &'a [Graph],
     known: &Images,
     place: &Place,
 ) -> Result<Vec<Question<'a>>> {
     let question = |(key, image): (&'a ImageKey, &'a NeededImage)| {
+        let platform = key.platform.parse()?;
+        if key.name.starts_with(LAYOUT) {
+            return Ok(Question { key, image, place: ImagePlace::Layout, platform });
+        }
         let reference = key.name.parse().map_err(anyhow::Error::new);
         let reference = reference.map_err(|error| place.locate(error, &image.span))?;
-        Ok(Question { key, image, reference, platform: key.platform.parse()? })
+        Ok(Question { key, image, place: ImagePlace::Registry(reference), platform })
     };
-    graph.images.iter().filter(|(key, _)| !known.contains_key(key)).map(question).collect()
+    let images: BTreeMap<_, _> = graphs.iter().flat_map(|graph| &graph.images).collect();
+    images.into_iter().filter(|(key, _)| !known.contains_key(*key)).map(question).collect()
 }
 
 /// What the images say of themselves.
@@ -54,8 +66,14 @@ pub(super) fn resolve_all(
 ) -> Result<Images> {
     let shared = SharedLayers::default();
     let resolve = |question: &Question<'_>| -> Result<Arc<BaseImage>> {
-        let Question { key, image, reference, platform } = question;
+        let Question { key, image, place: at, platform } = question;
         let task = reporter.start(&format!("resolve {}", key.name));
+        let ImagePlace::Registry(reference) = at else {
+            let found = read_layout(&key.name, platform)
+                .map_err(|error| place.locate(error.into(), &image.span))?;
+            task.done_with(found.digest.to_string());
+            return Ok(Arc::new(BaseImage::of_layout(key.name.clone(), &found)));
+        };
         let resolved = bases.resolve(client, reference, platform).map_err(|error| {
             let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
             let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
@@ -90,9 +108,4 @@ pub(super) fn resolve_all(
             })
             .collect()
     })
-}
-
-/// The image at the bottom of the target.
-pub(super) fn base_of<'a>(plan: &Plan, images: &'a Images) -> Option<&'a BaseImage> {
-    images.get(plan.image_below(plan.target)?).map(AsRef::as_ref)
 }

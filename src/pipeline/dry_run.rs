@@ -10,14 +10,16 @@ use crate::request::Request;
 /// What [`super::build`] would do, in lines for people.
 pub fn dry_run(request: &Request, ground: &Ground) -> Result<Vec<String>> {
     let source = Source::open(request, ground)?;
-    let Prepared { plan, names, .. } = Prepared::new(request, ground, &source, PushCheck::Skip)?;
-    let mut lines: Vec<String> =
-        plan.stages.iter().flat_map(|stage| stage_lines(&plan, stage)).collect();
+    let Prepared { plans, names, .. } = Prepared::new(request, ground, &source, PushCheck::Skip)?;
+    let mut lines: Vec<String> = plans.iter().flat_map(plan_lines).collect();
     let pushed = names.iter().filter(|_| request.push);
     lines.extend(pushed.map(|name| format!("PUSH {}", name.familiar())));
-    let files = [&request.oci_layout_path, &request.tar_path].into_iter().flatten();
-    lines.extend(files.map(|path| format!("WRITE {}", path.display())));
+    lines.extend(request.exports.all.iter().map(|export| format!("WRITE {export}")));
     Ok(lines)
+}
+
+fn plan_lines(plan: &Plan) -> Vec<String> {
+    plan.stages.iter().flat_map(|stage| stage_lines(plan, stage)).collect()
 }
 
 fn stage_lines(plan: &Plan, stage: &Stage) -> Vec<String> {
@@ -27,7 +29,8 @@ fn stage_lines(plan: &Plan, stage: &Stage) -> Vec<String> {
         Base::Image(key) => key.name.clone(),
         Base::Named(name) => name.clone(),
     };
-    let from = format!("FROM {base} AS {}", label(stage));
+    let platform = stage.shown_platform.as_ref().map(|of| format!("--platform={of} "));
+    let from = format!("FROM {}{base} AS {}", platform.unwrap_or_default(), label(stage));
     std::iter::once(from).chain(stage.steps.iter().map(|step| step.line.clone())).collect()
 }
 

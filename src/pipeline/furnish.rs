@@ -1,5 +1,7 @@
 //! What the stages work with.
 
+use std::collections::BTreeSet;
+
 use super::Ground;
 use super::bases::Images;
 use super::prepare::Source;
@@ -24,7 +26,6 @@ pub(super) fn tools(
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
     Tools {
-        client,
         bases,
         layer_options: LayerOptions {
             compression: settings::compression(request),
@@ -32,6 +33,9 @@ pub(super) fn tools(
             threads: request.jobs,
         },
         sandbox,
+        fetcher: settings::fetcher(request, &client, &ground.reporter, &ground.cancel),
+        client,
+        named_sources: request.named_contexts.clone(),
         context: source.context.clone(),
         reporter: ground.reporter.clone(),
         cancel: ground.cancel.clone(),
@@ -52,10 +56,10 @@ fn rfc3339(time: Timestamp) -> String {
 
 /// Says of each base layer whether its bytes will be on this machine anyway, so that an upload does
 /// not fetch them a second time.
-pub(super) fn mark_needed(request: &Request, plan: &Plan, images: &Images) {
-    let mut needed = plan.images_looked_into();
-    if request.oci_layout_path.is_some() || request.tar_path.is_some() {
-        needed.extend(plan.image_below(plan.target));
+pub(super) fn mark_needed(request: &Request, plans: &[Plan], images: &Images) {
+    let mut needed: BTreeSet<_> = plans.iter().flat_map(Plan::images_looked_into).collect();
+    if !request.exports.all.is_empty() {
+        needed.extend(plans.iter().filter_map(|plan| plan.image_below(plan.target)));
     }
     let layers = needed.into_iter().filter_map(|key| images.get(key)).flat_map(|i| &i.layers);
     layers.for_each(|layer| layer.need_here());

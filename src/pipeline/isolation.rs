@@ -1,35 +1,42 @@
 //! How commands are run: what the machine allows, and what that means for this build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::Ground;
 use super::prepare::Source;
+use crate::base_cache::layout_dir;
 use crate::dockerfile::Located;
 use crate::event::Reporter;
-use crate::plan::{Action, Plan};
-use crate::request::Request;
-use crate::sandbox::{Sandbox, Unable};
+use crate::plan::{Action, Plan, Step};
+use crate::request::{NamedSource, Request};
+use crate::sandbox::{Sandbox, Unable, emulation};
 use crate::stage::Place;
 use crate::work_dir::WorkDir;
 
 /// Refuses a RUN that nothing can run before anything is fetched for it.
-pub(super) fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()> {
-    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
-    let Some(step) = steps.find(|step| matches!(step.action, Action::Run(_))) else {
-        return Ok(());
-    };
-    let Sandbox::None(reason) = ground.sandbox.strongest() else { return Ok(()) };
-    Err(Located {
-        path: place.path.clone(),
-        text: place.text.clone(),
-        span: step.span.clone(),
-        message: format!("this RUN cannot run here: {}", reason.reason),
-        help: Some(reason.advice),
-        cause: None,
+pub(super) fn can_run(plans: &[Plan], ground: &Ground, place: &Place) -> Result<()> {
+    let run = |step: &&Step| matches!(step.action, Action::Run(_));
+    let stages = plans.iter().flat_map(|plan| &plan.stages);
+    for stage in stages {
+        let Some(step) = stage.steps.iter().find(run) else { continue };
+        let refused = match ground.sandbox.strongest() {
+            Sandbox::None(reason) => Some(reason),
+            _ => emulation::refusal(&stage.platform),
+        };
+        let Some(reason) = refused else { continue };
+        return Err(Located {
+            path: place.path.clone(),
+            text: place.text.clone(),
+            span: step.span.clone(),
+            message: format!("this RUN cannot run here: {}", reason.reason),
+            help: Some(reason.advice),
+            cause: None,
+        }
+        .into());
     }
-    .into())
+    Ok(())
 }
 
 /// Decides how commands are run, which depends on what the work directory can hold, and says so where
@@ -37,11 +44,11 @@ pub(super) fn can_run(plan: &Plan, ground: &Ground, place: &Place) -> Result<()>
 pub(super) fn settle(
     request: &Request,
     ground: &Ground,
-    plan: &Plan,
+    plans: &[Plan],
     source: &Source,
 ) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
-    if !needs_files(plan) {
+    if !plans.iter().any(needs_files) {
         let sandbox = Sandbox::None(Unable::not_needed());
         let dir = WorkDir::create(request, &sandbox, reporter)?;
         return Ok((sandbox, dir));
@@ -64,8 +71,9 @@ pub(super) fn settle(
         (Err(error), _) => return Err(error),
     };
     if let Sandbox::Inplace(inplace) = &sandbox {
-        apart(plan, &source.dir, &source.place)?;
+        plans.iter().try_for_each(|plan| apart(plan, &source.dir, &source.place))?;
         inplace.keep([source.dir.clone(), dir.path().to_owned()]);
+        inplace.keep(request.named_contexts.values().filter_map(local_files));
         inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
         inplace.keep(request.run.cache_dir.clone());
     }
@@ -76,6 +84,15 @@ pub(super) fn settle(
         ));
     }
     Ok((sandbox, dir))
+}
+
+/// Where a named context is on this machine.
+fn local_files(source: &NamedSource) -> Option<PathBuf> {
+    match source {
+        NamedSource::Directory(dir) => Some(dir.clone()),
+        NamedSource::Layout(address) => Some(layout_dir(address).to_owned()),
+        _ => None,
+    }
 }
 
 /// Where `/` becomes the image's, the context stays in it: a step that works there would see, and

@@ -1,20 +1,21 @@
 //! The first two steps of everything that reads a Dockerfile: its text and its files, then what is to
 //! be done. Nothing is built and nothing is downloaded but manifests and configs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::Ground;
+use super::arrived::{Arrived, dockerfile};
 use super::bases::{Images, configs, questions, resolve_all};
-use super::unpacked::Unpacked;
+use super::{Ground, check};
 use crate::base_cache::BaseCache;
-use crate::context::{Context, DockerfileText, read_dockerfile};
-use crate::dockerfile::{self, Dockerfile, Located};
+use crate::context::{Context, DockerfileText};
+use crate::dockerfile::{self, Dockerfile, Located, StageText};
+use crate::event::Reporter;
 use crate::image::Platform;
-use crate::plan::{Graph, Inputs, Plan, plan};
+use crate::plan::{Bases, Graph, Inputs, Plan, Twins, plan};
 use crate::publish::Destination;
 use crate::registry::{Client, Reference};
 use crate::request::Request;
@@ -30,21 +31,26 @@ pub(super) struct Source {
     pub(super) place: Place,
     /// The directory of the context.
     pub(super) dir: PathBuf,
-    /// Where the context came as an archive, that directory; it goes with this value.
-    _unpacked: Option<Unpacked>,
+    /// Where the context came from elsewhere, its directory; it goes with this value.
+    _arrived: Option<Arrived>,
 }
 
 impl Source {
     /// Finds and parses the Dockerfile of a request.
     pub(super) fn open(request: &Request, ground: &Ground) -> Result<Self> {
-        let unpacked = Unpacked::from_archive(request, ground)?;
-        let dir = unpacked.as_ref().map_or(request.context.as_path(), Unpacked::dir).to_owned();
-        let file = read_dockerfile(&dir, request.dockerfile.path())?;
-        let dockerfile = parse(&file)?;
+        let mut arrived = Arrived::fetch(request, ground)?;
+        let dir = arrived.as_ref().map_or(request.context.as_path(), Arrived::dir).to_owned();
+        let own = arrived.as_mut().and_then(Arrived::take_dockerfile);
+        let file = match own {
+            Some(text) => text,
+            None => dockerfile(request, ground, &dir)?,
+        };
+        let chosen = request.build_args.get("BUILDKIT_SYNTAX").map(String::as_str);
+        let dockerfile = parse(&file, chosen)?;
         let context = Context::open(&dir, &file.path)?;
         let path = file.path.display().to_string();
         let place = Place { path, text: dockerfile.text.as_str().into() };
-        Ok(Self { dockerfile, context, place, dir, _unpacked: unpacked })
+        Ok(Self { dockerfile, context, place, dir, _arrived: arrived })
     }
 }
 
@@ -62,7 +68,10 @@ pub(super) enum PushCheck {
 pub(super) struct Prepared {
     pub(super) client: Client,
     pub(super) bases: BaseCache,
-    pub(super) plan: Plan,
+    /// For each platform, in the order asked for.
+    pub(super) plans: Vec<Plan>,
+    /// The platforms.
+    pub(super) platforms: Vec<Platform>,
     pub(super) images: Images,
     /// The image's names, each once.
     pub(super) names: Vec<Reference>,
@@ -78,14 +87,16 @@ impl Prepared {
         source: &Source,
         check: PushCheck,
     ) -> Result<Self> {
-        let names = names(request)?;
+        let names = references(&request.destinations)?;
         let options = settings::registry_options(&request.registry);
         let client = Client::new(options, ground.cancel.clone())?;
-        let bases = BaseCache::new(request.cache_dir.clone(), ground.reporter.clone());
-        let inputs = inputs(request, source.place.path.clone())?;
-        let mut graph = Graph::new(&source.dockerfile, &inputs)?;
+        let cache_dir = request.cache_dir.clone().filter(|_| !request.freshness.pull);
+        let bases = BaseCache::new(cache_dir, ground.reporter.clone());
+        let inputs = inputs(request, &source.place.path);
+        let graphs = inputs.iter().map(|inputs| Graph::new(&source.dockerfile, inputs));
+        let mut graphs = graphs.collect::<Result<Vec<_>, _>>()?;
         let destinations = Destination::all(&client, if request.push { &names } else { &[] });
-        let asked = questions(&graph, &Images::new(), &source.place)?;
+        let asked = questions(&graphs, &Images::new(), &source.place)?;
         let mut images = thread::scope(|scope| {
             let permission = scope.spawn(|| check_push(request, check, &destinations));
             let images = resolve_all(&client, &bases, &asked, &source.place, &ground.reporter);
@@ -93,19 +104,83 @@ impl Prepared {
             images
         })?;
         // What a base stores with ONBUILD may name further images, and those have triggers too.
-        while graph.follow_triggers(&source.dockerfile, &inputs, &configs(&images))? {
-            let asked = questions(&graph, &images, &source.place)?;
+        while follow_triggers(&mut graphs, &source.dockerfile, &inputs, &configs(&images))? {
+            let asked = questions(&graphs, &images, &source.place)?;
             let more = resolve_all(&client, &bases, &asked, &source.place, &ground.reporter)?;
             images.extend(more);
         }
-        let plan = plan(&source.dockerfile, &inputs, &graph, &configs(&images))?;
-        plan.warnings.iter().for_each(|warning| ground.reporter.warning(warning));
-        Ok(Self { client, bases, plan, images, names, destinations })
+        let configs = configs(&images);
+        let plan = |(inputs, graph)| plan(&source.dockerfile, inputs, graph, &configs);
+        let plans = inputs.iter().zip(&graphs).map(plan).collect::<Result<Vec<_>, _>>()?;
+        // Platforms differ in their values, hardly in what is doubtful.
+        if let Some(inputs) = inputs.first() {
+            check::report(request, ground, source, inputs, &configs)?;
+        }
+        let platforms = inputs.into_iter().map(|inputs| inputs.platform).collect();
+        let mut prepared = Self { client, bases, plans, platforms, images, names, destinations };
+        prepared.show_platforms();
+        prepared.warn(request, &source.dockerfile, &ground.reporter);
+        Ok(prepared)
+    }
+
+    /// Where several platforms are built, logs say of each step whom it is for, as BuildKit's do: a
+    /// stage that runs on one platform for another is `linux/amd64->arm64`.
+    fn show_platforms(&mut self) {
+        if self.platforms.len() < 2 {
+            return;
+        }
+        let twins = Twins::of(&self.plans);
+        for (number, (plan, target)) in self.plans.iter_mut().zip(&self.platforms).enumerate() {
+            for stage in &mut plan.stages {
+                let own = stage.platform.to_string();
+                let target = target.to_string();
+                let cross = own != target && !twins.is_shared(number, stage.id);
+                let arrow = target.trim_start_matches("linux/");
+                stage.shown_platform = Some(if cross { format!("{own}->{arrow}") } else { own });
+            }
+        }
+    }
+
+    /// Says what is doubtful, once for all platforms.
+    fn warn(&self, request: &Request, dockerfile: &Dockerfile, reporter: &Reporter) {
+        let mut said = BTreeSet::new();
+        for warning in self.plans.iter().flat_map(|plan| &plan.warnings) {
+            if said.insert(warning) {
+                reporter.warning(warning);
+            }
+        }
+        for wanted in &request.freshness.no_cache_filter {
+            let named = |(number, stage): (usize, &StageText)| {
+                let name = stage.from.name.as_deref();
+                name.is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+                    || number.to_string() == *wanted
+            };
+            if !dockerfile.stages.iter().enumerate().any(named) {
+                reporter.warning(&format!("--no-cache-filter: no stage is called `{wanted}`"));
+            }
+        }
     }
 }
 
-fn parse(file: &DockerfileText) -> Result<Dockerfile> {
-    dockerfile::parse(file.text.as_bytes()).map_err(|error| {
+/// Whether there are images now that nobody has asked for.
+fn follow_triggers(
+    graphs: &mut [Graph],
+    dockerfile: &Dockerfile,
+    inputs: &[Inputs],
+    configs: &Bases,
+) -> Result<bool> {
+    let mut some = false;
+    for (graph, inputs) in graphs.iter_mut().zip(inputs) {
+        some |= graph.follow_triggers(dockerfile, inputs, configs)?;
+    }
+    Ok(some)
+}
+
+/// `chosen` is the frontend that the user names, if any.
+fn parse(file: &DockerfileText, chosen: Option<&str>) -> Result<Dockerfile> {
+    let parsed = dockerfile::check_frontend(&file.text, chosen)
+        .and_then(|()| dockerfile::parse(file.text.as_bytes()));
+    parsed.map_err(|error| {
         Located {
             path: file.path.display().to_string(),
             text: file.text.as_str().into(),
@@ -118,25 +193,25 @@ fn parse(file: &DockerfileText) -> Result<Dockerfile> {
     })
 }
 
-fn inputs(request: &Request, path: String) -> Result<Inputs> {
-    let platform = match &request.platform {
-        Some(text) => text.parse()?,
-        None => Platform::host(),
-    };
-    Ok(Inputs {
-        path,
+/// What is asked of the Dockerfile, for each platform.
+pub(super) fn inputs(request: &Request, path: &str) -> Vec<Inputs> {
+    let host = [Platform::host()];
+    let platforms = if request.platforms.is_empty() { &host[..] } else { &request.platforms };
+    let inputs = |platform: &Platform| Inputs {
+        path: path.to_owned(),
         args: request.build_args.clone(),
         target: request.target.clone(),
-        platform,
+        platform: platform.clone(),
         labels: request.labels.clone(),
-        contexts: BTreeMap::new(),
-    })
+        contexts: settings::named_contexts(request),
+    };
+    platforms.iter().map(inputs).collect()
 }
 
-/// The image's names, each once.
-pub(super) fn names(request: &Request) -> Result<Vec<Reference>> {
+/// Names of an image, each once.
+pub(super) fn references(typed: &[String]) -> Result<Vec<Reference>> {
     let mut names: Vec<Reference> = Vec::new();
-    for name in &request.destinations {
+    for name in typed {
         let reference: Reference = name.parse()?;
         if reference.digest.is_some() {
             return Err(anyhow!("cannot push to `{name}`: a destination is a tag, not a digest"));

@@ -113,7 +113,7 @@ pub(super) fn arg_value(
 }
 
 /// The platform arguments that exist without being declared.
-fn automatic(platform: &Platform, target: String) -> Vec<(String, String)> {
+pub(crate) fn automatic(platform: &Platform, target: String) -> Vec<(String, String)> {
     let mut all = vec![("TARGETSTAGE".to_owned(), target)];
     for (prefix, platform) in [("TARGET", platform), ("BUILD", &Platform::host())] {
         all.push((format!("{prefix}PLATFORM"), platform.to_string()));

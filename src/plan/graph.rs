@@ -46,6 +46,10 @@ pub struct Graph {
     pub bases: BTreeMap<StageId, Base>,
     /// Images to resolve.
     pub images: BTreeMap<ImageKey, NeededImage>,
+    /// The stages that each needed stage starts from or takes files from.
+    pub(super) uses: BTreeMap<StageId, Vec<StageId>>,
+    /// Whom a stage is for that starts from no other stage.
+    pub(super) platforms: BTreeMap<StageId, Platform>,
     /// Arguments before the first FROM, with their values.
     pub(super) globals: Scope,
     /// Stages that a named context stands in for: what the Dockerfile says of them is not done.
@@ -127,6 +131,8 @@ impl Graph {
             target,
             bases: BTreeMap::new(),
             images: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            platforms: BTreeMap::new(),
             globals,
             replaced: BTreeSet::new(),
             expanded: BTreeMap::new(),
@@ -157,6 +163,7 @@ impl Graph {
             for node in triggers {
                 let node = Node { span: span.clone(), ..node };
                 let needs = self.needs_of(&source, inputs, (id, 0), &node)?;
+                self.uses.entry(id).or_default().extend(&needs);
                 self.add(&source, inputs, needs)?;
             }
         }
@@ -188,7 +195,9 @@ impl Graph {
                 continue;
             }
             let base = self.base_of(source, inputs, id)?;
-            pending.extend(self.needs(source, inputs, id, &base)?);
+            let uses = self.needs(source, inputs, id, &base)?;
+            pending.extend(&uses);
+            self.uses.insert(id, uses);
             self.bases.insert(id, base);
         }
         Ok(())
@@ -216,11 +225,14 @@ impl Graph {
             return Err(source.error(span, message, Some(help)));
         }
         let platform = self.platform_of(source, inputs, stage)?;
+        if name != "scratch"
+            && let Some(parent) = stage_by_name(&source.dockerfile.stages[..id.0], &name)
+        {
+            return Ok(Base::Stage(parent));
+        }
+        self.platforms.insert(id, platform.clone());
         if name == "scratch" {
             return Ok(Base::Scratch);
-        }
-        if let Some(parent) = stage_by_name(&source.dockerfile.stages[..id.0], &name) {
-            return Ok(Base::Stage(parent));
         }
         if let Some(base) = self.named_base(source, inputs, &name, &platform, span) {
             return Ok(base);
@@ -288,7 +300,8 @@ impl Graph {
         for node in &source.dockerfile.stages[parent.0].nodes {
             let Instruction::OnBuild(trigger) = &node.instruction else { continue };
             let instruction = trigger.instruction.as_ref().clone();
-            let node = Node { span: span.clone(), line: trigger.text.clone(), instruction };
+            let line = trigger.text.clone();
+            let node = Node { span: span.clone(), line, instruction, comments: Vec::new() };
             needs.extend(self.needs_of(source, inputs, (id, 0), &node)?);
         }
         Ok(needs)

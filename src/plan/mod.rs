@@ -9,6 +9,7 @@ pub mod graph;
 mod metadata;
 mod mounts;
 mod needs;
+mod remotes;
 mod run;
 mod run_step;
 mod scope;
@@ -16,19 +17,24 @@ mod stages;
 mod steps;
 mod text;
 mod transfer;
+pub mod twins;
 mod unsupported;
 
 use std::collections::BTreeMap;
 
 use crate::dockerfile::Span;
 use crate::image::{ImageConfig, Platform};
+use crate::remote;
 
+pub(crate) use arguments::automatic;
 pub use contexts::NamedContext;
 pub use graph::{Graph, ImageKey, NeededImage};
 pub use run_step::{
     BindMount, BindSource, CacheMount, NetworkMode, RunStep, SecretMount, SshMount, StepMount,
 };
+pub(crate) use stages::{is_named, stage_by_name};
 pub use steps::{Bases, plan};
+pub use twins::Twins;
 
 /// A stage's number in the Dockerfile, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +64,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The stage that becomes the image.
     pub target: StageId,
-    /// What is legal but doubtful, one sentence each.
+    /// What the build arguments have to do with the Dockerfile that they should not, one sentence
+    /// each. The Dockerfile's own are found by `lint`.
     pub warnings: Vec<String>,
 }
 
@@ -75,7 +82,7 @@ impl Plan {
 }
 
 /// One stage.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Stage {
     /// Its number in the file.
     pub id: StageId,
@@ -91,12 +98,19 @@ pub struct Stage {
     pub config: ImageConfig,
     /// Whether a RUN, here or in a stage that starts from this one, needs its files in a directory.
     pub unpacked: bool,
+    /// Whom it is for.
+    pub platform: Platform,
+    /// How logs name that, where stages of several platforms are built.
+    pub shown_platform: Option<String>,
+    /// The stages that it starts from or takes files from.
+    pub uses: Vec<StageId>,
 }
 
 impl Stage {
-    /// The label and a blank, to stand before a step's number.
+    /// Platform and label, each with a blank, to stand before a step's number.
     pub fn prefix(&self) -> String {
-        self.label.as_ref().map(|label| format!("{label} ")).unwrap_or_default()
+        let parts = [&self.shown_platform, &self.label].into_iter().flatten();
+        parts.map(|part| format!("{part} ")).collect()
     }
 }
 
@@ -114,7 +128,7 @@ pub enum Base {
 }
 
 /// One instruction, ready to be carried out.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Step {
     /// Its place in the Dockerfile.
     pub span: Span,
@@ -169,6 +183,13 @@ pub struct CopyStep {
 pub enum CopySource {
     /// A path or pattern, expanded.
     Path(String),
+    /// Something from elsewhere.
+    Remote {
+        /// As written, expanded.
+        written: String,
+        /// What it means.
+        source: remote::Source,
+    },
     /// A heredoc.
     Inline {
         /// Its delimiter.

@@ -14,12 +14,12 @@ pub(super) fn stage_help(stages: &[StageText]) -> Option<String> {
 }
 
 /// The last of the file's first stages that has the name.
-pub(super) fn stage_by_name(first_stages: &[StageText], name: &str) -> Option<StageId> {
+pub(crate) fn stage_by_name(first_stages: &[StageText], name: &str) -> Option<StageId> {
     first_stages.iter().rposition(|stage| is_named(stage, name)).map(StageId)
 }
 
 /// Stage names compare without case.
-pub(super) fn is_named(stage: &StageText, name: &str) -> bool {
+pub(crate) fn is_named(stage: &StageText, name: &str) -> bool {
     stage.from.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 

@@ -10,9 +10,9 @@ use super::text::{absolute, clean, workdir_history};
 use super::unsupported;
 use super::{Action, Base, Inputs, Plan, Stage, StageId, Step};
 use super::{WorkdirStep, metadata, transfer};
-use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, Span, expand, parse_onbuild};
-use crate::image::ImageConfig;
+use crate::dockerfile::{Arg, Dockerfile, Instruction, Located, Node, expand, parse_onbuild};
 use crate::image::config::DEFAULT_PATH;
+use crate::image::{ImageConfig, Platform};
 
 /// The configs of the images that a [`Graph`] names.
 pub type Bases = BTreeMap<ImageKey, ImageConfig>;
@@ -51,7 +51,7 @@ pub fn plan(
     let unpacked = graph.unpacked(&running);
     Ok(Plan {
         target: graph.target,
-        warnings: warnings(dockerfile, inputs, &consumed),
+        warnings: warnings(inputs, &consumed),
         stages: drafts
             .into_iter()
             .map(|(id, draft)| draft.finish(unpacked.contains(&id)))
@@ -73,27 +73,21 @@ fn is_builtin(name: &str) -> bool {
         || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn warnings(dockerfile: &Dockerfile, inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
+fn warnings(inputs: &Inputs, consumed: &BTreeSet<String>) -> Vec<String> {
     let unused: Vec<&str> = inputs
         .args
         .keys()
         .filter(|name| !consumed.contains(*name) && !is_builtin(name))
         .map(String::as_str)
         .collect();
-    let line = |span: &Span| crate::dockerfile::line_of(&dockerfile.text, span.start);
-    let mut all: Vec<String> = dockerfile
-        .warnings
-        .iter()
-        .map(|w| format!("{}: {} ({}:{})", w.rule, w.message, inputs.path, line(&w.span)))
-        .collect();
-    if !unused.is_empty() {
-        all.push(format!(
-            "one or more build-args were not consumed: {}; declare them with ARG in the stage \
-             that uses them",
-            unused.join(", ")
-        ));
+    if unused.is_empty() {
+        return Vec::new();
     }
-    all
+    vec![format!(
+        "one or more build-args were not consumed: {}; declare them with ARG in the stage that uses \
+         them",
+        unused.join(", ")
+    )]
 }
 
 fn with_entry((action, created_by): (Action, String)) -> (Action, Option<String>) {
@@ -108,6 +102,7 @@ pub(super) struct Draft<'a> {
     pub id: StageId,
     label: Option<String>,
     base: Base,
+    platform: Platform,
     pub scope: Scope,
     pub config: ImageConfig,
     steps: Vec<Step>,
@@ -128,12 +123,14 @@ impl<'a> Draft<'a> {
         let stage = &source.dockerfile.stages[id.0];
         let missing = || source.error(&stage.node_span, "the base was not resolved", None);
         let mut parent_scope = Scope::default();
+        let mut platform = graph.platforms.get(&id).unwrap_or(&inputs.platform).clone();
         let mut config = match base {
-            Base::Scratch | Base::Named(_) => ImageConfig::scratch(&inputs.platform),
+            Base::Scratch | Base::Named(_) => ImageConfig::scratch(&platform),
             Base::Image(key) => bases.get(key).ok_or_else(missing)?.clone(),
             Base::Stage(parent) => {
                 let parent = drafts.get(parent).ok_or_else(missing)?;
                 parent_scope.clone_from(&parent.scope);
+                platform.clone_from(&parent.platform);
                 parent.config.clone()
             }
         };
@@ -154,6 +151,7 @@ impl<'a> Draft<'a> {
             id,
             label,
             base: base.clone(),
+            platform,
             scope,
             config,
             steps: Vec::new(),
@@ -253,6 +251,9 @@ impl<'a> Draft<'a> {
 
     fn finish(self, unpacked: bool) -> Stage {
         Stage {
+            platform: self.platform,
+            shown_platform: None,
+            uses: self.graph.uses.get(&self.id).cloned().unwrap_or_default(),
             span: self.source.dockerfile.stages[self.id.0].node_span.clone(),
             id: self.id,
             label: self.label,

@@ -102,7 +102,7 @@ pub(super) fn healthcheck_history(check: &HealthConfig) -> String {
 fn duration(nanos: u64) -> String {
     let (unit, name) = match nanos {
         0 => return "0s".into(),
-        ..1_000 => return format!("{nanos}ns"),
+        1..1_000 => return format!("{nanos}ns"),
         1_000..1_000_000 => (1_000, "µs"),
         1_000_000..1_000_000_000 => (1_000_000, "ms"),
         _ => (1_000_000_000, "s"),

@@ -1,9 +1,10 @@
 //! COPY and ADD: their words expanded, their sources found.
 
 use super::files_from::files_from;
+use super::remotes::Remotes;
 use super::steps::Draft;
 use super::text::{CopyText, absolute};
-use super::{Action, CopySource, CopyStep, FilesFrom, Unpack, unsupported};
+use super::{Action, CopySource, CopyStep, FilesFrom, Unpack};
 use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
 
 /// The step and its history text.
@@ -57,12 +58,11 @@ fn sources(
 ) -> Result<Vec<CopySource>, Located> {
     let words: Vec<String> =
         transfer.sources.iter().map(|word| draft.word(word, node)).collect::<Result<_, _>>()?;
-    if is_add {
-        unsupported::check_sources(draft.source, node, &words)?;
-    }
-    let paths = words.into_iter().map(CopySource::Path);
+    let remotes = Remotes::new(draft, transfer, node, is_add)?;
+    remotes.check(&words)?;
+    let paths = words.into_iter().map(|word| remotes.source(word));
     let inline = transfer.heredocs.iter().map(|heredoc| inline(draft, heredoc, node));
-    paths.map(Ok).chain(inline).collect()
+    paths.chain(inline).collect()
 }
 
 fn inline(draft: &Draft<'_>, heredoc: &Heredoc, node: &Node) -> Result<CopySource, Located> {
@@ -109,6 +109,7 @@ impl CopySource {
     pub fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.clone(),
+            Self::Remote { written, .. } => written.clone(),
             Self::Inline { name, .. } => format!("<<{name}"),
         }
     }

@@ -2,48 +2,15 @@
 //! nothing in a Dockerfile is ever ignored without a word.
 
 use super::graph::Source;
-use crate::dockerfile::{Instruction, Located, Node, Run, Transfer};
+use crate::dockerfile::{Instruction, Located, Node, Run};
 
 /// Refuses an instruction that asks for more than kiln can do.
 pub(super) fn check(source: &Source<'_>, node: &Node) -> Result<(), Located> {
-    let feature = match &node.instruction {
-        Instruction::Run(run) => {
-            return match refused_of_run(run) {
-                Some((message, help)) => {
-                    Err(source.error(&node.span, message, Some(help.to_owned())))
-                }
-                None => Ok(()),
-            };
-        }
-        Instruction::Copy(transfer) | Instruction::Add(transfer) => transfer_feature(transfer),
-        _ => None,
-    };
-    match feature {
-        Some(feature) => Err(refuse(source, node, &feature)),
+    let Instruction::Run(run) = &node.instruction else { return Ok(()) };
+    match refused_of_run(run) {
+        Some((message, help)) => Err(source.error(&node.span, message, Some(help.to_owned()))),
         None => Ok(()),
     }
-}
-
-/// Refuses sources of ADD that are no local files.
-pub(super) fn check_sources(
-    source: &Source<'_>,
-    node: &Node,
-    sources: &[String],
-) -> Result<(), Located> {
-    let remote = |word: &&String| {
-        word.contains("://") || word.starts_with("git@") || word.starts_with("github.com/")
-    };
-    match sources.iter().find(remote) {
-        Some(word) => {
-            Err(refuse(source, node, &format!("ADD of a URL or git repository ({word})")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn refuse(source: &Source<'_>, node: &Node, feature: &str) -> Located {
-    let message = format!("{feature} is not supported by this version of kiln");
-    source.error(&node.span, message, None)
 }
 
 /// What a RUN asks for and no flag can grant, and what to do instead.
@@ -64,14 +31,4 @@ fn refused_of_run(run: &Run) -> Option<(String, &'static str)> {
              result COPY --from=IMAGE takes",
         )
     })
-}
-
-fn transfer_feature(transfer: &Transfer) -> Option<String> {
-    let flags = [
-        (transfer.checksum.is_some(), "--checksum"),
-        (transfer.keep_git_dir, "--keep-git-dir"),
-        (transfer.unpack == Some(true), "--unpack"),
-    ];
-    let (_, flag) = flags.iter().find(|(used, _)| *used)?;
-    Some(format!("the flag {flag} of ADD"))
 }

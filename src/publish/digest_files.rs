@@ -68,7 +68,7 @@ fn lines(destinations: &[Reference], line: impl Fn(&Reference) -> String) -> Str
 
 /// Directories that are missing are made for this user alone, as kaniko does; the file is for
 /// everyone, and may be there already (a Pod's /dev/termination-log).
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     let above = path.parent().map_or(Ok(()), |dir| {
         if dir.is_dir() {
             Ok(())

@@ -11,7 +11,7 @@ use super::destination::{Destination, PushFailed};
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
-use crate::image::{Descriptor, FinishedImage};
+use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
 use crate::registry::{Body, Pushed, Pusher, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
@@ -97,53 +97,68 @@ impl Uploads {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Sends the config, then sets every tag.
-    pub fn finish(&self, image: &FinishedImage) -> Result<()> {
+    /// Sends the configs, then sets every tag.
+    pub fn finish(&self, product: &Product) -> Result<()> {
         self.wait()?;
+        for image in product.images() {
+            self.send_config(image)?;
+        }
+        for image in product.manifests_below() {
+            self.put_untagged(image.document())?;
+        }
+        if self.destinations.len() > 1 {
+            // A registry that does not take it shall not be found out when others have the tag.
+            self.put_untagged(product.document())?;
+        }
+        for Destination { names, pusher, .. } in &self.destinations {
+            names.iter().try_for_each(|name| self.set_tag(pusher, name, product.document()))?;
+        }
+        Ok(())
+    }
+
+    fn send_config(&self, image: &FinishedImage) -> Result<()> {
+        let config = Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
         for group in self.destinations.chunk_by(Destination::shares_registry) {
             for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
                 let sibling = group[..at].first().map(|first| &first.repository);
                 let body = Body::Bytes(&image.config);
-                let config =
-                    Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
                 pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
                     PushFailed::Broken(format!("the config to {}", repository.familiar()))
                 })?;
             }
         }
-        if self.destinations.len() > 1 {
-            self.try_manifest(image)?;
-        }
-        for Destination { names, pusher, .. } in &self.destinations {
-            names.iter().try_for_each(|name| self.set_tag(pusher, name, image))?;
-        }
         Ok(())
     }
 
-    /// Puts the manifest everywhere without a tag: a registry that does not take it shall not be
-    /// found out when others have the tag already.
-    fn try_manifest(&self, image: &FinishedImage) -> Result<()> {
-        let version = image.manifest_digest.to_string();
+    /// Puts a manifest or index everywhere without a tag.
+    fn put_untagged(&self, document: DocumentBytes<'_>) -> Result<()> {
+        let version = document.digest.to_string();
         for Destination { repository, pusher, .. } in &self.destinations {
             self.shop.cancel.check()?;
-            pusher
-                .put_manifest(Some(&version), &image.manifest, &image.manifest_media_type)
-                .with_context(|| PushFailed::Broken(format!("to {}", repository.familiar())))?;
+            let name = repository.familiar();
+            let put = pusher.put_manifest(Some(&version), document.bytes, document.media_type);
+            let digest = put.with_context(|| PushFailed::Broken(format!("to {name}")))?;
+            check_digest(&name, &digest, &document.digest)?;
         }
         Ok(())
     }
 
-    fn set_tag(&self, pusher: &Pusher, name: &Reference, image: &FinishedImage) -> Result<()> {
+    fn set_tag(
+        &self,
+        pusher: &Pusher,
+        name: &Reference,
+        document: DocumentBytes<'_>,
+    ) -> Result<()> {
         self.shop.cancel.check()?;
         let (tag, name) = (name.version(), name.familiar());
         let task = self.shop.reporter.start(&format!("push {name}"));
-        let put = pusher.put_manifest(Some(&tag), &image.manifest, &image.manifest_media_type);
+        let put = pusher.put_manifest(Some(&tag), document.bytes, document.media_type);
         if self.ignore_immutable_tags && matches!(put, Err(RegistryError::ImmutableTag { .. })) {
             task.skipped("the tag exists and may not be changed");
             return Ok(());
         }
         let digest = put.with_context(|| PushFailed::Broken(name.clone()))?;
-        check_digest(&name, &digest, &image.manifest_digest)?;
+        check_digest(&name, &digest, &document.digest)?;
         task.done_with(digest.to_string());
         Ok(())
     }
@@ -172,6 +187,7 @@ fn send_layer(
     let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
     let (body, mount_from) = match &layer.origin {
         Origin::Built => (Body::File(&path), sibling),
+        Origin::File(_) => (Body::Later(&fetch), sibling),
         Origin::Base(from) => {
             let stored = layer.is_needed_here() || several;
             let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };

@@ -226,6 +226,9 @@ pub enum RegistryError {
         /// Why.
         source: std::io::Error,
     },
+    /// A download that could not be written to disk.
+    #[error("the download cannot be written: {0}")]
+    Store(String),
     /// A file or byte string whose length is not the descriptor's.
     #[error("{what} has {found} bytes, but {expected} were to be uploaded")]
     Length {

@@ -9,7 +9,7 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `blob` | manifests and configs; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
-//! | `put` | a text to an address that is no registry's |
+//! | `put`, `download` | a text to, a file from an address that is no registry's |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
@@ -24,6 +24,7 @@ mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod download;
 mod engine;
 mod error;
 mod mirror;
@@ -42,9 +43,10 @@ pub use auth::{
 };
 pub use blob::BlobReader;
 pub use client::Client;
+pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
-pub use pull::{Resolved, choose};
+pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;
 pub use reference::{HUB, Reference, ReferenceError, Repository};

@@ -141,6 +141,15 @@ pub fn choose<'i>(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<&'i Descriptor, RegistryError> {
+    choose_from(index, platform).map_err(|available| RegistryError::Platform {
+        reference: reference.familiar(),
+        wanted: platform.to_string(),
+        available,
+    })
+}
+
+/// The same, for an index that has no name; else what it has, comma separated.
+pub fn choose_from<'i>(index: &'i Index, platform: &Platform) -> Result<&'i Descriptor, String> {
     let images: Vec<_> = index.manifests.iter().filter(|d| !is_attestation(d)).collect();
     let fits = |wanted: &Platform| {
         let fit = |d: &&&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
@@ -157,11 +166,7 @@ pub fn choose<'i>(
     }
     let names: Vec<_> =
         images.iter().filter_map(|d| d.platform.as_ref()).map(Platform::to_string).collect();
-    Err(RegistryError::Platform {
-        reference: reference.familiar(),
-        wanted: platform.to_string(),
-        available: if names.is_empty() { "none at all".into() } else { names.join(", ") },
-    })
+    Err(if names.is_empty() { "none at all".into() } else { names.join(", ") })
 }
 
 /// The digest of what a tag names, of the first place that says it: one small request for each,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 /// The part of a request that concerns RUN.
@@ -33,6 +35,26 @@ pub enum Secret {
 impl Secret {
     /// No secret has more bytes, as in BuildKit.
     pub const MAX_SIZE: u64 = 500 * 1024;
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is too big; a sentence.
+    pub fn read(&self) -> Result<Vec<u8>, String> {
+        let path = match self {
+            Self::Value(value) => return Ok(value.bytes().to_vec()),
+            Self::Unset(_) => return Ok(Vec::new()),
+            Self::File(path) => path,
+        };
+        let mut value = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(Self::MAX_SIZE + 1).read_to_end(&mut value))
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        if value.len() as u64 > Self::MAX_SIZE {
+            return Err("too big. max size 500KB".to_owned());
+        }
+        Ok(value)
+    }
 }
 
 /// The bytes of a secret: they are not shown.

@@ -123,16 +123,28 @@ pub enum Unpack {
 /// Plans what a COPY or an ADD writes: the objects, and the directories above them. Directories that
 /// the image has are in the tree with the metadata that they have there.
 pub fn copy(request: &CopyRequest<'_>) -> Result<Tree, CopyError> {
-    let copy = Copy::new(request)?;
-    let mut plan = Plan::new(request.target);
-    if request.sources.len() > 1 && !request.dest.ends_with('/') {
-        return Err(copy.needs_directory(None));
-    }
-    for source in &request.sources {
-        match source {
-            CopySource::Inline { name, body } => copy.inline(&mut plan, name, body)?,
-            CopySource::Path(written) => copy.path(&mut plan, written)?,
-            CopySource::Parents(written) => copy.with_parents(&mut plan, written)?,
+    copy_all(request.target, std::slice::from_ref(request))
+}
+
+/// The same for one instruction whose sources are in different places: a request for each place, in
+/// the order of the sources. What they say of the target and the destination is the same.
+pub fn copy_all<'a>(
+    target: &'a dyn View,
+    requests: &'a [CopyRequest<'a>],
+) -> Result<Tree, CopyError> {
+    let mut plan = Plan::new(target);
+    let count: usize = requests.iter().map(|request| request.sources.len()).sum();
+    for request in requests {
+        let copy = Copy::new(request)?;
+        if count > 1 && !request.dest.ends_with('/') {
+            return Err(copy.needs_directory(None));
+        }
+        for source in &request.sources {
+            match source {
+                CopySource::Inline { name, body } => copy.inline(&mut plan, name, body)?,
+                CopySource::Path(written) => copy.path(&mut plan, written)?,
+                CopySource::Parents(written) => copy.with_parents(&mut plan, written)?,
+            }
         }
     }
     Ok(plan.finish())

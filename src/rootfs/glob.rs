@@ -111,6 +111,18 @@ pub fn has_meta(text: &[u8]) -> bool {
     false
 }
 
+/// A name that matches itself and nothing else, as a pattern.
+pub fn escape(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len());
+    for c in name.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// A text without its escaping backslashes.
 pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());

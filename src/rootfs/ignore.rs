@@ -96,6 +96,16 @@ impl Ignore {
         self.rules.is_empty()
     }
 
+    /// Whether a pattern shows again what others hide (`!`).
+    pub fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.shows)
+    }
+
+    /// Whether a pattern hides everything at the top, and so all there is.
+    pub fn hides_everything(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.shows && matches!(&*rule.text, b"*" | b"**" | b"**/*"))
+    }
+
     /// Whether a path (relative, with slashes) is hidden, by its own name or by a parent's.
     pub fn matches(&self, path: &Path) -> Result<bool, IgnoreError> {
         Ok(self.reason(path)?.is_some())

@@ -8,6 +8,7 @@
 //! | `place` | where an entry lands, for `extract` and `index` alike |
 //! | [`extract`](mod@extract) | a layer → a directory |
 //! | [`index`] | layers → a tree of names, without unpacking |
+//! | [`merge`] | layers → one layer, or one tar, without unpacking |
 //! | [`diff`] | an overlay's upper directory → a layer |
 //! | [`scan`] | a directory that a command ran in, with no overlay → a layer |
 //! | [`vacate`](mod@vacate) | making room in a directory that is in use |
@@ -20,6 +21,7 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+pub mod merge;
 #[cfg(test)]
 mod overlay_tests;
 mod owner;
@@ -41,6 +43,7 @@ pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
 pub use index::{CompleteError, Index, IndexError, VisiblePart, Wanted};
+pub use merge::{Merge, MergeError, Survey};
 pub use place::PathError;
 pub use root::{Root, RootError};
 pub use scan::{Ledger, Scan, Snapshot, SnapshotView};

@@ -103,7 +103,9 @@ fn explain_command(program: &str, exists: bool, source: &io::Error) -> String {
         ),
         Some(libc::ENOEXEC) => format!(
             "`{program}` cannot be executed: it is a program for another architecture, or a script \
-             without a `#!` line"
+             without a `#!` line. For another architecture the machine needs an emulator (docker run \
+             --privileged --rm tonistiigi/binfmt --install all), or let the stage run here and \
+             cross-compile: FROM --platform=$BUILDPLATFORM"
         ),
         _ => format!("`{program}` cannot be executed: {source}"),
     }

@@ -320,6 +320,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mount_covers_nothing_of_the_containers() {
+        let path = |text: &str| PathBuf::from(text);
+        let whole = ["kaniko", "builds", "dev", "etc/hosts", "usr/local/bin/kiln"].map(path);
+        let kept = Kept::new(whole, [path("workspace")]);
+        let allowed =
+            |text: &str, is_there| may_be_covered(&kept, Path::new(text), is_there).is_ok();
+        for refused in ["builds", "usr/local", "etc", "kaniko/x", "workspace", "builds/project/x"] {
+            assert!(!allowed(refused, true), "{refused}");
+        }
+        assert!(!allowed("kaniko/x", false));
+        // What is new there is removed again, also after a build that was killed.
+        assert!(allowed("dev/pipes/EOF", false) && allowed("builds/project/new", false));
+        assert!(allowed("root/.cache", true) && allowed("etc/conf", true));
+    }
+
+    #[test]
     fn a_machine_that_is_somebodys_is_left_alone() {
         assert!(possible().is_err_and(|reason| reason.contains("own image")));
     }

@@ -6,6 +6,9 @@
 //! | [`Chroot`] | one directory, without mounts | `chroot`, `broker`, `keeper` |
 //! | [`Inplace`] | the container's own `/` | `inplace`, `keeper` |
 //!
+//! What a request asks to be mounted is mounted in the first one (`run_mounts`), and brought in and
+//! taken out again in the others (`brought`).
+//!
 //! In namespaces: four processes, each in its own file, named after what it does:
 //!
 //! ```text
@@ -32,6 +35,7 @@ mod capability;
 mod chroot;
 mod command;
 mod devices;
+pub mod emulation;
 mod enter;
 mod error;
 mod files;

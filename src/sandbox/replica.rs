@@ -53,7 +53,7 @@ impl Replica<'_> {
 
     /// Gives a file or directory what the original has: the owner first, since a change of it takes
     /// the set-user-ID bit and capabilities away.
-    fn settle(self, file: impl AsFd, copy: impl AsFd) -> io::Result<()> {
+    pub fn settle(self, file: impl AsFd, copy: impl AsFd) -> io::Result<()> {
         let stat = fstat(&file)?;
         let (uid, gid) = owner(&stat);
         self.given_away(fchown(&copy, Some(uid), Some(gid)))?;

@@ -1,9 +1,11 @@
 //! A layer as a build knows it: where its blob is, and where its files are if they are unpacked.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base_cache::LayoutImage;
 use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, ImageFormat, media_type};
 use crate::layer::Layer;
@@ -17,6 +19,8 @@ pub struct BaseImage {
     pub name: String,
     /// Its config.
     pub config: ImageConfig,
+    /// The digest of that, which Docker calls the image's id.
+    pub config_digest: Digest,
     /// The family of its media types.
     pub format: ImageFormat,
     /// Its layers, lowest first. Nothing is fetched until somebody asks.
@@ -31,9 +35,30 @@ impl BaseImage {
             _ => ImageFormat::Oci,
         };
         let layers = shared.layers_of(&resolved);
+        let config_digest = resolved.manifest.config.digest;
         let mut config = resolved.config;
         config.complete_history();
-        Self { name, config, format, layers }
+        Self { name, config, config_digest, format, layers }
+    }
+}
+
+impl BaseImage {
+    /// An image of a layout of this machine.
+    pub fn of_layout(name: String, image: &LayoutImage) -> Self {
+        let format = match image.manifest.media_type.as_deref() {
+            Some(media_type::DOCKER_MANIFEST) => ImageFormat::Docker,
+            _ => ImageFormat::Oci,
+        };
+        let diff_ids = &image.config.rootfs.diff_ids;
+        let layers = image.manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| {
+            let origin = Origin::File(image.blob(&descriptor.digest));
+            Arc::new(ImageLayer::new(descriptor.clone(), *diff_id, origin))
+        });
+        let layers = layers.collect();
+        let config_digest = image.manifest.config.digest;
+        let mut config = image.config.clone();
+        config.complete_history();
+        Self { name, config, config_digest, format, layers }
     }
 }
 
@@ -72,6 +97,8 @@ pub enum Origin {
     Built,
     /// A base image has it; its blob is in that repository.
     Base(Repository),
+    /// Its blob is in this file of this machine, which nobody has checked.
+    File(PathBuf),
 }
 
 /// One layer.

@@ -2,10 +2,14 @@
 
 mod copy;
 mod directory;
+mod downloads;
 mod files;
 mod layered;
 mod layers;
+mod merged;
 mod mounts;
+mod named;
+mod placeholders;
 mod pull;
 mod run;
 mod select;
@@ -15,7 +19,7 @@ mod workshop;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
@@ -23,6 +27,7 @@ use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, FilesFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
+pub use downloads::Downloads;
 pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use run::RunFailed;
@@ -53,7 +58,7 @@ pub trait Surroundings: Sync {
 
 /// Builds a stage. Errors point to the Dockerfile line that failed.
 pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Finished> {
-    let start = base(stage, around)?;
+    let start = base(shop, stage, around)?;
     for layer in &start.layers {
         around.layer_ready(stage.id, layer);
     }
@@ -85,7 +90,7 @@ struct Start {
     history: Vec<History>,
 }
 
-fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
+fn base(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
     Ok(match &stage.base {
         Base::Scratch => Start { layers: Vec::new(), history: Vec::new() },
         Base::Stage(id) => {
@@ -96,7 +101,17 @@ fn base(stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
             let image = around.image(key)?;
             Start { layers: image.layers.clone(), history: image.config.history.clone() }
         }
-        Base::Named(name) => bail!("the named context `{name}` was not opened"),
+        Base::Named(name) => {
+            let layers = shop.named_layers(name);
+            let layers = layers.map_err(|error| shop.place.locate(error, &stage.span))?;
+            let entry = |_: &Arc<ImageLayer>| History {
+                created: Some(shop.created.clone()),
+                created_by: format!("local source for {name}"),
+                comment: "buildkit.exporter.image.v0".into(),
+                ..History::default()
+            };
+            Start { history: layers.iter().map(entry).collect(), layers }
+        }
     })
 }
 
@@ -109,7 +124,14 @@ fn carry_out(
 ) -> Result<Option<Arc<ImageLayer>>> {
     // What the step waits for is prepared before its clock starts.
     let source = match &step.action {
-        Action::Copy(copy) => source_of(&copy.from, around)?,
+        Action::Copy(copy) => {
+            copy::prepare(shop, copy)?;
+            match &copy.from {
+                // Taken where it is, without a layer of it.
+                FilesFrom::Named(_) => None,
+                from => source_of(shop, from, around)?,
+            }
+        }
         _ => None,
     };
     let mut mounts = mounts::Prepared::default();
@@ -141,7 +163,11 @@ fn carry_out(
 }
 
 /// The layers that a COPY takes files from, and where their files are; none for the context.
-fn source_of(from: &FilesFrom, around: &dyn Surroundings) -> Result<copy::Foreign> {
+fn source_of(
+    shop: &Workshop,
+    from: &FilesFrom,
+    around: &dyn Surroundings,
+) -> Result<copy::Foreign> {
     Ok(match from {
         FilesFrom::Context => None,
         FilesFrom::Stage(id) => {
@@ -149,7 +175,7 @@ fn source_of(from: &FilesFrom, around: &dyn Surroundings) -> Result<copy::Foreig
             Some((stage.layers.clone(), stage.source.clone()))
         }
         FilesFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
-        FilesFrom::Named(name) => bail!("the named context `{name}` was not opened"),
+        FilesFrom::Named(name) => Some((shop.named_layers(name)?, Source::Blobs)),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -41,6 +41,9 @@ impl Workshop {
     /// sees a byte before all are checked.
     fn copy_cached(&self, layer: &ImageLayer) -> Result<bool> {
         let digest = &layer.descriptor.digest;
+        if let Origin::File(path) = &layer.origin {
+            return self.copy_file(path, layer).map(|()| true);
+        }
         let Some(path) = self.bases.blob(digest) else { return Ok(false) };
         let copy = || -> Result<()> {
             let mut writer = self.blobs.writer()?;
@@ -57,6 +60,17 @@ impl Workshop {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Takes a blob from a file that must be what it should be: there is no other.
+    fn copy_file(&self, path: &Path, layer: &ImageLayer) -> Result<()> {
+        let copy = || -> Result<()> {
+            let mut writer = self.blobs.writer()?;
+            io::copy(&mut File::open(path)?, &mut writer)?;
+            Ok(writer.commit_as(&layer.descriptor.digest, layer.descriptor.size)?)
+        };
+        self.cancel.check()?;
+        copy().with_context(|| format!("cannot use the layer {}", path.display()))
     }
 
     /// Downloads a blob into the store and passes its bytes on while they arrive.

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::files::Files;
 use super::layers::ImageLayer;
 use super::mounts::Prepared;
+use super::placeholders;
 use super::workshop::Workshop;
 use crate::event::Task;
 use crate::layer::{Entry, LayerWriter, Whiteout};
@@ -104,6 +105,7 @@ fn on_overlay(
         Ok(diff_upper(&changed, view, style, &exclude, sink)?)
     })?;
     if let Some(layer) = &layer {
+        placeholders::remove(shop, &changed, &report.placeholders)?;
         files.push(layer.clone(), None)?;
     }
     Ok(layer)

@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::downloads::Downloads;
 use super::mounts::{Caches, Shelf};
+use super::named::NamedContexts;
 use crate::base_cache::BaseCache;
 use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::event::Reporter;
 use crate::layer::{BlobStore, LayerOptions, Timestamp};
 use crate::registry::Client;
-use crate::request::Secret;
+use crate::remote::Fetcher;
+use crate::request::{NamedSource, Secret};
 use crate::rootfs::Root;
 use crate::sandbox::{Network, Sandbox, Ulimit};
 
@@ -44,6 +47,9 @@ pub struct Workshop {
     pub layers_dir: PathBuf,
     /// Mount points, partial extracts, spooled archives.
     pub scratch_dir: PathBuf,
+    /// What is fetched from elsewhere.
+    pub downloads: Arc<Downloads>,
+    pub(super) named: NamedContexts,
     /// Directories for the mounts of commands.
     pub(super) shelf: Shelf,
     /// `RUN --mount=type=cache`.
@@ -71,6 +77,10 @@ pub struct Tools {
     pub layer_options: LayerOptions,
     /// What runs a RUN.
     pub sandbox: Sandbox,
+    /// Fetches files and repositories.
+    pub fetcher: Fetcher,
+    /// `--build-context`: those that are no images.
+    pub named_sources: BTreeMap<String, NamedSource>,
     /// Files of the build.
     pub context: Context,
     /// Hears of progress.
@@ -118,13 +128,22 @@ impl Workshop {
             Ok(path)
         };
         let caches = tools.commands.cache_dir.clone().unwrap_or_else(|| dir.join("caches"));
+        let scratch_dir = make("scratch")?;
+        let downloads = Downloads::new(
+            tools.fetcher.clone(),
+            &scratch_dir,
+            tools.reporter.clone(),
+            tools.cancel.clone(),
+        );
         Ok(Self {
             tools,
+            downloads,
+            named: NamedContexts::default(),
             shelf: Shelf::default(),
             caches: Caches::at(caches),
             blobs: BlobStore::create(&dir.join("blobs"))?,
             layers_dir: make("l")?,
-            scratch_dir: make("scratch")?,
+            scratch_dir,
             counter: AtomicUsize::new(0),
             times: Mutex::default(),
         })

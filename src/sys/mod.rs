@@ -6,6 +6,7 @@
 pub mod credentials;
 pub mod mount;
 pub mod namespace;
+pub mod personality;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -162,7 +162,11 @@ impl Console {
         if !shared.quiet {
             write(&shared.log, &report.summary(shared.verbose, shared.colour));
         }
-        write(&shared.result, &format!("{}\n", report.digest));
+        if report.stdout_taken {
+            write(&shared.log, &format!("{}\n", report.digest));
+        } else {
+            write(&shared.result, &format!("{}\n", report.digest));
+        }
     }
 
     /// Prints why the build failed.
@@ -268,6 +272,11 @@ pub fn print_error(rendered: &str) {
     write_all(&mut io::stderr(), rendered);
 }
 
+/// Whether [`print`] may use colours.
+pub fn stdout_colour(choice: ColorChoice) -> bool {
+    choice.applies(io::stdout().is_terminal())
+}
+
 /// Whether [`print_error`] may use colours.
 pub fn stderr_colour(choice: ColorChoice) -> bool {
     choice.applies(io::stderr().is_terminal())
@@ -321,6 +330,8 @@ mod tests {
             digest: Digest::of(b""),
             size: 45_200_000,
             layers: 7,
+            images: 1,
+            stdout_taken: false,
             seconds: 12.34,
             steps: Vec::new(),
             peak_memory: None,

@@ -13,7 +13,7 @@
 use std::error::Error;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, Title};
 
 use super::clean;
 use super::paint::Paint;
@@ -63,7 +63,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 /// The error and its causes, joined by colons. A cause whose text the one before it already
 /// contains is not said twice; a place is shown below, not in the sentence.
-fn sentence(error: &(dyn Error + 'static)) -> String {
+pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in chain(error) {
         let text = match cause.downcast_ref::<Located>() {
@@ -78,7 +78,7 @@ fn sentence(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Without the numbers that Rust puts behind the operating system's words.
-fn without_numbers(text: &str) -> String {
+pub(super) fn without_numbers(text: &str) -> String {
     const MARK: &str = " (os error ";
     let mut plain = String::new();
     let mut rest = text;
@@ -96,23 +96,52 @@ fn without_numbers(text: &str) -> String {
 }
 
 fn render_place(located: &Located, message: &str, colour: bool) -> String {
-    let excerpt = Excerpt::of(&located.text, &located.span);
-    let path = clean::line(&located.path);
+    let title = Level::ERROR.primary_title(message);
+    let mut text = frame(title, &located.path, (&located.text, &located.span), None, colour);
+    push_help(&mut text, located.help.as_deref(), Paint(colour));
+    text
+}
+
+/// Renders something doubtful in a Dockerfile, with the final line break: `name` is the rule's, `page`
+/// explains it.
+pub(super) fn render_warning(
+    (name, page): (&str, Option<&str>),
+    message: &str,
+    path: &str,
+    place: (&str, &Range<usize>),
+    colour: bool,
+) -> String {
+    let title = Level::WARNING.primary_title(clean::line(message)).id(name);
+    frame(title, path, place, page, colour)
+}
+
+/// A title, the place below it, and a line to read on.
+fn frame(
+    title: Title<'_>,
+    path: &str,
+    (text, span): (&str, &Range<usize>),
+    page: Option<&str>,
+    colour: bool,
+) -> String {
+    let excerpt = Excerpt::of(text, span);
+    let path = clean::line(path);
     let snippet = Snippet::source(excerpt.text.as_str())
         .path(path.as_str())
-        .line_start(line_of(&located.text, located.span.start))
+        .line_start(line_of(text, span.start))
         .fold(false)
         .annotation(AnnotationKind::Primary.span(excerpt.mark));
-    let mut group = Group::with_title(Level::ERROR.primary_title(message)).element(snippet);
+    let mut group = Group::with_title(title).element(snippet);
     if excerpt.more > 0 {
         let lines = if excerpt.more == 1 { "line" } else { "lines" };
         let more = format!("… and {} more {lines}", excerpt.more);
         group = group.element(Level::NOTE.no_name().message(more));
     }
+    if let Some(page) = page {
+        group = group.element(Level::NOTE.no_name().message(format!("see {page}")));
+    }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut text = renderer.term_width(COLUMNS).render(&[group]);
     text.push('\n');
-    push_help(&mut text, located.help.as_deref(), Paint(colour));
     text
 }
 

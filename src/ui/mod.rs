@@ -14,6 +14,7 @@
 //!
 //! The views are pure: event and time in, text out. `clean` and `lines` make foreign text safe.
 
+pub mod check;
 mod choice;
 mod clean;
 mod console;
@@ -36,7 +37,7 @@ mod script;
 pub use choice::{
     ColorChoice, LogChoice, LogFormat, LogLevel, OutputChoice, ProgressChoice, Verbosity,
 };
-pub use console::{Console, Device, print, print_error, stderr_colour};
+pub use console::{Console, Device, print, print_error, stderr_colour, stdout_colour};
 pub use log::During;
 pub use report::Report;
 

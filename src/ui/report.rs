@@ -26,6 +26,10 @@ pub struct Report {
     pub size: u64,
     /// Number of layers.
     pub layers: usize,
+    /// Number of images: one for each platform.
+    pub images: usize,
+    /// Whether standard output has the image, so that the digest is not printed there.
+    pub stdout_taken: bool,
     /// How long the build took.
     pub seconds: f64,
     /// The steps and how long each took, in the order of the Dockerfile.
@@ -43,12 +47,16 @@ impl Report {
             push_line(&mut text, &paint.bold(&clean::line(name)));
         }
         let layers = if self.layers == 1 { "layer" } else { "layers" };
+        let platforms = match self.images {
+            0 | 1 => String::new(),
+            several => format!(" for {several} platforms"),
+        };
         let elapsed = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
         let memory = self.peak_memory.map(|bytes| format!(", {} of memory", format::size(bytes)));
         push_line(
             &mut text,
             &format!(
-                "{} in {} {layers}, built in {}{}",
+                "{} in {} {layers}{platforms}, built in {}{}",
                 format::size(self.size),
                 self.layers,
                 format::duration(elapsed),
@@ -85,6 +93,8 @@ mod tests {
             digest: Digest::of(b""),
             size: 45_240_000,
             layers: 7,
+            images: 1,
+            stdout_taken: false,
             seconds: 83.2,
             steps: vec![
                 step("[build 1/4] COPY . .", 1200),
@@ -121,11 +131,15 @@ mod tests {
         let odd = Report {
             names: Vec::new(),
             layers: 1,
+            images: 2,
             seconds: f64::NAN,
             steps: Vec::new(),
             peak_memory: None,
             ..report()
         };
-        assert_eq!(odd.summary(false, false), "45.2 MB in 1 layer, built in 0.0s\n");
+        assert_eq!(
+            odd.summary(false, false),
+            "45.2 MB in 1 layer for 2 platforms, built in 0.0s\n"
+        );
     }
 }

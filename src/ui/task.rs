@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clean;
+use super::diagnostic::without_numbers;
 use super::format;
 use super::lines::Lines;
 use super::paint::Paint;
@@ -199,10 +200,15 @@ pub(super) fn output(id: TaskId, paint: Paint, line: &str) -> String {
 /// A note or a warning as a line.
 pub(super) fn remark(event: &Event<'_>, paint: Paint) -> Option<String> {
     match event {
-        Event::Note(text) => Some(format!("{} {}", paint.bold("note:"), clean::line(text))),
-        Event::Warning(text) => Some(format!("{} {}", paint.yellow("warning:"), clean::line(text))),
+        Event::Note(text) => Some(format!("{} {}", paint.bold("note:"), sentence(text))),
+        Event::Warning(text) => Some(format!("{} {}", paint.yellow("warning:"), sentence(text))),
         _ => None,
     }
+}
+
+/// What is said, on one line; the system's errors in it without their numbers.
+fn sentence(text: &str) -> String {
+    without_numbers(&clean::line(text))
 }
 
 pub(super) fn push_line(log: &mut String, line: &str) {

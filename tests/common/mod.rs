@@ -34,9 +34,14 @@ pub struct Outcome {
 impl Kiln {
     /// `kiln build` with an empty HOME, an own TMPDIR and an empty context directory.
     pub fn build() -> Self {
+        Self::subcommand("build")
+    }
+
+    /// The same for another command of kiln's.
+    pub fn subcommand(name: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for name in ["home", "tmp", "context"] {
-            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        for below in ["home", "tmp", "context"] {
+            std::fs::create_dir(dir.path().join(below)).expect("a directory");
         }
         let mut command = Command::new(program());
         command
@@ -45,7 +50,7 @@ impl Kiln {
             .env("HOME", dir.path().join("home"))
             .env("TMPDIR", dir.path().join("tmp"))
             .current_dir(dir.path())
-            .arg("build")
+            .arg(name)
             .stdin(Stdio::null());
         Self { context: dir.path().join("context"), dir, command }
     }

@@ -91,7 +91,7 @@ fn stages_and_images_are_sources() {
          RUN --mount=from=$STAGE,source=link,target=/a cat /a/f >> /out\n\
          RUN --mount=from=run,target=/a cat /a/link/f /a/dir/f >> /out 2>&1 || true\n\
          RUN --mount=from=bare,source=/deep/down/f,target=/a cat /a >> /out\n\
-         RUN --mount=from=BASE/busybox,source=/bin/busybox,target=/b /b echo image >> /out\n\
+         RUN --mount=from=BASE/busybox,source=/bin/busybox,target=/x/busybox /x/busybox echo image >> /out\n\
          RUN --mount=from=scratch,target=/none,rw touch /none/x && stat -c '%a' /none >> /out\n";
     for isolation in BOTH {
         let image = built(isolation, dockerfile, |kiln| kiln.file("f", "copied\n"));
@@ -99,6 +99,22 @@ fn stages_and_images_are_sources() {
         let without_error: Vec<&str> = out.lines().filter(|l| !l.starts_with("cat:")).collect();
         assert_eq!(without_error, ["copied", "run", "run", "copied", "image", "755"], "{out}");
         assert_eq!(made(&image).into_iter().collect::<Vec<_>>(), ["out"], "{isolation}");
+    }
+}
+
+#[test]
+fn a_named_context_is_a_source() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("d")).unwrap();
+    std::fs::write(dir.path().join("d/f"), "of another\n").unwrap();
+    let dockerfile = "FROM BASE/busybox\n\
+         RUN --mount=from=other,target=/m cat /m/d/f > /out\n\
+         RUN --mount=from=other,source=d/f,target=/f cat /f >> /out\n";
+    for isolation in BOTH {
+        let out = prints(isolation, dockerfile, |kiln| {
+            kiln.arg_pair("--build-context", format!("other={}", dir.path().display()))
+        });
+        assert_eq!(out, "of another\nof another\n", "{isolation}");
     }
 }
 

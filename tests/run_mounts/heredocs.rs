@@ -25,7 +25,7 @@ fn all_forms() {
             "RUN |1 A=1 /bin/sh -c echo $A > /out\n # buildkit",
         ),
         (
-            "RUN <<EOF\n#!/bin/busybox awk -f\nBEGIN { print \"from awk\" > \"/out\" }\nEOF\n",
+            "RUN <<EOF\n#!/bin/awk -f\nBEGIN { print \"from awk\" > \"/out\" }\nEOF\n",
             "from awk\n",
             "RUN /bin/sh -c /dev/pipes/EOF # buildkit",
         ),
@@ -64,7 +64,7 @@ fn all_forms() {
 fn a_script_is_read_only_and_stands_beside_mounts() {
     let dockerfile = "FROM BASE/busybox\n\
          RUN --mount=type=tmpfs,target=/t <<EOF\n#!/bin/sh -e\n\
-         stat -c '%a %u:%g' $0 > /out\ntouch /t/x\n! echo x 2> /dev/null >> $0\nls /t >> /out\nEOF\n";
+         stat -c '%a %u:%g' $0 > /out\ntouch /t/x\n! echo '#' 2> /dev/null >> $0\nls /t >> /out\nEOF\n";
     for isolation in BOTH {
         // Where nothing can be mounted, a write is not refused; it vanishes.
         let dockerfile = match isolation {

@@ -14,8 +14,8 @@ use std::sync::Mutex;
 use kiln::cancel::Cancel;
 use kiln::event::Stream;
 use kiln::sandbox::{
-    Choice, LayeredRoot, Namespaces, Network, RunMount, RunReport, RunRequest, RunStatus,
-    SandboxError, Ulimit, UserSpec,
+    Choice, DirectoryRoot, LayeredRoot, Namespaces, Network, RunMount, RunReport, RunRequest,
+    RunStatus, SandboxError, Ulimit, UserSpec,
 };
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
@@ -64,6 +64,8 @@ pub enum World {
     Chroot,
     /// A root that may not mount.
     NoSysAdmin,
+    /// The machine's root, in a chroot that looks like kiln's own image.
+    Image,
 }
 
 impl World {
@@ -83,6 +85,10 @@ pub struct Script {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Step {
     Run(Run),
+    /// In a chroot: the first of the lowers, which it changes. In a script of such steps alone.
+    InChroot(Run),
+    /// In `/`, with the first of the lowers in it. In a script of such steps alone.
+    InPlace(Run),
     Together(Vec<Run>),
     /// Lists a view of the lowers, reads `file` in it and tries to write it.
     View {
@@ -167,9 +173,13 @@ fn prepare(world: World, script: &str) -> ! {
         World::HiddenProc => {
             mount("none", "/proc/sys", "tmpfs", MountFlags::empty(), None).unwrap();
         }
-        World::Chroot => {
+        World::Chroot | World::Image => {
             let script: Script = serde_json::from_str(script).unwrap();
             enter_chroot(&script.base);
+            if world == World::Image {
+                std::fs::create_dir("/kaniko").unwrap();
+                std::fs::write("/kaniko/image", "").unwrap();
+            }
             command = Command::new("/driver");
         }
         World::NoSysAdmin => {
@@ -234,13 +244,19 @@ fn escape() {
 
 fn drive(script: &str) {
     let script: Script = serde_json::from_str(script).unwrap();
+    if script.steps.iter().any(|step| matches!(step, Step::InChroot(_))) {
+        return drive_chroot(&script);
+    }
+    if script.steps.iter().any(|step| matches!(step, Step::InPlace(_))) {
+        return drive_inplace(&script);
+    }
     let namespaces = kiln::sandbox::enter(Choice::Namespaces).unwrap().namespaces.unwrap();
     let mut outcomes = Vec::new();
     for step in &script.steps {
         match step {
             Step::Together(runs) => std::thread::scope(|scope| {
                 let (namespaces, base) = (&namespaces, &script.base);
-                let start = |run| scope.spawn(move || execute(namespaces, base, run));
+                let start = |run| scope.spawn(move || on_layers(namespaces, base, run));
                 let threads: Vec<_> = runs.iter().map(start).collect();
                 outcomes.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
             }),
@@ -256,10 +272,73 @@ fn drive(script: &str) {
     println!("{}", serde_json::to_string(&log).unwrap());
 }
 
+fn drive_chroot(script: &Script) {
+    let chroot = kiln::sandbox::enter(Choice::Chroot).unwrap().chroot.unwrap();
+    let aside = script.base.join("aside");
+    std::fs::create_dir_all(&aside).unwrap();
+    let perform = |step: &Step| {
+        let Step::InChroot(run) = step else { panic!("not in a chroot: {step:?}") };
+        let path = script.base.join(&run.lowers[0]);
+        let root = DirectoryRoot { path, aside: aside.clone(), links: Vec::new() };
+        execute(run, |request, output, cancel| chroot.run(&root, request, output, cancel))
+    };
+    let outcomes = script.steps.iter().map(perform).collect();
+    let log = Log { userxattr: false, single_id: chroot.single_id(), reason: None, outcomes };
+    assert_eq!(std::fs::read_dir(&aside).unwrap().count(), 0);
+    println!("{}", serde_json::to_string(&log).unwrap());
+}
+
+/// Lets each step have `/`; afterwards it must have what it had before the command, but for what is
+/// told in `err`.
+fn drive_inplace(script: &Script) {
+    let inplace = kiln::sandbox::enter(Choice::Inplace).unwrap().inplace.unwrap();
+    let perform = |step: &Step| {
+        let Step::InPlace(run) = step else { panic!("not in place: {step:?}") };
+        let kept = inplace.take(&Cancel::default()).unwrap();
+        let layer = script.base.join(&run.lowers[0]);
+        let mut copy = Command::new(layer.join("bin/busybox"));
+        copy.args(["cp", "-a"]).arg(layer.join(".")).arg("/");
+        assert!(copy.status().unwrap().success());
+        let state = || {
+            let mut found = std::collections::BTreeMap::new();
+            let mut pending = vec![PathBuf::from("/")];
+            while let Some(dir) = pending.pop() {
+                for entry in std::fs::read_dir(dir).unwrap() {
+                    let path = entry.unwrap().path();
+                    if kept.has(path.strip_prefix("/").unwrap()) {
+                        continue;
+                    }
+                    let meta = path.symlink_metadata().unwrap();
+                    if meta.is_dir() {
+                        pending.push(path.clone());
+                    }
+                    found.insert(path, (meta.modified().unwrap(), meta.len(), meta.permissions()));
+                }
+            }
+            found
+        };
+        let before = state();
+        let outcome = execute(run, |request, output, cancel| inplace.run(request, output, cancel));
+        let after = state();
+        assert!(before == after, "{outcome:?}: {:?}", after.keys());
+        outcome
+    };
+    let outcomes = script.steps.iter().map(perform).collect();
+    inplace.give_back().unwrap();
+    let left: Vec<_> = std::fs::read_dir("/kaniko").unwrap().map(|e| e.unwrap().path()).collect();
+    let expected = ["image", "root.lock"].map(|name| Path::new("/kaniko").join(name));
+    assert!(left.iter().all(|path| expected.contains(path)), "{left:?}");
+    assert!(Path::new("/driver").exists());
+    let log = Log { userxattr: false, single_id: false, reason: None, outcomes };
+    println!("{}", serde_json::to_string(&log).unwrap());
+}
+
 fn perform(namespaces: &Namespaces, base: &Path, step: &Step) -> Outcome {
     match step {
-        Step::Run(run) => execute(namespaces, base, run),
-        Step::Together(_) => unreachable!("taken apart by the caller"),
+        Step::Run(run) => on_layers(namespaces, base, run),
+        Step::InChroot(_) | Step::InPlace(_) | Step::Together(_) => {
+            unreachable!("taken apart by the caller")
+        }
         Step::View { lowers, file } => {
             let mountpoint = base.join("view");
             std::fs::create_dir_all(&mountpoint).unwrap();
@@ -297,7 +376,7 @@ fn perform(namespaces: &Namespaces, base: &Path, step: &Step) -> Outcome {
     }
 }
 
-fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
+fn on_layers(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
     let work = format!("{}.work", run.upper);
     for name in [&run.upper, &work] {
         std::fs::create_dir_all(base.join(name)).unwrap();
@@ -308,6 +387,17 @@ fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
         upper: PathBuf::from(&run.upper),
         work: work.into(),
     };
+    execute(run, |request, output, cancel| namespaces.run(&root, request, output, cancel))
+}
+
+fn execute(
+    run: &Run,
+    start: impl Fn(
+        &RunRequest,
+        &(dyn Fn(Stream, &[u8]) + Sync),
+        &Cancel,
+    ) -> Result<RunReport, SandboxError>,
+) -> Outcome {
     let request = RunRequest {
         args: run.args.clone(),
         env: run.env.clone(),
@@ -335,7 +425,7 @@ fn execute(namespaces: &Namespaces, base: &Path, run: &Run) -> Outcome {
             Stream::Err => texts.1.extend_from_slice(bytes),
         }
     };
-    let result = namespaces.run(&root, &request, &output, &cancel);
+    let result = start(&request, &output, &cancel);
     let texts = texts.into_inner().unwrap();
     let mut outcome = match result {
         Ok(RunReport { status, placeholders, .. }) => match status {

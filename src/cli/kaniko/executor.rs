@@ -2,17 +2,21 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::super::build_context_flags::BuildContextFlags;
+use super::super::check_flags::CallFlags;
+use super::super::context::{self, ContextChoice, within};
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
+use super::super::export_flags::ExportFlags;
 use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
 use super::super::mounts_flags::MountsFlags;
-use super::super::{Job, Remark, resolve, values};
+use super::super::{Job, Remark, build_context, resolve, values};
 use super::values::Values;
-use super::{log, registry, variables};
+use super::{git, log, registry, variables};
 use crate::image::ImageFormat;
-use crate::request::{CompressionChoice, Request};
+use crate::request::{Annotated, Annotation, CompressionChoice, Elsewhere, Request};
 use crate::ui::{ColorChoice, ProgressChoice};
 
 /// Where kaniko lives in its own image.
@@ -26,11 +30,18 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
     remarks.extend(variables::remarks(env));
     let no_push = no_push(values, env)?;
     check(values, no_push)?;
-    let (context, below) = context(values, &mut remarks)?;
+    let (context, below) = named_context(values, &mut remarks)?;
     let digest_url = values.text("digest-file").filter(|to| to.starts_with("https://"));
-    let mut request = resolve::request_below(
+    let place = match git::repository(&context, values, env)? {
+        Some(repository) => ContextChoice {
+            dir: within(below.as_deref().map(OsStr::new)).to_owned(),
+            elsewhere: Some(Elsewhere::Repository(Box::new(repository))),
+        },
+        None => context::source(Some(context.as_ref()), below.as_deref().map(OsStr::new), env)?,
+    };
+    let mut request = resolve::request_in(
         BuildFlags {
-            source: source(values, env, context)?,
+            source: source(values, env)?,
             result: result(values, no_push, digest_url.is_none())?,
             registry: unset(),
             run: run(values, env)?,
@@ -38,14 +49,17 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 secret: values.list("secret").to_vec(),
                 ..MountsFlags::default()
             },
+            contexts: BuildContextFlags::default(),
             output: OutputFlags {
                 progress: ProgressChoice::Auto,
                 color: ColorChoice::Auto,
                 quiet: false,
                 verbose: false,
             },
+            call: CallFlags::default(),
+            export: ExportFlags::default(),
         },
-        below.as_deref().map(OsStr::new),
+        place,
         env,
     )?;
     request.digest_url = digest_url.map(str::to_owned);
@@ -61,11 +75,13 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
     request.registry = registry::choice(values, env)?;
     request.registry.insecure = values.switch("insecure");
     request.registry.skip_tls_verify = values.switch("skip-tls-verify");
+    request.git = build_context::git_settings(&request.registry, &request.run, env);
     request.registry.push_retry = values.number("push-retry");
     let pulls = ["image-download-retry", "image-fs-extract-retry"];
     request.registry.pull_retry =
         pulls.map(|flag| values.number(flag)).into_iter().max().unwrap_or(0);
     request.skip_push_check = values.switch("skip-push-permission-check");
+    request.checks_may_fail = false;
     request.ignore_immutable_tags = values.switch("push-ignore-immutable-tag-errors");
     request.builder_output = env.get(env::BUILDER_OUTPUT).map(|dir| env.absolute(dir));
     if values.switch("cache") {
@@ -122,7 +138,7 @@ fn check(values: &Values, no_push: bool) -> Result<(), CliError> {
 }
 
 /// The context as `kiln build` takes it, and the directory inside of it.
-fn context(
+fn named_context(
     values: &Values,
     remarks: &mut Vec<Remark>,
 ) -> Result<(String, Option<String>), CliError> {
@@ -148,29 +164,32 @@ fn context(
     Ok((context, None))
 }
 
-fn source(values: &Values, env: &Environment, context: String) -> Result<SourceFlags, CliError> {
+fn source(values: &Values, env: &Environment) -> Result<SourceFlags, CliError> {
     Ok(SourceFlags {
         directory: None,
-        context: Some(context.into()),
+        context: None,
         file: dockerfile(values, env)?,
         target: target(values)?,
         build_arg: values.each("build-arg", values::build_arg)?,
         label: values.each("label", values::pair)?,
-        annotation: values.each("annotation", values::pair)?,
-        platform: values.text("custom-platform").map(str::to_owned),
+        annotation: values.each("annotation", manifest_annotation)?,
+        // kaniko builds for one.
+        platform: resolve::platform(values.text("custom-platform").map(str::to_owned))?
+            .into_iter()
+            .collect(),
         source_date_epoch: None,
     })
 }
 
-/// The path as typed; `Dockerfile` is looked for here first, as kaniko does.
+/// kaniko knows annotations of the manifest only; its names may have colons in them.
+fn manifest_annotation(text: &str) -> Result<Vec<Annotation>, String> {
+    let (name, value) = values::pair(text)?;
+    Ok(vec![Annotation { on: Annotated::Manifest, platform: None, name, value }])
+}
+
+/// The path or address as typed; `Dockerfile` is looked for here first, as kaniko does.
 pub(super) fn dockerfile(values: &Values, env: &Environment) -> Result<Option<OsString>, CliError> {
     match values.text("dockerfile") {
-        Some(address) if address.starts_with("http://") || address.starts_with("https://") => {
-            Err(CliError::new(
-                "kiln cannot read a Dockerfile from an address",
-                "download it first and name the file",
-            ))
-        }
         Some(path) => Ok(Some(path.into())),
         None if env.absolute("Dockerfile").is_file() => Ok(Some("Dockerfile".into())),
         None => Ok(None),

@@ -10,9 +10,10 @@ const CONTAINER: &str = "kiln leaves its container's own root directory as it wa
 /// The flags that `warmer` does not have too.
 const OWN: &[Flag] = &[
     text("dockerfile", "Dockerfile", "Path of the Dockerfile: absolute, or seen from the working \
-        directory, or from the context. An `http://` or `https://` address is an error").short('f'),
+        directory, or from the context; or an `http://` or `https://` address").short('f'),
     text("context", "/workspace/", "Directory that COPY and ADD read, also as `dir://PATH`, or in \
-        a tar, plain or compressed: `tar://FILE`, `tar://stdin`. Other kinds are an error").short('c'),
+        a tar, plain or compressed: `tar://FILE`, `tar://stdin`, `https://HOST/FILE`; or a \
+        repository: `git://HOST/PATH[#REF[#COMMIT]]`. Buckets are an error").short('c'),
     text("context-sub-path", "", "Directory inside a context that is written with `://`; a plain \
         directory is taken as it is, as kaniko does, with a warning"),
     text("bucket", "", "Old form of a context in a bucket: an error as long as those are").short('b'),
@@ -64,8 +65,8 @@ const OWN: &[Flag] = &[
     list("label", "Add a label"),
     pairs("annotation", "Add an annotation to the manifest"),
     switch("use-new-run", "kiln takes no snapshots: it sees exactly what a RUN changed").nothing(),
-    pairs("git", "a context in git is an error: fetch it first").or_bare().nothing(),
-    list("secret", "Secret for RUN --mount=type=secret: `id=ID[,src=FILE|,env=VARIABLE]`, as Docker \
+    pairs("git", "Options of a context in git: `branch`, `recurse-submodules`").or_bare(),
+    list("secret", "Secret for RUN --mount=type=secret: `id=ID[,src=FILE][,env=NAME]`, as Docker \
         has it"),
     switch("dryrun", "Print the plan; build nothing, push nothing"),
     switch("force-build-metadata", "instructions without files need no layer").nothing(),

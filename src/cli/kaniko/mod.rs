@@ -12,6 +12,7 @@
 mod duration;
 mod executor;
 mod executor_flags;
+mod git;
 mod help;
 mod log;
 mod registry;

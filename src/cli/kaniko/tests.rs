@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::super::{Invocation, Job, Remark, Warming, parse};
 use super::table::{Effect, Flag, Kind};
 use super::*;
-use crate::request::{DockerfileSource, IsolationChoice};
+use crate::image::Platform;
+use crate::request::{Annotated, DockerfileSource, Export, IsolationChoice};
 use crate::ui::{LogFormat, LogLevel, ProgressChoice};
 
 /// A directory with a project in it, where the programs run.
@@ -178,6 +179,8 @@ fn no_flag_is_ignored_without_a_word() {
         ("tar-path", "--tar-path=out.tar"),
         ("ignore-var-run", "--ignore-var-run"),
         ("compression-level", "--compression-level=3"),
+        ("secret", "--secret=id=a,env=NAME"),
+        ("git", "--context=git://r.test/r --git=branch=side"),
     ]);
     let base = "--context=app --destination=r.test/a";
     let plain = project.job(base);
@@ -223,13 +226,16 @@ fn what_the_executor_asks_for() {
     assert_eq!(request.destinations, ["r.test/a:1", "r.test/b"]);
     assert!(request.push && request.skip_push_check && request.ignore_immutable_tags);
     assert_eq!(request.build_args, BTreeMap::from([("A".to_owned(), "1".to_owned())]));
-    assert_eq!(request.annotations, [("a".to_owned(), "b,c".to_owned())]);
-    assert_eq!((request.target, request.platform), (None, Some("linux/arm64".into())));
+    let annotations = request.annotations.on(Annotated::Manifest, None);
+    assert_eq!(annotations, [("a".to_owned(), "b,c".to_owned())].into());
+    let arm: Platform = "linux/arm64".parse().expect("a platform");
+    assert_eq!((request.target, request.platforms), (None, vec![arm]));
     assert_eq!(request.digest_file, Some(project.path("d")));
     assert_eq!(request.image_name_with_digest_file, Some(project.path("n")));
     assert_eq!(request.image_name_tag_with_digest_file, Some(project.path("t")));
-    assert_eq!(request.oci_layout_path, Some(project.path("o")));
-    assert_eq!(request.tar_path, Some(project.path("x.tar")));
+    let written: Vec<_> = request.exports.all.iter().map(Export::path).collect();
+    let expected = [project.path("o"), project.path("x.tar")];
+    assert_eq!(written, [Some(expected[0].as_path()), Some(expected[1].as_path())]);
     assert_eq!(request.source_date_epoch, Some(0));
     assert_eq!(request.ignore_paths, [Path::new("/product_uuid")]);
     assert_eq!(request.work_dir, Some("/var/kaniko".into()));
@@ -371,8 +377,9 @@ fn mistakes_are_named_with_what_to_do() {
         "executor -c app --no-push --log-format=xml",
         "executor -c app --no-push --build-arg =secret",
         "executor -c app --no-push --target a,b",
-        "executor -c app --no-push -f https://host/Dockerfile?token=secret",
-        "executor -c git://user:secret@host/r.git --no-push",
+        "warmer -d https://host/Dockerfile?token=secret",
+        "executor -c git://host/r --git wrong=1 --no-push",
+        "executor -c git://user:secret@host/r.git#a..b --no-push",
         "executor -b bucket --no-push",
         "executor -c app --no-push --registry-map a",
         "executor login r.test -u me -p secret",

@@ -5,12 +5,19 @@ use super::super::error::CliError;
 use super::super::{Warming, resolve, values};
 use super::values::Values;
 use super::{duration, executor, log, registry};
+use crate::remote::is_http;
 use crate::request::WarmRequest;
 
 /// What the warmer is to fetch.
 pub(super) fn warming(values: &Values, env: &Environment) -> Result<Warming, CliError> {
     let images = values.each("image", values::image_name)?;
     let dockerfile = match values.text("dockerfile") {
+        Some(address) if is_http(address) => {
+            return Err(CliError::new(
+                "the warmer cannot read a Dockerfile from an address",
+                "download it first and name the file",
+            ));
+        }
         Some(_) => executor::dockerfile(values, env)?.map(|path| env.absolute(path)),
         None => None,
     };

@@ -1,5 +1,6 @@
 mod errors;
 mod instructions;
+mod mounts;
 mod round_trip;
 mod warnings;
 

@@ -9,7 +9,8 @@ fn meaning(file: &Dockerfile) -> impl PartialEq + std::fmt::Debug + use<> {
     let stages: Vec<_> =
         file.stages.iter().map(|stage| (stage.from.clone(), instructions(&stage.nodes))).collect();
     let syntax = file.directives.syntax.clone().map(|(name, _)| name);
-    let directives = (file.directives.escape, syntax, file.directives.check.clone());
+    let check = file.directives.check.clone().map(|(value, _)| value);
+    let directives = (file.directives.escape, syntax, check);
     (directives, instructions(&file.global_args), stages)
 }
 
@@ -40,7 +41,7 @@ fn oddities() {
         "ARG a='b c",
         "LABEL a=\"b\\\\",
         "USER -- --x",
-        "RUN --mount=\"a b\" --mount=a\\\\\\'b c",
+        "RUN --mount=\"id=a b\" --mount=id=a\\\\\\'b c",
         "HEALTHCHECK --interval=1ms --retries=0 CMD  --x [\"y\"",
         "ONBUILD HEALTHCHECK CMD a",
         "ONBUILD RUN <<A <<B\na\nA\nb\nB",

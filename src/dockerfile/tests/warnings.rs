@@ -13,14 +13,6 @@ fn each_rule_marks_its_place() {
         ("FROM a\nENV b c", vec![("LegacyKeyValueFormat", "ENV b c")]),
         ("FROM a\nENV b=c d=", vec![]),
         ("FROM a\nLABEL b c", vec![("LegacyKeyValueFormat", "LABEL b c")]),
-        ("FROM a\nCMD b", vec![("JSONArgsRecommended", "CMD b")]),
-        ("FROM a\nCMD [\"b\"]", vec![]),
-        ("FROM a\nSHELL [\"b\"]\nCMD b", vec![]),
-        ("FROM a AS s\nSHELL [\"b\"]\nFROM S\nCMD b", vec![]),
-        (
-            "FROM a\nSHELL [\"b\"]\nFROM c\nENTRYPOINT b",
-            vec![("JSONArgsRecommended", "ENTRYPOINT b")],
-        ),
         ("FROM a\nMAINTAINER b", vec![("MaintainerDeprecated", "MAINTAINER b")]),
         ("FROM a AS B", vec![("StageNameCasing", "B")]),
         ("FROM a as b", vec![("FromAsCasing", "as")]),
@@ -31,14 +23,11 @@ fn each_rule_marks_its_place() {
         ("from a\nrun b\nRUN c", vec![("ConsistentInstructionCasing", "RUN")]),
         ("FROM a\nRun b", vec![("ConsistentInstructionCasing", "Run")]),
         ("arg x\nFROM a", vec![]),
-        (
-            "FROM a\nCMD [\"b\"]\nCMD []\nFROM c\nCMD []",
-            vec![("MultipleInstructionsDisallowed", "CMD [\"b\"]")],
-        ),
-        (
-            "FROM a\nHEALTHCHECK NONE\nHEALTHCHECK NONE",
-            vec![("MultipleInstructionsDisallowed", "HEALTHCHECK NONE")],
-        ),
+        ("# x is one\nARG x\nFROM a", vec![]),
+        ("# one\nARG x\nFROM a", vec![("InvalidDefinitionDescription", "ARG x")]),
+        ("# one\n\nARG x\n# two\n#\nFROM a AS b", vec![]),
+        ("# two\nFROM a AS b", vec![("InvalidDefinitionDescription", "FROM a AS b")]),
+        ("# escape=`\nARG x\n# two\nFROM a", vec![]),
     ] {
         let expected: Vec<_> =
             expected.into_iter().map(|(rule, place)| (rule, place.to_owned())).collect();
@@ -47,21 +36,15 @@ fn each_rule_marks_its_place() {
 }
 
 #[test]
-fn a_comment_switches_a_rule_off_for_one_instruction() {
-    let text = "FROM a\n# check=skip=JSONArgsRecommended,x\nCMD b\nENTRYPOINT c\n";
-    assert_eq!(warnings(text), [("JSONArgsRecommended", "ENTRYPOINT c".to_owned())]);
-}
-
-#[test]
 fn wording_is_buildkits() {
-    let file = parsed("FROM a AS B\nENV a b\nCMD c");
+    let file = parsed("FROM a AS B\nENV a b\n# one\nARG x y");
     let messages: Vec<&str> = file.warnings.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(
         messages,
         [
             "Stage name 'B' should be lowercase",
             "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
-            "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
+            "Comment for ARG should follow the format: `# <arg_key> <description>`",
         ]
     );
 }

@@ -9,7 +9,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// The text, for whoever sends it.
-    pub(super) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 

@@ -123,7 +123,7 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap) -> Option<Duration> 
 }
 
 /// Whether a response says that it moved, and where to.
-pub(super) fn redirect(response: &Response) -> Option<&str> {
+pub(in crate::registry) fn redirect(response: &Response) -> Option<&str> {
     let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(reqwest::header::LOCATION);
     location.filter(|_| moved).and_then(|location| location.to_str().ok())

@@ -15,10 +15,10 @@ use std::collections::HashMap;
 use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
-pub(super) use self::answer::{clean, is_one_of, read_body};
+pub(super) use self::answer::{clean, is_one_of, read_body, redirect, retry_after};
 pub(super) use self::body::{BodyWriter, pipe};
 pub(super) use self::failure::{Asked, failure};
-pub(super) use self::guard::check as check_hop;
+pub(super) use self::guard::{check as check_hop, same_origin};
 pub(super) use self::pool::{
     Exchange, Pool, SILENCE, Stream, connection_error, host_of, timed_out,
 };
@@ -54,6 +54,11 @@ impl Transport {
             schemes: Schemes::new(options, given),
             authorizer: Authorizer::new(options, cancel)?,
         })
+    }
+
+    /// The connections, for what is no registry's.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Sends a request and returns a response with one of the expected statuses.

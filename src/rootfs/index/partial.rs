@@ -94,6 +94,11 @@ impl Index {
         Ok(())
     }
 
+    /// Hard links from one layer to what another has: the link, and the name at which its content is.
+    pub fn links_across(&self, wanted: &Wanted) -> Result<Vec<(PathBuf, PathBuf)>, IndexError> {
+        Ok(self.links(wanted)?.across)
+    }
+
     fn links(&self, wanted: &Wanted) -> Result<Links<'_>, IndexError> {
         let mut links = Links::default();
         for (link, node) in self.tree.walk() {

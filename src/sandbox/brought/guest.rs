@@ -48,23 +48,21 @@ pub(super) fn kind_of(source: &MountSource) -> io::Result<Kind> {
 }
 
 impl Guest {
-    /// Brings what a mount shows to its place. A source that `earlier` ones have brought already is
-    /// seen by way of a link.
+    /// Brings what a mount shows to its place. `twin` is the path in the root at which a source that
+    /// is kept is already: it is seen by way of a link then.
     pub fn bring(
         mount: &RunMount,
         place: &Place,
         how: Replica<'_>,
-        earlier: &[(Place, Guest)],
+        twin: Option<&Path>,
     ) -> io::Result<Self> {
         let spot = place.spot();
         match &mount.source {
             MountSource::Path(path) if mount.access == Access::Keep => {
-                match earlier.iter().find(|(_, guest)| guest.is_from(path)) {
-                    Some((place, _)) => {
-                        symlinkat(Path::new("/").join(place.path()), &spot.dir, &spot.name)?;
-                    }
-                    None => return Kept::bring(path, place, how).map(Self::Kept),
-                }
+                let Some(twin) = twin else {
+                    return Kept::bring(path, place, how).map(Self::Kept);
+                };
+                symlinkat(Path::new("/").join(twin), &spot.dir, &spot.name)?;
             }
             MountSource::Path(path) => how.copy(path, spot.dir.as_fd(), &spot.name)?,
             MountSource::Tmpfs { .. } => {
@@ -93,8 +91,12 @@ impl Guest {
         spot.hold().map(Self::Passing)
     }
 
-    fn is_from(&self, path: &Path) -> bool {
-        matches!(self, Self::Kept(kept) if kept.source() == path)
+    /// Where it has moved away from.
+    pub fn source(&self) -> Option<&Path> {
+        match self {
+            Self::Kept(kept) => Some(kept.source()),
+            _ => None,
+        }
     }
 
     /// Takes it out of the root.

@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmodat, chownat, mkdirat,
-    openat, renameat, renameat_with,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, mkdirat, openat,
+    renameat,
 };
 use rustix::io::Errno;
 
 use super::ground::{Ground, Spot, stat_of};
 use super::links;
 use super::place::Place;
-use crate::sandbox::replica::Replica;
+use crate::sandbox::replica::{Replica, names};
 
 /// A source that is in the root.
 #[derive(Debug)]
@@ -67,10 +67,9 @@ impl Kept {
                 links::part(&spot, how)?;
                 spot.quietly(|spot| self.move_home(spot))
             }
-            Some(spot) => self.copy_home(&spot, how),
             // In a mount, everything in it could have been removed, but not the mount point.
             None if self.moved => self.empty(&self.home),
-            None => self.exchange(|new| self.empty(new)),
+            found => self.copy_home(found.as_ref(), how),
         }
     }
 
@@ -86,35 +85,46 @@ impl Kept {
         })
     }
 
-    fn copy_home(&self, spot: &Spot, how: Replica<'_>) -> io::Result<()> {
-        let path = spot.path();
-        self.exchange(|new| how.copy(&path, new.dir.as_fd(), &new.name))
-    }
-
-    /// Lets something new, made beside it, take the source's place in one step.
-    fn exchange(&self, make: impl FnOnce(&Spot) -> io::Result<()>) -> io::Result<()> {
-        let mut name = OsString::from(".");
-        name.push(&self.home.name);
-        name.push(format!(".kiln-{}", std::process::id()));
-        let new = Spot { dir: self.home.dir.try_clone()?, name };
-        let made = make(&new).and_then(|()| self.swap(&new));
-        let removed = new.remove();
-        made.map_err(|error| {
+    /// Puts a copy of what is at a spot in the source's place, or of nothing.
+    fn copy_home(&self, spot: Option<&Spot>, how: Replica<'_>) -> io::Result<()> {
+        let is_dir = FileType::from_raw_mode(self.was.st_mode) == FileType::Directory;
+        let copied = if is_dir { self.refill(spot, how) } else { self.replace(spot, how) };
+        copied.map_err(|error| {
             let path = self.path.display();
             io::Error::other(format!("what was written cannot be copied back to `{path}`: {error}"))
-        })?;
-        removed
+        })
     }
 
-    fn swap(&self, new: &Spot) -> io::Result<()> {
-        let home = &self.home;
-        match renameat_with(&new.dir, &new.name, &home.dir, &home.name, RenameFlags::EXCHANGE) {
-            // A file system that cannot exchange (NFS, for one).
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                home.remove()?;
-                Ok(renameat(&new.dir, &new.name, &home.dir, &home.name)?)
-            }
-            exchanged => Ok(exchanged?),
+    /// The directory stays: it may be a mount point, or of an overlay's lower layer. The copy is made
+    /// in it, and only when it is whole, what was there goes.
+    fn refill(&self, spot: Option<&Spot>, how: Replica<'_>) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let home = openat(&self.home.dir, &self.home.name, flags, Mode::empty())?;
+        let new = Spot { dir: home.try_clone()?, name: new_name() };
+        self.copy_to(&new, spot, how).inspect_err(|_| _ = new.remove())?;
+        let copy = openat(&new.dir, &new.name, flags, Mode::empty())?;
+        for name in names(&home)?.into_iter().filter(|name| *name != new.name) {
+            Spot { dir: home.try_clone()?, name }.remove()?;
+        }
+        for name in names(&copy)? {
+            renameat(&copy, &name, &home, &name)?;
+        }
+        new.remove()?;
+        how.settle(&copy, &home)
+    }
+
+    fn replace(&self, spot: Option<&Spot>, how: Replica<'_>) -> io::Result<()> {
+        let new = Spot { dir: self.home.dir.try_clone()?, name: new_name() };
+        let made = self
+            .copy_to(&new, spot, how)
+            .and_then(|()| Ok(renameat(&new.dir, &new.name, &self.home.dir, &self.home.name)?));
+        made.inspect_err(|_| _ = new.remove())
+    }
+
+    fn copy_to(&self, new: &Spot, spot: Option<&Spot>, how: Replica<'_>) -> io::Result<()> {
+        match spot {
+            Some(spot) => how.copy(&spot.path(), new.dir.as_fd(), &new.name),
+            None => self.empty(new),
         }
     }
 
@@ -131,6 +141,11 @@ impl Kept {
         chownat(&spot.dir, &spot.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(chmodat(&spot.dir, &spot.name, mode, AtFlags::empty())?)
     }
+}
+
+/// What a copy is called until it takes the source's place.
+fn new_name() -> OsString {
+    format!(".kiln-{}", std::process::id()).into()
 }
 
 /// The directory and the name of a path of this machine.

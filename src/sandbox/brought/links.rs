@@ -29,14 +29,14 @@ pub(super) fn part(spot: &Spot, how: Replica<'_>) -> io::Result<()> {
                 pending.extend(names.into_iter().map(|name| path.join(name)));
             }
             FileType::RegularFile if stat.st_nlink > 1 => {
-                let links = u64::try_from(stat.st_nlink).unwrap_or(u64::MAX);
+                let links = usize::try_from(stat.st_nlink).unwrap_or(usize::MAX);
                 let none = || Shared { links, paths: Vec::new() };
                 shared.entry(stat.st_ino).or_insert_with(none).paths.push(path);
             }
             _ => {}
         }
     }
-    let outside = |shared: &Shared| shared.links > shared.paths.len() as u64;
+    let outside = |shared: &Shared| shared.links > shared.paths.len();
     shared.into_values().filter(outside).try_for_each(|shared| {
         let Some((first, others)) = shared.paths.split_first() else { return Ok(()) };
         replace(&spot.dir, first, |dir| {
@@ -54,7 +54,7 @@ pub(super) fn part(spot: &Spot, how: Replica<'_>) -> io::Result<()> {
 
 /// One file.
 struct Shared {
-    links: u64,
+    links: usize,
     /// Those of its names that were found.
     paths: Vec<PathBuf>,
 }

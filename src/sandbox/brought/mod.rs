@@ -24,10 +24,11 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -93,14 +94,16 @@ impl<'a> Brought<'a> {
     }
 
     fn bring_one(&mut self, mount: &RunMount, cancel: &Cancel) -> io::Result<()> {
+        let (mount, twin) = self.as_it_is_now(mount);
         let kind = kind_of(&mount.source)?;
         let making =
             Making { ground: &self.ground, aside: &self.aside, allowed: self.site.allowed };
         let name = format!("mount-{}", self.guests.len());
         let place = Place::make(&making, &mount.target, kind, &name)?;
         let how = Replica { single_id: self.site.single_id, cancel: Some(cancel) };
-        self.note(mount, &place)?;
-        let guest = place.spot().quietly(|_| Guest::bring(mount, &place, how, &self.guests));
+        self.note(&mount, &place)?;
+        let bring = || Guest::bring(&mount, &place, how, twin.as_deref());
+        let guest = place.spot().quietly(|_| bring());
         match guest {
             Ok(guest) => {
                 self.guests.push((place, guest));
@@ -111,6 +114,21 @@ impl<'a> Brought<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// A mount whose source is, or is inside of, one that has moved into the root: with the path that
+    /// the source has now, and the one in the root if it is that very source, to be kept.
+    fn as_it_is_now<'m>(&self, mount: &'m RunMount) -> (Cow<'m, RunMount>, Option<PathBuf>) {
+        let MountSource::Path(path) = &mount.source else { return (Cow::Borrowed(mount), None) };
+        let moved = self.guests.iter().rev().find_map(|(place, guest)| {
+            Some((place.path(), path.strip_prefix(guest.source()?).ok()?))
+        });
+        let Some((place, rest)) = moved else { return (Cow::Borrowed(mount), None) };
+        let is_all = rest.as_os_str().is_empty();
+        let now = if is_all { place.to_owned() } else { place.join(rest) };
+        let source = MountSource::Path(self.site.root.join(now));
+        let twin = (is_all && mount.access == Access::Keep).then(|| place.to_owned());
+        (Cow::Owned(RunMount { source, ..mount.clone() }), twin)
     }
 
     fn note(&mut self, mount: &RunMount, place: &Place) -> io::Result<()> {

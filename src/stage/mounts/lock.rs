@@ -77,6 +77,7 @@ fn try_lock(file: &File, hold: Hold) -> io::Result<bool> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

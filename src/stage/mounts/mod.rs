@@ -56,7 +56,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let mut ready = Prepared::default();
     // A stage may need a cache, so nobody waits for one while holding the other.
-    let others = Others::wait(step, around)?;
+    let others = Others::wait(shop, step, around)?;
     ready.caches = cache::hold(shop, step, &others)?;
     for mount in &step.mounts {
         ready.add(shop, step, mount, &others)?;
@@ -129,11 +129,11 @@ impl Prepared {
 struct Others(Vec<(FilesFrom, Foreign)>);
 
 impl Others {
-    fn wait(step: &RunStep, around: &dyn Surroundings) -> Result<Self> {
+    fn wait(shop: &Workshop, step: &RunStep, around: &dyn Surroundings) -> Result<Self> {
         let mut others: Vec<(FilesFrom, Foreign)> = Vec::new();
         for from in step.files_from() {
             if !others.iter().any(|(known, _)| known == from) {
-                others.push((from.clone(), source_of(from, around)?));
+                others.push((from.clone(), source_of(shop, from, around)?));
             }
         }
         Ok(Self(others))

@@ -1,9 +1,6 @@
 //! `type=secret`: the bytes of a secret, read when a RUN wants them.
 
-use std::fs::File;
-use std::io::Read as _;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::plan::SecretMount;
 use crate::request::Secret;
@@ -32,24 +29,12 @@ pub(super) fn text(mount: &SecretMount, value: &[u8]) -> Result<String> {
 impl Workshop {
     /// The secret of this id, if there is one.
     pub fn secret(&self, id: &str) -> Result<Option<Vec<u8>>> {
-        let path = match self.commands.secrets.get(id) {
-            None => return Ok(None),
-            Some(Secret::Value(value)) => return Ok(Some(value.bytes().to_vec())),
-            Some(Secret::Unset(variable)) => {
-                self.reporter.warning(&format!(
-                    "the secret {id} is empty: the environment variable {variable} is not set"
-                ));
-                return Ok(Some(Vec::new()));
-            }
-            Some(Secret::File(path)) => path,
-        };
-        let mut value = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(Secret::MAX_SIZE + 1).read_to_end(&mut value))
-            .with_context(|| format!("cannot read the secret {id} from {}", path.display()))?;
-        if value.len() as u64 > Secret::MAX_SIZE {
-            bail!("secret {id} too big. max size 500KB");
+        let Some(secret) = self.commands.secrets.get(id) else { return Ok(None) };
+        if let Secret::Unset(variable) = secret {
+            self.reporter.warning(&format!(
+                "the secret {id} is empty: the environment variable {variable} is not set"
+            ));
         }
-        Ok(Some(value))
+        secret.read().map(Some).map_err(|why| anyhow!("secret {id}: {why}"))
     }
 }

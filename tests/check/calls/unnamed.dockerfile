@@ -1,0 +1,3 @@
+FROM scratch AS tools
+FROM scratch
+COPY app /

@@ -1,0 +1,4 @@
+FROM scratch
+COPY app /
+workdir /srv
+Copy app2 /

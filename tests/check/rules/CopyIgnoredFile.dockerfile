@@ -1,0 +1,3 @@
+FROM scratch
+COPY app hidden.txt /srv/
+ADD ./hidden /srv/

@@ -1,0 +1,5 @@
+FROM scratch AS app
+COPY app /
+
+FROM scratch AS app
+COPY app2 /

@@ -1,0 +1,2 @@
+FROM scratch
+EXPOSE 443 127.0.0.1:80:8080

@@ -1,0 +1,2 @@
+FROM scratch
+EXPOSE 53/udp 53/TCP

@@ -1,0 +1,2 @@
+FROM REGISTRY/arm:1
+COPY app /

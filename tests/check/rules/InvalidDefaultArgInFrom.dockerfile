@@ -1,0 +1,3 @@
+ARG TAG
+FROM REGISTRY/base:${TAG}
+COPY app /

@@ -1,0 +1,4 @@
+FROM scratch
+ENV GREETING hello world
+LABEL stage final
+COPY app /

@@ -1,0 +1,3 @@
+FROM scratch
+MAINTAINER Ada <ada@example.com>
+COPY app /

@@ -1,0 +1,5 @@
+FROM scratch
+COPY app \
+
+     app2 \
+     /bin/

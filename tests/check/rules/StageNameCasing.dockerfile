@@ -1,0 +1,4 @@
+FROM scratch AS Base
+COPY app /
+
+FROM base

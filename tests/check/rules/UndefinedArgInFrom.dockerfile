@@ -1,0 +1,4 @@
+ARG VARIANT=
+FROM scratch${VARAINT} AS one
+FROM --platform=${BULIDPLATFORM:-$BUILDPLATFORM} scratch AS two
+FROM scratch$OTHER
