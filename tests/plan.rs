@@ -298,7 +298,7 @@ fn unused_arguments_are_warned_of() {
 #[test]
 fn what_cannot_be_planned_names_its_line() {
     let refused: &[(Case, &str)] = &[
-        (case("FROM a\n").target("nope"), "target stage `nope` could not be found"),
+        (case("FROM a\n").target("nope"), "target stage \"nope\" could not be found"),
         (case("ARG B\nFROM $B"), "Dockerfile:2: base name ($B) should not be blank"),
         (case("FROM a AS x\nCOPY --from=x / /"), "circular dependency"),
         (

@@ -29,7 +29,7 @@ pub(super) fn find_target(source: &Source<'_>, inputs: &Inputs) -> Result<StageI
     let number = || wanted.parse::<usize>().ok().filter(|n| *n < stages.len()).map(StageId);
     stage_by_name(stages, wanted).or_else(number).ok_or_else(|| {
         let first = stages.first().map_or(0..0, |stage| stage.node_span.clone());
-        let message = format!("target stage `{wanted}` could not be found");
+        let message = format!("target stage {wanted:?} could not be found");
         let names: Vec<&str> = stage_names(stages).collect();
         let help = match closest(wanted, names.iter().copied()) {
             Some(name) => Some(format!("did you mean `{name}`?")),

@@ -141,6 +141,7 @@ fn quote(text: &str) -> String {
             '\x0b' => quoted.push_str("\\v"),
             '\x0c' => quoted.push_str("\\f"),
             '\0'..' ' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            ' '..='~' => quoted.push(c),
             // Rust escapes what is no letter, sign or mark, and marks that would sit on the quote.
             _ if c.is_alphanumeric() || c.escape_debug().len() == 1 => quoted.push(c),
             _ if u32::from(c) <= 0xffff => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
@@ -191,6 +192,7 @@ mod tests {
         for (text, quoted) in [
             ("a \"b\" \\c", r#""a \"b\" \\c""#),
             ("\n\t\x07\x1b\x7f", r#""\n\t\a\x1b\x7f""#),
+            ("it's ~", "\"it's ~\""),
             ("é 한 👽", "\"é 한 👽\""),
             ("\u{a0}\u{200b}\u{e000}", r#""\u00a0\u200b\ue000""#),
             ("\u{f0000}", r#""\U000f0000""#),

@@ -156,14 +156,14 @@ fn an_unknown_stage() {
     let bench = Bench::new();
     let kiln =
         bench.kiln("FROM scratch AS build\nFROM scratch AS run\n").args(["--target", "biuld"]);
-    assert_snapshot!(bench.fails(kiln, 1).error, @r"
-    error: target stage `biuld` could not be found
+    assert_snapshot!(bench.fails(kiln, 1).error, @r#"
+    error: target stage "biuld" could not be found
      --> DIR/context/Dockerfile:1:1
       |
     1 | FROM scratch AS build
       | ^^^^^^^^^^^^^^^^^^^^^
     help: did you mean `build`?
-    ");
+    "#);
 }
 
 #[test]

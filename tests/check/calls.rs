@@ -96,5 +96,5 @@ fn an_outline_needs_a_target_that_exists() {
     desk.kiln("build", CMD)
         .args(["--call=outline", "--target=nope"])
         .run()
-        .fails(1, "target stage `nope` could not be found");
+        .fails(1, "target stage \"nope\" could not be found");
 }
