@@ -36,10 +36,3 @@ fn a_temporary_directory_in_the_context_is_not_copied() {
     assert_eq!(image.paths(0).expect("a layer"), ["Dockerfile", "tmp", "tmp/f"]);
 }
 
-#[test]
-fn several_platforms_are_no_platform() {
-    let kiln = Kiln::build().dockerfile("FROM scratch\n");
-    let said = kiln.args(["--no-push", "--platform", "linux/amd64,linux/arm64"]).run();
-    assert_ne!(said.code, Some(0), "{said}");
-    assert!(said.stderr.contains("is not a platform"), "{said}");
-}
