@@ -154,7 +154,7 @@ fn members_keep_what_the_archive_says() {
             "h o/h -> o/a/through",
             "l o/ln -> /a",
             "CharDevice { major: 1, minor: 3 } 600 o/null",
-            "Fifo 600 o/pipe",
+            "p 600 o/pipe",
         ]
     );
     let meta = |path: &str| tree[Path::new(path)].entry.meta.clone();

@@ -168,6 +168,7 @@ pub(super) fn listing(tree: &Tree) -> Vec<String> {
                 assert!(matches!(tree[first].entry.kind, Kind::File { .. }));
                 format!("h {path} -> {}", first.display())
             }
+            Kind::Fifo => format!("p {mode:o} {path}"),
             kind => format!("{kind:?} {mode:o} {path}"),
         });
     }
