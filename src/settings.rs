@@ -93,13 +93,27 @@ pub(crate) fn commands(choice: &RunChoice) -> Commands {
     }
 }
 
+/// Who named what is to be fetched, and so whose keys it may be fetched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// The user, on the command line: the agent of the user's own session counts.
+    User,
+    /// A Dockerfile, which may be a stranger's: only an agent that `--ssh` gives to the build counts.
+    Dockerfile,
+}
+
 /// What fetches files and repositories, with the connections of this client.
 pub(crate) fn fetcher(
     request: &Request,
     client: &Client,
+    named_by: NamedBy,
     reporter: &Reporter,
     cancel: &Cancel,
 ) -> Fetcher {
+    let mut git = request.git.clone();
+    if named_by == NamedBy::Dockerfile {
+        git.ssh_auth_sock = request.run.agents.get("default").cloned();
+    }
     let reporter = reporter.clone();
     let secrets = request.run.secrets.clone();
     let lookup = move |id: &str| {
@@ -109,7 +123,7 @@ pub(crate) fn fetcher(
             .ok()?;
         String::from_utf8(bytes).ok().map(Into::into)
     };
-    Fetcher::new(client.clone(), request.git.clone(), Arc::new(lookup), cancel.clone())
+    Fetcher::new(client.clone(), git, Arc::new(lookup), cancel.clone())
 }
 
 /// What the plan has to know of named contexts.

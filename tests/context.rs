@@ -35,4 +35,3 @@ fn a_temporary_directory_in_the_context_is_not_copied() {
     let image = Image::from_layout(&layout, None).expect("a layout");
     assert_eq!(image.paths(0).expect("a layer"), ["Dockerfile", "tmp", "tmp/f"]);
 }
-

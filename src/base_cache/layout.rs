@@ -2,8 +2,11 @@
 //!
 //! Source: OCI image-spec image-layout.md; which image is meant is buildx's rule.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::digest::Digest;
 use crate::image::{Descriptor, Document, ImageConfig, Index, Manifest, Platform};
@@ -116,6 +119,16 @@ fn bad(path: &Path, reason: impl Into<String>) -> LayoutError {
     LayoutError::File { path: path.to_owned(), reason: reason.into() }
 }
 
+/// Opens a file, and nothing that only looks like one: a layout may be a stranger's.
+fn no_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    Ok(file)
+}
+
 struct Layout<'a>(&'a Path);
 
 impl Layout<'_> {
@@ -124,10 +137,14 @@ impl Layout<'_> {
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, LayoutError> {
-        match fs::metadata(path) {
-            Ok(meta) if meta.len() > DOCUMENT_MAX => Err(bad(path, "it is too long")),
-            _ => fs::read(path).map_err(|error| bad(path, error.to_string())),
+        let file = no_waiting(path).map_err(|error| bad(path, error.to_string()))?;
+        let mut bytes = Vec::new();
+        let read = file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| bad(path, error.to_string()))?;
+        if bytes.len() as u64 > DOCUMENT_MAX {
+            return Err(bad(path, "it is too long"));
         }
+        Ok(bytes)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {

@@ -54,6 +54,9 @@ pub(super) struct Outputs {
 
 /// Reads one output; the sentence says what is wrong with it.
 pub(super) fn typed(text: &str) -> Result<Typed, String> {
+    if text.is_empty() {
+        return Err("it is empty: is the variable in it set?".into());
+    }
     let parts = fields(text)?;
     if let [only] = &parts[..]
         && only == text

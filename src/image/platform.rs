@@ -20,6 +20,13 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// Names that stand alone for a platform whose rest is this machine's, as with Docker.
+const SYSTEMS: [&str; 4] = ["linux", "windows", "freebsd", "darwin"];
+/// The same, of processors; in their normal form.
+const PROCESSORS: [&str; 10] = [
+    "amd64", "386", "arm64", "arm", "ppc64le", "riscv64", "s390x", "loong64", "mips64le", "mips64",
+];
+
 /// A text that is no platform.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -73,7 +80,12 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let parts: Vec<&str> = text.split('/').collect();
+        let host = Self::host();
         let (os, architecture, variant) = match parts[..] {
+            [os] if SYSTEMS.contains(&os.to_ascii_lowercase().as_str()) => {
+                (os, host.architecture.as_str(), host.variant.as_deref())
+            }
+            [one] if PROCESSORS.contains(&normalise(one, None).0.as_str()) => ("linux", one, None),
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant)),
             _ => return Err(PlatformError(text.to_owned())),
@@ -97,6 +109,9 @@ mod tests {
     fn aliases_mean_the_same() {
         for (left, right, same) in [
             ("linux/x86_64", "linux/amd64", true),
+            ("amd64", "linux/amd64", true),
+            ("arm64", "linux/aarch64", true),
+            ("windows", "linux/amd64", false),
             ("linux/arm64/v8", "linux/aarch64", true),
             ("linux/arm", "linux/arm/v7", true),
             ("linux/arm/v6", "linux/arm/v7", false),
@@ -110,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_no_platform_is_refused() {
-        for text in ["", "linux", "linux/", "a/b/c/d", "linux/amd64,linux/arm64", "li nux/arm"] {
+        for text in ["", "z80", "linux/", "a/b/c/d", "linux/amd64,linux/arm64", "li nux/arm"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -12,7 +12,7 @@ use crate::context::{
 use crate::registry::Client;
 use crate::remote::{Fetched, Source, without_secrets};
 use crate::request::{DockerfileSource, Elsewhere, Request, dockerfile_at};
-use crate::settings;
+use crate::settings::{self, NamedBy};
 use crate::work_dir::WorkDir;
 
 /// With which BuildKit leaves `.git` in a context.
@@ -95,7 +95,8 @@ fn of_remote(
 fn fetch(request: &Request, ground: &Ground, source: &Source, into: &Path) -> Result<Fetched> {
     let options = settings::registry_options(&request.registry);
     let client = Client::new(options, ground.cancel.clone())?;
-    let fetcher = settings::fetcher(request, &client, &ground.reporter, &ground.cancel);
+    let fetcher =
+        settings::fetcher(request, &client, NamedBy::User, &ground.reporter, &ground.cancel);
     let task = ground.reporter.start(&format!("fetch {source}"));
     let fetched = fetcher.fetch(source, into, &|done, total| task.progress(done, total))?;
     task.done();

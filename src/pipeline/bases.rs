@@ -75,19 +75,16 @@ pub(super) fn resolve_all(
             return Ok(Arc::new(BaseImage::of_layout(key.name.clone(), &found)));
         };
         let resolved = bases.resolve(client, reference, platform).map_err(|error| {
-            let help = image.meant_stage.as_ref().filter(|_| error.is_not_found());
-            let help = help.map(|stage| format!("did you mean the stage `{stage}`?"));
+            let help = image.meant_stage.as_ref().map(|stage| {
+                format!(
+                    "did you mean the stage `{stage}`? No stage is called `{}`, so an image of that \
+                     name is asked for",
+                    key.name
+                )
+            });
             place.locate_with(error.into(), &image.span, help)
         })?;
         task.done_with(resolved.digest.to_string());
-        let own = resolved.config.platform();
-        let says_nothing = own.os.is_empty() || own.architecture.is_empty();
-        if !says_nothing && !own.satisfies(platform) {
-            reporter.warning(&format!(
-                "InvalidBaseImagePlatform: {} is an image for {own}, not for {platform}",
-                key.name
-            ));
-        }
         let image = BaseImage::new(key.name.clone(), resolved, &shared);
         // What is on this machine already is not fetched past it.
         let here = image.layers.iter().filter(|l| bases.blob(&l.descriptor.digest).is_some());

@@ -9,9 +9,9 @@ use crate::base_cache::BaseCache;
 use crate::layer::{LayerOptions, Timestamp};
 use crate::plan::Plan;
 use crate::registry::Client;
-use crate::request::Request;
+use crate::request::{Request, Secret};
 use crate::sandbox::Sandbox;
-use crate::settings;
+use crate::settings::{self, NamedBy};
 use crate::stage::Tools;
 
 /// Puts together what a request says and what was made for it so far.
@@ -25,6 +25,16 @@ pub(super) fn tools(
 ) -> Tools {
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
+    let mut commands = settings::commands(&request.run);
+    if matches!(sandbox, Sandbox::Inplace(_)) {
+        // Their files are moved aside before a command wants them. What cannot be read is an error
+        // there, where it is wanted.
+        for secret in commands.secrets.values_mut() {
+            if let Ok(value) = secret.read() {
+                *secret = Secret::Value(value.into());
+            }
+        }
+    }
     Tools {
         bases,
         layer_options: LayerOptions {
@@ -33,7 +43,13 @@ pub(super) fn tools(
             threads: request.jobs,
         },
         sandbox,
-        fetcher: settings::fetcher(request, &client, &ground.reporter, &ground.cancel),
+        fetcher: settings::fetcher(
+            request,
+            &client,
+            NamedBy::Dockerfile,
+            &ground.reporter,
+            &ground.cancel,
+        ),
         client,
         named_sources: request.named_contexts.clone(),
         context: source.context.clone(),
@@ -45,7 +61,7 @@ pub(super) fn tools(
         hosts: request.add_hosts.clone(),
         ignore_paths: request.ignore_paths.clone(),
         shm_size: request.shm_size,
-        commands: settings::commands(&request.run),
+        commands,
     }
 }
 

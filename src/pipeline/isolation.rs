@@ -71,11 +71,18 @@ pub(super) fn settle(
         (Err(error), _) => return Err(error),
     };
     if let Sandbox::Inplace(inplace) = &sandbox {
-        plans.iter().try_for_each(|plan| apart(plan, &source.dir, &source.place))?;
-        inplace.keep([source.dir.clone(), dir.path().to_owned()]);
-        inplace.keep(request.named_contexts.values().filter_map(local_files));
-        inplace.keep(request.cache_dir.clone().filter(|dir| dir.is_dir()));
-        inplace.keep(request.run.cache_dir.clone());
+        let mut kept = vec![("the build context", source.dir.clone())];
+        let named = request.named_contexts.values().filter_map(local_files);
+        kept.extend(named.map(|files| ("a named context", files)));
+        let bases = request.cache_dir.clone().filter(|dir| dir.is_dir());
+        kept.extend(bases.map(|dir| ("its base images", dir)));
+        kept.extend(request.run.cache_dir.clone().map(|dir| ("its caches", dir)));
+        for plan in plans {
+            kept.iter().try_for_each(|(what, dir)| apart(plan, what, dir, &source.place))?;
+        }
+        inplace.keep(kept.into_iter().map(|(_, dir)| dir));
+        inplace.keep([dir.path().to_owned()]);
+        inplace.keep(request.run.agents.values().cloned());
     }
     without_effect(request, &sandbox, reporter);
     if let Some(reason) = sandbox.single_id_reason() {
@@ -95,10 +102,10 @@ fn local_files(source: &NamedSource) -> Option<PathBuf> {
     }
 }
 
-/// Where `/` becomes the image's, the context stays in it: a step that works there would see, and
-/// change, the user's files instead of the image's.
-fn apart(plan: &Plan, context: &Path, place: &Place) -> Result<()> {
-    let context = context.canonicalize().unwrap_or_else(|_| context.to_owned());
+/// Where `/` becomes the image's, the context and what else belongs to the user stay in it: a step that
+/// works there would see, and change, the user's files instead of the image's.
+fn apart(plan: &Plan, what: &str, kept: &Path, place: &Place) -> Result<()> {
+    let kept = kept.canonicalize().unwrap_or_else(|_| kept.to_owned());
     let steps = plan.stages.iter().filter(|stage| stage.unpacked).flat_map(|stage| &stage.steps);
     for step in steps {
         let path = match &step.action {
@@ -107,7 +114,7 @@ fn apart(plan: &Plan, context: &Path, place: &Place) -> Result<()> {
             Action::Workdir(workdir) => &workdir.path,
             Action::Metadata => continue,
         };
-        if !Path::new(path).starts_with(&context) {
+        if !Path::new(path).starts_with(&kept) {
             continue;
         }
         return Err(Located {
@@ -115,11 +122,11 @@ fn apart(plan: &Plan, context: &Path, place: &Place) -> Result<()> {
             text: place.text.clone(),
             span: step.span.clone(),
             message: format!(
-                "this step works in {path}, where this machine has the build context: isolation \
+                "this step works in {path}, where this machine has {what}: isolation \
                  `inplace` runs commands in the container's own root and would change your files"
             ),
             help: Some(
-                "put the context somewhere else and name it with --context, or give the container \
+                "put that somewhere else, the context with --context, or give the container \
                  CAP_SYS_CHROOT and CAP_SETPCAP, so that isolation `chroot` is possible"
                     .to_owned(),
             ),

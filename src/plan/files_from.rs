@@ -30,6 +30,9 @@ pub(super) fn files_from(
             (_, NamedContext::Image(name)) => FilesFrom::Image(inputs.image(name)),
         });
     }
+    if name == "scratch" {
+        return Ok(FilesFrom::Nothing);
+    }
     if is_named(&stages[id.0], name) {
         let message = format!("circular dependency: stage `{name}` copies from itself");
         return Err(source.error(span, message, None));

@@ -328,7 +328,7 @@ impl Graph {
             match files_from(source, inputs, at.0, &name, &node.span)? {
                 FilesFrom::Stage(other) => needs.push(other),
                 FilesFrom::Image(key) => self.need(source, &key, &node.span),
-                FilesFrom::Context | FilesFrom::Named(_) => {}
+                FilesFrom::Context | FilesFrom::Named(_) | FilesFrom::Nothing => {}
             }
         }
         Ok(needs)

@@ -221,6 +221,8 @@ pub enum FilesFrom {
     Image(ImageKey),
     /// A named context that is no image.
     Named(String),
+    /// Nobody's: `scratch`.
+    Nothing,
 }
 
 /// WORKDIR.

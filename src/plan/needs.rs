@@ -33,7 +33,7 @@ impl Plan {
             });
             for from in froms {
                 match from {
-                    FilesFrom::Context | FilesFrom::Named(_) => {}
+                    FilesFrom::Context | FilesFrom::Named(_) | FilesFrom::Nothing => {}
                     FilesFrom::Stage(id) => images.extend(self.image_below(*id)),
                     FilesFrom::Image(key) => _ = images.insert(key),
                 }

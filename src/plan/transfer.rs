@@ -92,7 +92,7 @@ pub(super) fn named_in_from(
     let name = draft.graph.name_in_from(draft.id, &node.span, word);
     let from = files_from(draft.source, draft.inputs, draft.id, name, &node.span)?;
     let known = match &from {
-        FilesFrom::Context | FilesFrom::Named(_) => true,
+        FilesFrom::Context | FilesFrom::Named(_) | FilesFrom::Nothing => true,
         FilesFrom::Stage(id) => draft.graph.bases.contains_key(id),
         FilesFrom::Image(key) => draft.graph.images.contains_key(key),
     };
@@ -104,13 +104,41 @@ pub(super) fn named_in_from(
     Ok(from)
 }
 
+/// An address without a user and password: the history goes out with the image.
+fn without_user(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => format!("{scheme}://{host}{}", &rest[end..]),
+        _ => address.to_owned(),
+    }
+}
+
 impl CopySource {
     /// As history and logs show it.
     pub fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.clone(),
-            Self::Remote { written, .. } => written.clone(),
+            Self::Remote { written, .. } => without_user(written),
             Self::Inline { name, .. } => format!("<<{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_user;
+
+    #[test]
+    fn passwords_stay_out_of_the_history() {
+        for (address, shown) in [
+            ("https://u:p@h/f?x=1#y", "https://h/f?x=1#y"),
+            ("https://u:p@q@h", "https://h"),
+            ("ssh://git@h/r.git", "ssh://git@h/r.git"),
+            ("git@h:r.git", "git@h:r.git"),
+            ("https://h/a@b:c", "https://h/a@b:c"),
+        ] {
+            assert_eq!(without_user(address), shown);
         }
     }
 }

@@ -175,6 +175,7 @@ fn source_of(
             Some((stage.layers.clone(), stage.source.clone()))
         }
         FilesFrom::Image(key) => Some((around.image(key)?.layers.clone(), Source::Blobs)),
+        FilesFrom::Nothing => Some((Vec::new(), Source::Blobs)),
         FilesFrom::Named(name) => Some((shop.named_layers(name)?, Source::Blobs)),
     })
 }

@@ -64,8 +64,9 @@ impl Kept {
         };
         match found {
             Some(spot) if self.moved => {
-                links::part(&spot, how)?;
-                spot.quietly(|spot| self.move_home(spot))
+                // First of all it is where it belongs: what is left in the root is removed.
+                spot.quietly(|spot| self.move_home(spot))?;
+                links::part(&self.home, how)
             }
             // In a mount, everything in it could have been removed, but not the mount point.
             None if self.moved => self.empty(&self.home),

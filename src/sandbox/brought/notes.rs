@@ -32,7 +32,10 @@ impl Notes {
 
     /// Writes them anew.
     pub(super) fn write(&self, notes: &[Note]) -> io::Result<()> {
-        std::fs::write(&self.0, serde_json::to_vec(notes)?)
+        // Whoever is killed meanwhile leaves the old ones whole.
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec(notes)?)?;
+        std::fs::rename(new, &self.0)
     }
 
     /// There is nothing to undo any more.
@@ -50,8 +53,7 @@ impl Notes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             text => text?,
         };
-        // Killed while it was written: then nothing of it was brought yet.
-        let notes: Vec<Note> = serde_json::from_slice(&text).unwrap_or_default();
+        let notes: Vec<Note> = serde_json::from_slice(&text)?;
         let ground = Ground::open(root)?;
         notes.iter().rev().try_for_each(|note| note.undo(&ground))?;
         self.remove()

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -126,6 +127,8 @@ impl<'a> Cache<'a> {
         let home = self.shop.caches.0.join(&self.name);
         let what = || format!("cannot make the cache directory {}", home.display());
         fs::create_dir_all(&home).with_context(what)?;
+        // A command may leave programs there that run as root.
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).with_context(what)?;
         if !home.join("about").exists() {
             fs::write(home.join("about"), &self.about).with_context(what)?;
         }
