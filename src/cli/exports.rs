@@ -328,3 +328,15 @@ fn agree<T: PartialEq + Copy>(known: &mut Option<T>, new: Option<T>) -> bool {
         (Some(known), Some(new)) => known == new,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::typed;
+
+    /// `-o "$OUT"` with nothing in it would unpack an image into the current directory.
+    #[test]
+    fn an_output_is_somewhere() {
+        assert!(typed("").is_err());
+        assert!(typed("out").is_ok() && typed("-").is_ok());
+    }
+}

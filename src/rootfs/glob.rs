@@ -317,5 +317,10 @@ mod tests {
         assert!(has_meta(b"a*") && has_meta(b"[a]") && has_meta(b"?"));
         assert!(!has_meta(br"a\*\[\?b") && !has_meta(b"a]b"));
         assert_eq!(unescape(br"a\*\\b"), br"a*\b");
+        assert_eq!(escape("/a b/c"), "/a b/c");
+        for name in [r"/a*[b]\?", "/[", r"\"] {
+            assert!(!has_meta(escape(name).as_bytes()), "{name}");
+            assert_eq!(unescape(escape(name).as_bytes()), name.as_bytes());
+        }
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::Others;
-use super::laid::{Original, literal};
+use super::laid::Original;
 use crate::layer::{Entry, Kind};
 use crate::plan::{BindMount, BindSource, FilesFrom};
 use crate::rootfs::copy::{CopyError, Owner};
+use crate::rootfs::glob::escape;
 use crate::rootfs::ignore::Ignore;
 use crate::rootfs::{Root, View, ViewError, resolve};
 use crate::sandbox::{MountSource, Sandbox};
@@ -36,7 +37,7 @@ pub(super) fn shown(shop: &Workshop, bind: &BindMount, others: &Others) -> Resul
         _ => {
             let name = format!("{} of {}", bind.source, others.identity(&bind.from));
             let dir = shop.shelf.get(name, || {
-                let root = shop.select(&layers, &[literal(&bind.source)])?;
+                let root = shop.select(&layers, &[escape(&bind.source)])?;
                 Ok(root.path().to_owned())
             })?;
             part_of(&shop.open_root(&dir)?, &bind.source)
@@ -141,6 +142,6 @@ pub(super) fn seen(
             Seen { root: view.root().clone(), _mount: Some(view) }
         }
         Source::Directory(root) => bare(root),
-        Source::Blobs => bare(shop.select(&layers, &[literal(source)])?),
+        Source::Blobs => bare(shop.select(&layers, &[escape(source)])?),
     })
 }

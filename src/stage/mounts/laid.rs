@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::layer::{Entry, Kind, Metadata, Node};
 use crate::rootfs::copy::{self, CopyRequest, Owner, copy};
-use crate::rootfs::glob::has_meta;
+use crate::rootfs::glob::escape;
 use crate::rootfs::ignore::Ignore;
 use crate::rootfs::{Entries, Extract, Index, Root, View, Whiteouts, extract, resolve};
 use crate::stage::workshop::Workshop;
@@ -34,7 +34,7 @@ impl Original<'_> {
     /// Copies it into a directory, which must be empty. The answer is where it is in there.
     pub(super) fn lay_down(&self, shop: &Workshop, into: &Path) -> Result<PathBuf> {
         let request = CopyRequest {
-            sources: vec![copy::CopySource::Path(literal(self.path))],
+            sources: vec![copy::CopySource::Path(escape(self.path))],
             dest: &format!("/{NAME}"),
             from: self.root.clone(),
             ignore: self.ignore,
@@ -68,18 +68,6 @@ impl Original<'_> {
     }
 }
 
-/// A path as a pattern that only it matches.
-pub(super) fn literal(path: &str) -> String {
-    if !has_meta(path.as_bytes()) {
-        return path.to_owned();
-    }
-    let escaped = |c: char| match c {
-        '*' | '?' | '[' | '\\' => ['\\'.to_string(), c.to_string()].concat(),
-        _ => c.to_string(),
-    };
-    path.chars().map(escaped).collect()
-}
-
 /// The objects of a tree as those of a layer.
 struct Copied {
     nodes: IntoValues<PathBuf, Node>,
@@ -91,16 +79,5 @@ impl Entries for Copied {
         self.current = self.nodes.next();
         let Some(node) = &self.current else { return Ok(None) };
         Ok(Some((node.entry.clone(), node.content.open()?)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_matches_itself() {
-        assert_eq!(literal("/a b/c"), "/a b/c");
-        assert_eq!(literal("/a*[b]\\?"), "/a\\*\\[b]\\\\\\?");
     }
 }
