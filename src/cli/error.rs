@@ -57,6 +57,36 @@ impl CliError {
     }
 }
 
+/// Flags of `docker build` that kiln does not have, and why nobody needs them here.
+const OF_DOCKER: [(&[&str], &str); 5] = [
+    (&["--provenance", "--sbom", "--attest"], "kiln writes no attestations: leave it out"),
+    (
+        &["--cache-from", "--cache-to"],
+        "kiln keeps no layers between builds yet: leave it out; what RUN --mount=type=cache leaves is \
+         kept by --cache-mount-dir",
+    ),
+    (&["--builder", "--rm", "--force-rm", "--compress"], "there is no daemon: leave it out"),
+    (
+        &[
+            "--memory",
+            "-m",
+            "--memory-swap",
+            "--cpu-shares",
+            "--cpu-period",
+            "--cpu-quota",
+            "--cpuset-cpus",
+            "--cpuset-mems",
+            "--cgroup-parent",
+            "--resource",
+        ],
+        "leave it out, and limit the container or job that kiln runs in",
+    ),
+    (
+        &["--security-opt", "--privileged"],
+        "leave it out: a RUN never gets more rights than kiln has",
+    ),
+];
+
 struct ClapError<'a>(&'a clap::Error);
 
 impl ClapError<'_> {
@@ -93,6 +123,11 @@ impl ClapError<'_> {
     }
 
     fn help(&self) -> String {
+        let flag = self.text(ContextKind::InvalidArg).unwrap_or_default();
+        let of_docker = OF_DOCKER.iter().find(|(flags, _)| flags.contains(&flag.as_str()));
+        if let Some((_, why)) = of_docker.filter(|_| self.0.kind() == ErrorKind::UnknownArgument) {
+            return (*why).to_owned();
+        }
         let suggestion = [
             ContextKind::SuggestedArg,
             ContextKind::SuggestedSubcommand,
