@@ -199,3 +199,16 @@ fn in_place_it_is_the_same() {
         assert!(error.contains("use another target"), "{error}");
     }
 }
+
+#[test]
+fn a_cache_whose_links_cannot_be_parted_is_not_lost() {
+    let layers = layers();
+    layers.file("cache/precious", "much work");
+    // Where kiln wants to put a copy for a moment.
+    layers.directory("cache/.kiln-unlinked");
+    let mounts = vec![mount("/c", MountSource::Path(layers.path("cache")), Access::Keep)];
+    let run = Run { mounts, ..sh("ln /c/precious /linked") };
+    let outcome = in_chroot(&layers, run);
+    assert!(format!("{outcome:?}").contains("take the mount `/c` out again"), "{outcome:?}");
+    assert_eq!(fs::read_to_string(layers.path("cache/precious")).unwrap(), "much work");
+}
