@@ -157,3 +157,17 @@ fn a_server_that_says_nothing_does_not_hold_a_build_that_is_stopped() {
     assert_eq!(outcome.code, Some(143), "{outcome}");
     crate::common::assert_no_work_dir(dir.path(), &outcome);
 }
+
+/// Two stages wait for the same thing and hear of its failure in any order.
+#[test]
+fn the_reason_of_a_failure_is_told_whoever_hears_of_it_first() {
+    let server = server();
+    let gone = server.url("gone");
+    let text = format!(
+        "FROM scratch AS one\nADD {gone} /\nFROM scratch AS two\nADD {gone} /\n\
+         FROM scratch\nCOPY --from=one / /1\nCOPY --from=two / /2\n"
+    );
+    for _ in 0..10 {
+        build(&text, &[]).fails("invalid response status 404");
+    }
+}
