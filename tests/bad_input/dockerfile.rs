@@ -179,7 +179,7 @@ fn a_stage_that_is_misspelt_is_looked_for_as_an_image() {
       |
     3 | COPY --from=biuld /a /a
       | ^^^^^^^^^^^^^^^^^^^^^^^
-    help: did you mean the stage `build`?
+    help: did you mean the stage `build`? No stage is called `biuld`, so an image of that name is asked for
     ");
 }
 
