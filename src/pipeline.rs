@@ -3,8 +3,7 @@
 //! 1. **Context**: find the Dockerfile and the files that COPY may take ([`crate::context`]).
 //! 2. **Plan**: parse, find the needed stages, ask registries for the bases' manifests and configs
 //!    (no layers), expand every instruction ([`crate::dockerfile`], [`crate::plan`]). Meanwhile the
-//!    destinations are asked whether a push will be allowed.
-//!    Of several platforms, each has a plan of its own.
+//!    destinations are asked whether a push will be allowed. Each platform has a plan of its own.
 //! 3. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
 //!    never unpacked; a base layer is downloaded only when somebody needs its files.
 //! 4. **Layers** go to the destinations while later steps run ([`crate::publish::Uploads`]).
@@ -32,23 +31,21 @@ use anyhow::Result;
 pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
 use self::exports::write_exports;
-use self::furnish::{mark_needed, tools};
+use self::furnish::{fetch_ahead, mark_needed, tools};
 use self::isolation::{can_run, settle};
-use self::prepare::{Prepared, PushCheck};
+use self::prepare::{Prepared, PushCheck, Source};
 use self::product::{parts, product};
 use self::squash::squash_all;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Product;
-use crate::plan::Plan;
 use crate::publish::{
     Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
 use crate::registry::Reference;
-use crate::remote::Source;
 use crate::request::{Export, Request};
-use crate::sandbox::{Entered, Sandbox};
+use crate::sandbox::Entered;
 use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
 use crate::settings;
@@ -88,7 +85,7 @@ pub struct Built {
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
-    let source = prepare::Source::open(request, ground)?;
+    let source = Source::open(request, ground)?;
 
     // 2. Plan
     let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
@@ -156,18 +153,6 @@ fn tell(request: &Request, ground: &Ground, names: &[Reference], product: &Produ
     }
     let options = settings::registry_options(&request.registry);
     send_digest(request, &options, &ground.cancel, &digest)
-}
-
-/// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this
-/// machine's git is not there later.
-fn fetch_ahead(shop: &Workshop, plans: &[Plan]) {
-    let named = plans.iter().flat_map(Plan::named_contexts);
-    let named: Vec<_> = named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
-    let sources: Vec<&Source> = plans.iter().flat_map(Plan::remotes).chain(&named).collect();
-    shop.downloads.begin(&sources);
-    if matches!(shop.sandbox, Sandbox::Inplace(_)) {
-        shop.downloads.wait();
-    }
 }
 
 /// Where the image is: names in registries, then paths of files.

@@ -103,10 +103,8 @@ impl Board<'_> {
             }
             Err(error) => {
                 // The first failure is the reason; the rest are cancelled because of it.
-                // Two that wait for one download hear of its failure in any order.
                 let was_running = !self.cancel.is_cancelled();
-                let nothing_said = state.failure.as_ref().is_none_or(was_cancelled);
-                if nothing_said || (was_running && !was_cancelled(&error)) {
+                if state.failure.is_none() || (was_running && !was_cancelled(&error)) {
                     state.failure = Some(error);
                 }
                 self.cancel.cancel();

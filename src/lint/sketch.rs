@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::globals::Globals;
-use crate::dockerfile::{Dockerfile, Instruction, Located, Node, Span, StageText, expand, fields};
+use crate::dockerfile::{Dockerfile, Located, Span, StageText, expand};
 use crate::image::Platform;
-use crate::plan::{Base, ImageKey, Inputs, NamedContext, StageId, is_named, stage_by_name};
+use crate::plan::{
+    Base, ImageKey, Inputs, NamedContext, StageId, from_words, is_named, stage_by_name,
+};
 
 /// Which stages are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl<'a> Sketch<'a> {
                 })
             }),
         });
-        let sources = stage.nodes.iter().flat_map(sources_of);
+        let sources = stage.nodes.iter().flat_map(|node| from_words(&node.instruction));
         let sources = sources.filter_map(|name| stage_of_source(earlier, &name)).collect();
         StageSketch { base, sources, uses }
     }
@@ -134,24 +136,6 @@ impl StageSketch {
             _ => None,
         };
         below.into_iter().chain(self.sources.iter().copied())
-    }
-}
-
-/// The values of `--from` and of `from=`.
-fn sources_of(node: &Node) -> Vec<String> {
-    match &node.instruction {
-        Instruction::Copy(transfer) | Instruction::Add(transfer) => {
-            transfer.from.iter().cloned().collect()
-        }
-        Instruction::Run(run) => {
-            let fields = run.mounts.iter().flat_map(|m| fields::split(m).unwrap_or_default());
-            let from = |field: String| {
-                let (key, value) = field.split_once('=')?;
-                key.eq_ignore_ascii_case("from").then(|| value.to_owned())
-            };
-            fields.filter_map(from).collect()
-        }
-        _ => Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Error, Result, anyhow};
 
 use super::Ground;
 use super::prepare::{Source, inputs};
-use crate::base_cache::BaseCache;
+use crate::base_cache::{BaseCache, LAYOUT, read_layout};
 use crate::dockerfile::{Dockerfile, Located, Span, line_of};
 use crate::image::ImageConfig;
 use crate::lint::outline::Outline;
@@ -217,18 +217,37 @@ fn ask_for(
     place: &Place,
     (key, span): &(ImageKey, Span),
 ) -> Answer {
-    let reference: Reference = match key.name.parse() {
-        Ok(reference) => reference,
-        Err(error) => return Answer::Wrong(place.locate(Error::new(error), span)),
-    };
+    let wrong = |error| Answer::Wrong(place.locate(error, span));
     let platform = match key.platform.parse() {
         Ok(platform) => platform,
-        Err(error) => return Answer::Wrong(place.locate(Error::new(error), span)),
+        Err(error) => return wrong(Error::new(error)),
+    };
+    if key.name.starts_with(LAYOUT) {
+        return match read_layout(&key.name, &platform) {
+            Ok(found) => Answer::Config(Box::new(found.config)),
+            Err(error) => wrong(error.into()),
+        };
+    }
+    let reference: Reference = match key.name.parse() {
+        Ok(reference) => reference,
+        Err(error) => return wrong(Error::new(error)),
     };
     match cache.resolve(client, &reference, &platform) {
         Ok(resolved) => Answer::Config(Box::new(resolved.config)),
-        Err(error) if error.is_not_found() => Answer::Wrong(place.locate(error.into(), span)),
+        Err(error) if error.is_not_found() => wrong(error.into()),
         Err(error) => Answer::NotNow(error.to_string()),
+    }
+}
+
+/// What a target needs, as far as the bases are known: those that triggers name are not asked for.
+fn followed(dockerfile: &Dockerfile, inputs: &Inputs, bases: &Bases) -> Result<Graph, Located> {
+    let mut graph = Graph::new(dockerfile, inputs)?;
+    loop {
+        let count = graph.bases.len();
+        graph.follow_triggers(dockerfile, inputs, bases)?;
+        if graph.bases.len() == count {
+            return Ok(graph);
+        }
     }
 }
 
@@ -250,7 +269,7 @@ fn mistake(
         }
         let target = stage.map_or_else(|| inputs.target.clone(), |stage| Some(stage.to_string()));
         let inputs = Inputs { target, ..inputs.clone() };
-        let graph = match Graph::new(dockerfile, &inputs) {
+        let graph = match followed(dockerfile, &inputs, bases) {
             Ok(graph) => graph,
             Err(error) => {
                 seen.extend(stage);

@@ -9,10 +9,11 @@ use crate::base_cache::BaseCache;
 use crate::layer::{LayerOptions, Timestamp};
 use crate::plan::Plan;
 use crate::registry::Client;
+use crate::remote;
 use crate::request::{Request, Secret};
 use crate::sandbox::Sandbox;
 use crate::settings::{self, NamedBy};
-use crate::stage::Tools;
+use crate::stage::{Tools, Workshop};
 
 /// Puts together what a request says and what was made for it so far.
 pub(super) fn tools(
@@ -79,4 +80,17 @@ pub(super) fn mark_needed(request: &Request, plans: &[Plan], images: &Images) {
     }
     let layers = needed.into_iter().filter_map(|key| images.get(key)).flat_map(|i| &i.layers);
     layers.for_each(|layer| layer.need_here());
+}
+
+/// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this
+/// machine's git is not there later.
+pub(super) fn fetch_ahead(shop: &Workshop, plans: &[Plan]) {
+    let named = plans.iter().flat_map(Plan::named_contexts);
+    let named: Vec<_> = named.filter_map(|name| shop.named_sources.get(name)?.remote()).collect();
+    let sources: Vec<&remote::Source> =
+        plans.iter().flat_map(Plan::remotes).chain(&named).collect();
+    shop.downloads.begin(&sources);
+    if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+        shop.downloads.wait();
+    }
 }

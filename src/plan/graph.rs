@@ -109,8 +109,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The values of `--from` of an instruction.
-fn from_words(instruction: &Instruction) -> Vec<String> {
+/// The values of `--from`, and of `from=` in mounts, of an instruction.
+pub(crate) fn from_words(instruction: &Instruction) -> Vec<String> {
     match instruction {
         Instruction::Copy(transfer) => transfer.from.iter().cloned().collect(),
         Instruction::Run(run) => {

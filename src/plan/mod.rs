@@ -28,6 +28,7 @@ use crate::remote;
 
 pub(crate) use arguments::automatic;
 pub use contexts::NamedContext;
+pub(crate) use graph::from_words;
 pub use graph::{Graph, ImageKey, NeededImage};
 pub use run_step::{
     BindMount, BindSource, CacheMount, NetworkMode, RunStep, SecretMount, SshMount, StepMount,

@@ -6,6 +6,7 @@ use super::steps::Draft;
 use super::text::{CopyText, absolute};
 use super::{Action, CopySource, CopyStep, FilesFrom, Unpack};
 use crate::dockerfile::{Heredoc, Located, Node, Transfer, expand};
+use crate::remote;
 
 /// The step and its history text.
 pub(super) fn transfer(
@@ -104,41 +105,13 @@ pub(super) fn named_in_from(
     Ok(from)
 }
 
-/// An address without a user and password: the history goes out with the image.
-fn without_user(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
-        Some((user, host)) if user.contains(':') => format!("{scheme}://{host}{}", &rest[end..]),
-        _ => address.to_owned(),
-    }
-}
-
 impl CopySource {
     /// As history and logs show it.
     pub fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.clone(),
-            Self::Remote { written, .. } => without_user(written),
+            Self::Remote { written, .. } => remote::without_password(written),
             Self::Inline { name, .. } => format!("<<{name}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_user;
-
-    #[test]
-    fn passwords_stay_out_of_the_history() {
-        for (address, shown) in [
-            ("https://u:p@h/f?x=1#y", "https://h/f?x=1#y"),
-            ("https://u:p@q@h", "https://h"),
-            ("ssh://git@h/r.git", "ssh://git@h/r.git"),
-            ("git@h:r.git", "git@h:r.git"),
-            ("https://h/a@b:c", "https://h/a@b:c"),
-        ] {
-            assert_eq!(without_user(address), shown);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Parts of the language that kiln reads but cannot carry out yet. Each is an error at its place:
-//! nothing in a Dockerfile is ever ignored without a word.
+//! What a Dockerfile may ask for and kiln never gives: more rights than its own. Each is an error at its
+//! place: nothing in a Dockerfile is ever ignored without a word.
 
 use super::graph::Source;
 use crate::dockerfile::{Instruction, Located, Node, Run};

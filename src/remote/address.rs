@@ -12,6 +12,17 @@ pub fn without_secrets(address: &str) -> String {
     }
 }
 
+/// The address without a password and whose it is; a user alone stays. For what goes out with an image,
+/// where the rest has to say what was taken.
+pub fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => format!("{scheme}://{host}{}", &rest[end..]),
+        _ => address.to_owned(),
+    }
+}
+
 /// Percent-decodes; what is no escape, or no UTF-8, stays as it is.
 pub(super) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
@@ -47,6 +58,19 @@ mod tests {
             ("git@h:a", "git@h:a"),
         ] {
             assert_eq!(without_secrets(address), shown);
+        }
+    }
+
+    #[test]
+    fn passwords_stay_out_of_the_history() {
+        for (address, shown) in [
+            ("https://u:p@h/f?x=1#y", "https://h/f?x=1#y"),
+            ("https://u:p@q@h", "https://h"),
+            ("ssh://git@h/r.git", "ssh://git@h/r.git"),
+            ("git@h:r.git", "git@h:r.git"),
+            ("https://h/a@b:c", "https://h/a@b:c"),
+        ] {
+            assert_eq!(without_password(address), shown);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use self::address::without_secrets;
+pub use self::address::{without_password, without_secrets};
 pub use self::error::RemoteError;
 pub use self::http::{file_name, is_http};
 pub use self::source::{Fetched, Source};

@@ -1,6 +1,8 @@
 //! What a build fetches from elsewhere: each thing once, while other steps run.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -39,8 +41,24 @@ enum Thing {
     /// Somebody fetches it.
     OnItsWay,
     There(Arc<Fetched>),
-    /// Why not; taken by who hears of it first.
-    Failed(Option<anyhow::Error>),
+    /// Why not; everybody who waits for it hears of it.
+    Failed(Arc<anyhow::Error>),
+}
+
+/// The failure of a download that several wait for.
+#[derive(Debug)]
+struct Unfetched(Arc<anyhow::Error>);
+
+impl fmt::Display for Unfetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Unfetched {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
 }
 
 impl Downloads {
@@ -83,11 +101,14 @@ impl Downloads {
         }
         let on_its_way =
             |state: &mut State| matches!(state.things.get(source), Some(Thing::OnItsWay));
-        let mut state =
+        let state =
             self.changed.wait_while(state, on_its_way).unwrap_or_else(PoisonError::into_inner);
-        match state.things.get_mut(source) {
+        match state.things.get(source) {
             Some(Thing::There(fetched)) => Ok(fetched.clone()),
-            Some(Thing::Failed(error)) => Err(error.take().unwrap_or_else(|| Cancelled.into())),
+            Some(Thing::Failed(error)) if Cancelled::caused(error.as_ref().as_ref()) => {
+                Err(Cancelled.into())
+            }
+            Some(Thing::Failed(error)) => Err(Unfetched(error.clone()).into()),
             Some(Thing::OnItsWay) | None => Err(anyhow!("a download ended abnormally")),
         }
     }
@@ -117,7 +138,7 @@ impl Downloads {
     fn fetch(&self, source: &Source) {
         let thing = match self.fetch_now(source) {
             Ok(fetched) => Thing::There(Arc::new(fetched)),
-            Err(error) => Thing::Failed(Some(error)),
+            Err(error) => Thing::Failed(Arc::new(error)),
         };
         self.lock().things.insert(source.clone(), thing);
         self.changed.notify_all();

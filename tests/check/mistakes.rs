@@ -92,3 +92,22 @@ fn a_wish_that_cannot_be_read() {
     let outcome = desk.run(kiln);
     assert_snapshot!(outcome.stderr, @r#"error: failed to parse BUILDKIT_DOCKERFILE_CHECK: failed to parse check option "error=perhaps": expected true or false"#);
 }
+
+/// What a base stores for builds on top of it may name stages, and the base may be in a layout.
+#[test]
+fn triggers_of_a_base_in_a_layout_are_followed() {
+    let desk = Desk::new();
+    let layouts = tempfile::tempdir().expect("a directory");
+    let layout = layouts.path().join("layout");
+    let base = desk.kiln("build", "FROM scratch\nONBUILD COPY --from=built /app /app\nENV A=b\n");
+    desk.run(base.args(["--no-push", "--oci-layout-path", layout.to_str().expect("text")])).ok();
+    let context = format!("--build-context=base=oci-layout://{}", layout.display());
+    let good = "FROM scratch AS built\nCOPY app /app\nFROM base\nCOPY app /$A\n";
+    let outcome = desk.run(desk.check(good).args([&context]));
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let outcome = desk.run(desk.check("FROM base\nCOPY app /app\n").args([&context]));
+    assert_eq!(outcome.code, Some(0), "an image may be called so: {outcome}");
+    let late = "FROM base\nFROM scratch AS built\nCOPY app /app\n";
+    let outcome = desk.run(desk.check(late).args([&context]));
+    assert!(outcome.stderr.contains("needs to be defined before current stage"), "{outcome}");
+}

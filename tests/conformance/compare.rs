@@ -4,25 +4,9 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
-use testkit::image::{Kind, Objects, diff_json, diff_trees};
+use testkit::image::{CONFIG_FIELDS, Kind, Objects, diff_json, diff_trees};
 
 use crate::builders::Built;
-
-/// Fields of an image's `config` that say how a container runs.
-const FIELDS: &[&str] = &[
-    "Env",
-    "Cmd",
-    "Entrypoint",
-    "WorkingDir",
-    "User",
-    "ExposedPorts",
-    "Volumes",
-    "Labels",
-    "Healthcheck",
-    "Shell",
-    "StopSignal",
-    "OnBuild",
-];
 
 /// One thing in which two images differ.
 #[derive(Debug)]
@@ -99,7 +83,8 @@ fn settings(image: &Value) -> Value {
         Value::Object(map) => map.is_empty(),
         _ => false,
     };
-    let fields = FIELDS.iter().map(|field| (format!("config.{field}"), &image["config"][*field]));
+    let fields =
+        CONFIG_FIELDS.iter().map(|field| (format!("config.{field}"), &image["config"][*field]));
     let all = fields
         .chain(["author", "os", "architecture"].map(|field| (field.to_owned(), &image[field])));
     let filled = all.filter(|(_, value)| !is_empty(value));

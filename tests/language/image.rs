@@ -1,26 +1,10 @@
 //! What an image is like, in the words of a case file.
 
 use serde_json::{Value, json};
-use testkit::image::Image;
+use testkit::image::{CONFIG_FIELDS, Image};
 
 use crate::format::Section;
 use crate::listing::Listing;
-
-/// Fields of the configuration that say how a container runs.
-const FIELDS: &[&str] = &[
-    "Env",
-    "Cmd",
-    "Entrypoint",
-    "WorkingDir",
-    "User",
-    "ExposedPorts",
-    "Volumes",
-    "Labels",
-    "Healthcheck",
-    "Shell",
-    "StopSignal",
-    "OnBuild",
-];
 
 /// What BuildKit writes into each entry of the history.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -86,7 +70,7 @@ impl Built {
     fn config(&self) -> Vec<String> {
         let config = &self.image.config["config"];
         let mut lines = Vec::new();
-        for field in FIELDS {
+        for field in CONFIG_FIELDS {
             let mut value = config[*field].clone();
             if let Some(env) = value.as_array_mut().filter(|_| *field == "Env") {
                 env.retain(|pair| pair != &json!(format!("PATH={}", crate::common::built::PATH)));

@@ -23,6 +23,22 @@ use crate::digest::sha256;
 use merge::Merger;
 use source::Source;
 
+/// Fields of an image's `config` that say how a container runs.
+pub const CONFIG_FIELDS: &[&str] = &[
+    "Env",
+    "Cmd",
+    "Entrypoint",
+    "WorkingDir",
+    "User",
+    "ExposedPorts",
+    "Volumes",
+    "Labels",
+    "Healthcheck",
+    "Shell",
+    "StopSignal",
+    "OnBuild",
+];
+
 /// An image whose manifest and configuration have been read.
 #[derive(Debug, Clone)]
 pub struct Image {
