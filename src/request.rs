@@ -15,7 +15,7 @@ pub use self::annotation::{Annotated, Annotation, Annotations};
 pub use self::export::{Export, Exports, Sink};
 pub use self::freshness::Freshness;
 use crate::image::{ImageFormat, Platform};
-use crate::registry::{CredentialSource, Repository};
+use crate::registry::{CloudSettings, CredentialSource, Repository};
 use crate::remote::GitSettings;
 
 pub use self::contexts::{Elsewhere, NamedSource, dockerfile_at};
@@ -222,6 +222,8 @@ pub struct RegistryChoice {
     pub no_default_fallback: bool,
     /// Where credentials are looked for, in order. Shows no secret.
     pub credentials: Vec<CredentialSource>,
+    /// Who this machine is to a cloud. Shows no secret.
+    pub clouds: CloudSettings,
     /// How often a failed push is tried again, beyond what single requests already are.
     pub push_retry: u32,
     /// The same for pulls.

@@ -37,6 +37,7 @@ pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
         registry_map: choice.registry_map,
         no_default_fallback: choice.no_default_fallback,
         credentials: choice.credentials,
+        clouds: choice.clouds,
         // The client counts for both directions: more patience than asked for does no harm.
         retries: defaults.retries + choice.push_retry.max(choice.pull_retry),
         user_agent: match &choice.upstream_client {

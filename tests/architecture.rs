@@ -161,3 +161,18 @@ fn nothing_is_left_undone() {
         }
     }
 }
+
+/// Which is why `cargo xtask test` does not build the library once more to run them.
+#[test]
+fn documentation_has_no_code_to_run() {
+    for (path, text) in sources() {
+        let fences = text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            let text = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"))?;
+            text.trim_start().strip_prefix("```")
+        });
+        for opening in fences.step_by(2) {
+            assert_eq!(opening, "text", "{} has an example", path.display());
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::env::{self, Environment};
-use crate::registry::{CredentialSource, HostLogin, Login};
+use crate::registry::{Cloud, CredentialSource, HostLogin, Login};
 
 /// Where kaniko's image has Docker's config.json; jobs write it there whatever the image sets.
 const KANIKO_FILE: &str = "/kaniko/.docker/config.json";
@@ -19,6 +19,7 @@ pub(super) fn sources(env: &Environment) -> Vec<CredentialSource> {
     if !hosts.is_empty() {
         sources.push(CredentialSource::Hosts(hosts));
     }
+    sources.extend([Cloud::Google, Cloud::Aws, Cloud::Azure].map(CredentialSource::Cloud));
     // The proxy first: it can have the registry's host, and only the registry's port may be left
     // out.
     sources.extend(dependency_proxy(env));
@@ -151,6 +152,12 @@ mod tests {
         CredentialSource::File { path: path.into(), named }
     }
 
+    const CLOUDS: [CredentialSource; 3] = [
+        CredentialSource::Cloud(Cloud::Google),
+        CredentialSource::Cloud(Cloud::Aws),
+        CredentialSource::Cloud(Cloud::Azure),
+    ];
+
     fn unset(variable: &str) -> CredentialSource {
         CredentialSource::Unset { variable: variable.into() }
     }
@@ -171,6 +178,9 @@ mod tests {
             file("/here/auth.json", true),
             file("/run/user/1/containers/auth.json", false),
             file("/home/u/.config/containers/auth.json", false),
+            CLOUDS[0].clone(),
+            CLOUDS[1].clone(),
+            CLOUDS[2].clone(),
             unset("CI_REGISTRY"),
         ];
         assert_eq!(sources_of("/here".as_ref(), &all), expected);
@@ -178,6 +188,9 @@ mod tests {
         let expected = [
             unset("DOCKER_AUTH_CONFIG"),
             file("/kaniko/.docker/config.json", true),
+            CLOUDS[0].clone(),
+            CLOUDS[1].clone(),
+            CLOUDS[2].clone(),
             unset("CI_REGISTRY"),
         ];
         assert_eq!(sources_of("/here".as_ref(), &kaniko), expected);

@@ -9,6 +9,7 @@ mod build_context;
 mod build_context_flags;
 mod check;
 mod check_flags;
+mod clouds;
 mod context;
 mod credentials;
 mod doctor;

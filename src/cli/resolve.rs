@@ -10,7 +10,9 @@ use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
 use super::result::{all_exports, look, pushed};
-use super::{annotations, build_context, context, credentials, exports, mounts, outputs, values};
+use super::{
+    annotations, build_context, clouds, context, credentials, exports, mounts, outputs, values,
+};
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{
@@ -341,6 +343,7 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
         registry_map: map,
         no_default_fallback: flags.skip_default_registry_fallback,
         credentials: credentials::sources(env),
+        clouds: clouds::settings(env),
         push_retry: flags.push_retry,
         pull_retry: 0,
         upstream_client: None,

@@ -13,6 +13,7 @@
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
+//! | `cloud` | logins and signatures of clouds |
 //! | `tls` | who is trusted |
 //! | `engine` | the runtime inside |
 //!
@@ -24,6 +25,7 @@ mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod cloud;
 mod download;
 mod engine;
 mod error;
@@ -43,6 +45,7 @@ pub use auth::{
 };
 pub use blob::BlobReader;
 pub use client::Client;
+pub use cloud::{AwsSettings, AzureSettings, Cloud, CloudSettings, GoogleSettings, Object};
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;

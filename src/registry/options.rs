@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::CredentialSource;
+use super::cloud::CloudSettings;
 
 /// How to reach registries. Hosts are `host[:port]` as in references; for Docker Hub each of its
 /// names will do.
@@ -36,6 +37,8 @@ pub struct Options {
     pub no_default_fallback: bool,
     /// Where credentials are looked for, in order.
     pub credentials: Vec<CredentialSource>,
+    /// Who this machine is to a cloud, for sources that are one and for objects.
+    pub clouds: CloudSettings,
     /// How often an operation that failed for a passing reason is tried again.
     pub retries: u32,
     /// First pause before a retry; it doubles each time.
@@ -62,6 +65,7 @@ impl Default for Options {
             registry_map: Vec::new(),
             no_default_fallback: false,
             credentials: Vec::new(),
+            clouds: CloudSettings::default(),
             retries: 5,
             retry_delay: Duration::from_millis(500),
             retry_budget: Duration::from_secs(180),

@@ -13,7 +13,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::auth::{Credentials, Found, Keychain};
+use super::auth::{CloudAccess, Credentials, Found, Keychain};
 use super::challenge::{self, Bearer, Challenge};
 use super::error::RegistryError;
 use super::options::Options;
@@ -56,9 +56,13 @@ struct Answer {
 }
 
 impl Authorizer {
-    pub(super) fn new(options: &Options, cancel: &Cancel) -> Result<Self, RegistryError> {
+    pub(super) fn new(
+        options: &Options,
+        clouds: CloudAccess,
+        cancel: &Cancel,
+    ) -> Result<Self, RegistryError> {
         Ok(Self {
-            keychain: Arc::new(Keychain::load(&options.credentials)?),
+            keychain: Arc::new(Keychain::load(&options.credentials, clouds)?),
             cancel: cancel.clone(),
             challenges: Mutex::default(),
             extra: Mutex::default(),

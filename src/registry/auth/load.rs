@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::error::RegistryError;
 use super::config::Config;
 use super::source::{CredentialSource, HostLogin, Login};
+use crate::registry::cloud::Cloud;
 
 /// A source that was read.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) enum Content {
     Config(Config),
     Hosts(Vec<HostLogin>),
     Login(Login),
+    Cloud(Cloud),
     NoFile,
     NoVariable,
     Broken {
@@ -50,6 +52,9 @@ impl Loaded {
                 name: format!("{}, {}", login.registry_variable, login.password_variable),
                 content: Content::Login(login.clone()),
             },
+            CredentialSource::Cloud(cloud) => {
+                Self { name: cloud.to_string(), content: Content::Cloud(*cloud) }
+            }
             CredentialSource::Unset { variable } => {
                 Self { name: variable.clone(), content: Content::NoVariable }
             }

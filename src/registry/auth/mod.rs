@@ -10,13 +10,17 @@ mod source;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
 
 use self::config::Config;
 use self::load::{Content, Loaded};
+use super::cloud::{Cloud, CloudLogin, Clouds};
 use super::error::RegistryError;
 use super::reference::HUB;
+use super::transport::Pool;
 use crate::cancel::Cancel;
 
 pub use self::report::{SourceReport, SourceState, credential_report};
@@ -82,6 +86,8 @@ enum Answer {
     },
     /// Why there are none; a sentence.
     None(String),
+    /// It is never asked for this registry.
+    NotConcerned,
     /// There is no such file.
     NoFile,
     /// There is no such variable.
@@ -102,19 +108,55 @@ pub(super) struct Keychain {
     /// Answers of helpers by program and server, and when they came. Locked during a call: one can
     /// take seconds, and all threads want the same.
     helped: Mutex<HashMap<(String, String), (Instant, HelperAnswer)>>,
+    /// None where nothing may be sent.
+    clouds: Option<CloudAccess>,
+}
+
+/// How clouds are asked.
+#[derive(Debug)]
+pub(super) struct CloudAccess {
+    pub(super) clouds: Arc<Clouds>,
+    pub(super) pool: Arc<Pool>,
+    /// By registry. Locked during a call, as `helped` is.
+    logins: Mutex<HashMap<String, Result<CloudLogin, String>>>,
+}
+
+impl CloudAccess {
+    pub(super) fn new(clouds: Arc<Clouds>, pool: Arc<Pool>) -> Self {
+        Self { clouds, pool, logins: Mutex::default() }
+    }
+
+    /// A login for a registry, from memory while it can be used; a failure is not asked for again.
+    /// Blocks; for threads of a runtime that may.
+    fn ask(&self, cloud: Cloud, registry: &str) -> Result<CloudLogin, String> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        match logins.get(registry) {
+            Some(Ok(login)) if login.until > SystemTime::now() + FRESH => Ok(login.clone()),
+            Some(Err(reason)) => Err(reason.clone()),
+            _ => {
+                let answer =
+                    Handle::current().block_on(self.clouds.login(&self.pool, cloud, registry));
+                logins.insert(registry.to_owned(), answer.clone());
+                answer
+            }
+        }
+    }
 }
 
 impl Keychain {
     /// Reads the sources. A broken one is remembered as such.
     fn read(sources: &[CredentialSource]) -> Self {
         let sources = sources.iter().map(Loaded::read).collect();
-        Self { sources, helped: Mutex::default() }
+        Self { sources, helped: Mutex::default(), clouds: None }
     }
 
     /// Reads the sources. One that does not exist has no credentials; a broken one is an error,
     /// because its author believes that it works.
-    pub(super) fn load(sources: &[CredentialSource]) -> Result<Self, RegistryError> {
-        let keychain = Self::read(sources);
+    pub(super) fn load(
+        sources: &[CredentialSource],
+        clouds: CloudAccess,
+    ) -> Result<Self, RegistryError> {
+        let keychain = Self { clouds: Some(clouds), ..Self::read(sources) };
         match keychain.sources.iter().find_map(Loaded::error) {
             Some(error) => Err(error),
             None => Ok(keychain),
@@ -144,11 +186,27 @@ impl Keychain {
             }
             Content::Hosts(logins) => login::answer(logins, registry),
             Content::Login(login) => login.answer(registry),
+            Content::Cloud(cloud) => self.answer_of_cloud(*cloud, registry),
             Content::NoFile => Answer::NoFile,
             Content::NoVariable => Answer::NoVariable,
             Content::Broken { reason, is_error } => {
                 Answer::Broken { reason: reason.clone(), is_error: *is_error }
             }
+        }
+    }
+
+    fn answer_of_cloud(&self, cloud: Cloud, registry: &str) -> Answer {
+        if Cloud::of(registry) != Some(cloud) {
+            return Answer::NotConcerned;
+        }
+        let Some(access) = &self.clouds else {
+            return Answer::None(format!("{cloud} is asked during a build only"));
+        };
+        match access.ask(cloud, registry) {
+            Ok(CloudLogin { credentials, source, .. }) => {
+                Answer::Found { credentials, key: cloud.to_string(), source }
+            }
+            Err(reason) => Answer::None(reason),
         }
     }
 
@@ -239,7 +297,7 @@ fn why_none(answers: &[(&str, Answer)]) -> String {
             Answer::Broken { reason, .. } => {
                 notes.push(format!("{name} cannot be used: {reason}"));
             }
-            Answer::Found { .. } => {}
+            Answer::Found { .. } | Answer::NotConcerned => {}
         }
     }
     let all = |names: &[&str], one: &str, many: &str| match names {

@@ -46,16 +46,18 @@ pub fn credential_report(
     cancel: &Cancel,
 ) -> Vec<SourceReport> {
     let keychain = Keychain::read(sources);
-    let report = |loaded: &super::Loaded| SourceReport {
-        name: loaded.name.clone(),
-        state: keychain.answer(loaded, &repository.registry, &repository.name, cancel).into(),
+    let report = |loaded: &super::Loaded| {
+        let answer = keychain.answer(loaded, &repository.registry, &repository.name, cancel);
+        Some(SourceReport { name: loaded.name.clone(), state: SourceState::of(answer)? })
     };
-    keychain.sources.iter().map(report).collect()
+    keychain.sources.iter().filter_map(report).collect()
 }
 
-impl From<Answer> for SourceState {
-    fn from(answer: Answer) -> Self {
-        match answer {
+impl SourceState {
+    /// None for a source that is never asked for such a registry.
+    fn of(answer: Answer) -> Option<Self> {
+        Some(match answer {
+            Answer::NotConcerned => return None,
             Answer::Found { credentials: Credentials::Basic { user, .. }, key, .. } => {
                 Self::Credentials { user: Some(user), key }
             }
@@ -65,6 +67,6 @@ impl From<Answer> for SourceState {
             Answer::Broken { reason, is_error } => {
                 Self::Broken { why: reason, stops_builds: is_error }
             }
-        }
+        })
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::registry::cloud::Cloud;
+
 /// A text that is never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -60,6 +62,8 @@ pub enum CredentialSource {
     Hosts(Vec<HostLogin>),
     /// A registry's user and password, each in a variable.
     Login(Login),
+    /// What a cloud knows of this machine, for the cloud's own registries only.
+    Cloud(Cloud),
     /// A variable that is not set; said where nothing else has credentials either.
     Unset {
         /// The variable's name.

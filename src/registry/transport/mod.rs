@@ -11,6 +11,7 @@ mod request;
 mod scheme;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -25,6 +26,8 @@ pub(super) use self::pool::{
 pub(super) use self::request::{Access, Place, Request, Target};
 pub(super) use self::scheme::Scheme;
 use self::scheme::{Schemes, Verdict};
+use super::auth::CloudAccess;
+use super::cloud::Clouds;
 use super::error::RegistryError;
 use super::options::Options;
 use super::token::Authorizer;
@@ -37,7 +40,9 @@ const PROBE_MAX: usize = 64 << 10;
 
 /// The way to all registries.
 pub(super) struct Transport {
-    pool: Pool,
+    pool: Arc<Pool>,
+    #[allow(dead_code)]
+    clouds: Arc<Clouds>,
     schemes: Schemes,
     authorizer: Authorizer,
 }
@@ -49,16 +54,26 @@ impl Transport {
         given: HashMap<String, Scheme>,
         cancel: &Cancel,
     ) -> Result<Self, RegistryError> {
+        let pool = Arc::new(Pool::new(options)?);
+        let clouds = Arc::new(Clouds::new(&options.clouds));
+        let access = CloudAccess::new(clouds.clone(), pool.clone());
         Ok(Self {
-            pool: Pool::new(options)?,
+            pool,
+            clouds,
             schemes: Schemes::new(options, given),
-            authorizer: Authorizer::new(options, cancel)?,
+            authorizer: Authorizer::new(options, access, cancel)?,
         })
     }
 
     /// The connections, for what is no registry's.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Who this machine is to clouds.
+    #[allow(dead_code)] // until contexts come from object stores
+    pub(super) fn clouds(&self) -> &Clouds {
+        &self.clouds
     }
 
     /// Sends a request and returns a response with one of the expected statuses.

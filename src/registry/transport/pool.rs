@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Body, Client, Method, Response, Url};
+use reqwest::{Body, Client, ClientBuilder, Method, Response, Url};
 
 use super::names;
 use crate::registry::error::RegistryError;
@@ -19,6 +20,8 @@ use crate::registry::tls::Tls;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(30);
+/// How long a server of this machine's surroundings may take to be reached.
+const NEARBY: Duration = Duration::from_secs(2);
 /// How long a registry may say nothing while kiln waits for an answer or its next bytes.
 pub(in crate::registry) const SILENCE: Duration = Duration::from_secs(60);
 /// When an unused connection is asked whether the other side is still there.
@@ -53,16 +56,27 @@ pub(in crate::registry) struct Pool {
     tls: Tls,
     user_agent: String,
     ordinary: Client,
+    /// For servers that the machine itself offers: no proxy, and no long wait where there are none.
+    #[allow(dead_code)]
+    nearby: Client,
     /// Made on first use; loopback hosts are here too, as they bypass proxies.
     special: Mutex<HashMap<String, Client>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
 }
 
 impl Pool {
     pub(in crate::registry) fn new(options: &Options) -> Result<Self, RegistryError> {
         let tls = Tls::new(options)?;
         let ordinary = build(&tls, "", &options.user_agent)?;
+        let nearby = builder(&tls, "", &options.user_agent)?.no_proxy().connect_timeout(NEARBY);
+        let nearby = nearby.build().map_err(|error| RegistryError::Start(error.to_string()))?;
         let user_agent = options.user_agent.clone();
-        Ok(Self { tls, user_agent, ordinary, special: Mutex::default() })
+        Ok(Self { tls, user_agent, ordinary, nearby, special: Mutex::default() })
     }
 
     /// The client for a URL that a registry named: the host's own settings where it has some,
@@ -84,6 +98,25 @@ impl Pool {
         let client = build(&self.tls, registry, &self.user_agent)?;
         special.insert(registry.to_owned(), client.clone());
         Ok(client)
+    }
+
+    /// Asks a server of this machine's surroundings, such as a cloud's metadata service: no proxy,
+    /// and an answer within [`NEARBY`] or none.
+    #[allow(dead_code)] // until clouds are asked
+    pub(in crate::registry) async fn ask_nearby(
+        &self,
+        exchange: Exchange<'_>,
+    ) -> Result<Response, RegistryError> {
+        let Exchange { method, url, headers, authorization, body, .. } = exchange;
+        let host = host_of(&url);
+        let mut builder = self.nearby.request(method, url).timeout(NEARBY * 2).body(body);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        builder.send().await.map_err(|error| connection_error(&host, "", error))
     }
 
     /// Sends a request and returns whatever comes back. A stream takes the place of the body.
@@ -123,7 +156,15 @@ impl Pool {
 }
 
 fn build(tls: &Tls, registry: &str, user_agent: &str) -> Result<Client, RegistryError> {
-    let mut builder = names::settle(Client::builder())
+    let mut builder = builder(tls, registry, user_agent)?;
+    if is_loopback(registry) {
+        builder = builder.no_proxy(); // as Go's ProxyFromEnvironment
+    }
+    builder.build().map_err(|error| RegistryError::Start(error.to_string()))
+}
+
+fn builder(tls: &Tls, registry: &str, user_agent: &str) -> Result<ClientBuilder, RegistryError> {
+    Ok(names::settle(Client::builder())
         .tls_backend_preconfigured(tls.config(registry)?)
         // Uploads over HTTP/2 share one TCP window and were measured many times slower
         // (GoogleContainerTools/kaniko#2751, golang/go#47840).
@@ -134,11 +175,7 @@ fn build(tls: &Tls, registry: &str, user_agent: &str) -> Result<Client, Registry
         .connect_timeout(CONNECT)
         .tcp_keepalive(KEEPALIVE)
         .tcp_user_timeout(UNCONFIRMED)
-        .pool_idle_timeout(IDLE);
-    if is_loopback(registry) {
-        builder = builder.no_proxy(); // as Go's ProxyFromEnvironment
-    }
-    builder.build().map_err(|error| RegistryError::Start(error.to_string()))
+        .pool_idle_timeout(IDLE))
 }
 
 /// `host[:port]` of a URL, the port only where it is not the scheme's.

@@ -1,0 +1,188 @@
+//! What a cloud knows of who this machine is: logins for its registries that no file has, and
+//! signatures for its object stores. No helper program is run.
+//!
+//! | module | registries | objects |
+//! |---|---|---|
+//! | `aws` | Amazon ECR, private and public | `s3://` |
+//! | `google` | Artifact Registry, Container Registry | `gs://` |
+//! | `azure` | Azure Container Registry | `https://….blob.core.windows.net/…` |
+
+mod aws;
+mod azure;
+mod google;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+pub use self::aws::AwsSettings;
+pub use self::azure::AzureSettings;
+pub use self::google::GoogleSettings;
+
+use self::aws::Aws;
+use self::azure::Azure;
+use self::google::Google;
+use super::auth::Credentials;
+use super::transport::Pool;
+
+/// What the clouds' own tools would find in the environment. Shows no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudSettings {
+    /// Amazon's.
+    pub aws: AwsSettings,
+    /// Google's.
+    pub google: GoogleSettings,
+    /// Microsoft's.
+    pub azure: AzureSettings,
+}
+
+/// Whose cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    /// Amazon Web Services.
+    Aws,
+    /// Google Cloud.
+    Google,
+    /// Microsoft Azure.
+    Azure,
+}
+
+/// An object of a cloud's store. `Display` shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// `s3://bucket/key`.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's, without a leading slash.
+        key: String,
+    },
+    /// `gs://bucket/name`.
+    Google {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's, without a leading slash.
+        name: String,
+    },
+    /// A blob, by its address. A signature in it (SAS) is all that it needs.
+    Azure {
+        /// `https://account.blob.core.windows.net/container/blob`.
+        address: String,
+    },
+}
+
+/// A login for a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CloudLogin {
+    pub(super) credentials: Credentials,
+    /// Whose and from where; `kiln used …`.
+    pub(super) source: String,
+    /// Until when it can be used; the token server's answer may end sooner.
+    pub(super) until: SystemTime,
+}
+
+/// A request for an object that its store will answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SignedGet {
+    pub(super) url: Url,
+    /// Those with secrets are marked as sensitive.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Why a cloud gives nothing; a sentence's end, without secrets: what was looked for, and what each
+/// place said.
+pub(super) type CloudAnswer<T> = Result<T, String>;
+
+/// All clouds.
+#[derive(Debug)]
+pub(super) struct Clouds {
+    aws: Aws,
+    google: Google,
+    azure: Azure,
+}
+
+impl Clouds {
+    pub(super) fn new(settings: &CloudSettings) -> Self {
+        Self {
+            aws: Aws::new(settings.aws.clone()),
+            google: Google::new(settings.google.clone()),
+            azure: Azure::new(settings.azure.clone()),
+        }
+    }
+
+    /// A login for a registry of a cloud. Ask only where [`Cloud::of`] says that it is one. Answers
+    /// are not kept here.
+    pub(super) async fn login(
+        &self,
+        http: &Pool,
+        cloud: Cloud,
+        registry: &str,
+    ) -> CloudAnswer<CloudLogin> {
+        match cloud {
+            Cloud::Aws => self.aws.login(http, registry).await,
+            Cloud::Google => self.google.login(http, registry).await,
+            Cloud::Azure => self.azure.login(http, registry).await,
+        }
+    }
+
+    /// Signs a request for an object, as of now. Without any identity it stays unsigned, since the
+    /// object may be public; whoever is refused then hears why from the error here.
+    #[allow(dead_code)] // until contexts come from object stores
+    pub(super) async fn sign(&self, http: &Pool, object: &Object) -> CloudAnswer<SignedGet> {
+        match object {
+            Object::S3 { bucket, key } => self.aws.sign(http, bucket, key).await,
+            Object::Google { bucket, name } => self.google.sign(http, bucket, name).await,
+            Object::Azure { address } => self.azure.sign(http, address).await,
+        }
+    }
+}
+
+impl Cloud {
+    /// Whose a registry is, by its name, whatever the port.
+    pub fn of(registry: &str) -> Option<Self> {
+        let host = registry.split(':').next().unwrap_or_default();
+        if aws::is_registry(host) {
+            Some(Self::Aws)
+        } else if google::is_registry(host) {
+            Some(Self::Google)
+        } else if azure::is_registry(host) {
+            Some(Self::Azure)
+        } else {
+            None
+        }
+    }
+
+    /// Whose login a helper program (`docker-credential-NAME`) would get.
+    pub fn of_helper(program: &str) -> Option<Self> {
+        match program {
+            "ecr-login" => Some(Self::Aws),
+            "gcr" | "gcloud" => Some(Self::Google),
+            "acr-env" | "acr" => Some(Self::Azure),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws => "Amazon Web Services",
+            Self::Google => "Google Cloud",
+            Self::Azure => "Microsoft Azure",
+        })
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Self::Google { bucket, name } => write!(f, "gs://{bucket}/{name}"),
+            Self::Azure { address } => {
+                f.write_str(address.split(['?', '#']).next().unwrap_or_default())
+            }
+        }
+    }
+}
