@@ -226,6 +226,7 @@ fn every_registry_flag_reaches_the_request() {
             project.path(""),
             [("HOME".into(), home.clone().into())],
         )),
+        clouds: Default::default(),
         push_retry: 2,
         pull_retry: 0,
         upstream_client: None,

@@ -62,7 +62,7 @@ impl Authorizer {
         cancel: &Cancel,
     ) -> Result<Self, RegistryError> {
         Ok(Self {
-            keychain: Arc::new(Keychain::load(&options.credentials, clouds)?),
+            keychain: Arc::new(Keychain::load(&options.credentials)?.with_clouds(clouds)),
             cancel: cancel.clone(),
             challenges: Mutex::default(),
             extra: Mutex::default(),

@@ -152,15 +152,17 @@ impl Keychain {
 
     /// Reads the sources. One that does not exist has no credentials; a broken one is an error,
     /// because its author believes that it works.
-    pub(super) fn load(
-        sources: &[CredentialSource],
-        clouds: CloudAccess,
-    ) -> Result<Self, RegistryError> {
-        let keychain = Self { clouds: Some(clouds), ..Self::read(sources) };
+    pub(super) fn load(sources: &[CredentialSource]) -> Result<Self, RegistryError> {
+        let keychain = Self::read(sources);
         match keychain.sources.iter().find_map(Loaded::error) {
             Some(error) => Err(error),
             None => Ok(keychain),
         }
+    }
+
+    /// The same, with clouds that may be asked.
+    pub(super) fn with_clouds(self, clouds: CloudAccess) -> Self {
+        Self { clouds: Some(clouds), ..self }
     }
 
     /// The credentials for a repository: those of the first source that has some. May run a
