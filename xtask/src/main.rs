@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people and CI do with this repository, each with one command.
 
 mod bench_broker;
+mod bench_push;
 mod checks;
 mod demo;
 mod gitlab_ci_local;
@@ -18,6 +19,8 @@ usage: cargo xtask COMMAND
   image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
   bench broker
           what serving /proc to a RUN costs, against a chroot with mounts
+  bench push
+          what further destinations of one build cost
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         ["test"] => checks::run_all(),
         ["image", rest @ ..] => image::run(rest),
         ["bench", "broker"] => bench_broker::run(),
+        ["bench", "push"] => bench_push::run(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");
