@@ -22,7 +22,12 @@ impl Azure {
         Err(format!("{registry}: {:?}", self.settings))
     }
 
-    pub(super) async fn sign(&self, _http: &Pool, address: &str) -> CloudAnswer<SignedGet> {
+    pub(super) async fn sign(
+        &self,
+        _http: &Pool,
+        address: &str,
+        _from: u64,
+    ) -> CloudAnswer<SignedGet> {
         Err(address.to_owned())
     }
 }
