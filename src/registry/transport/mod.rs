@@ -21,7 +21,7 @@ pub(super) use self::body::{BodyWriter, pipe};
 pub(super) use self::failure::{Asked, failure};
 pub(super) use self::guard::{check as check_hop, same_origin};
 pub(super) use self::pool::{
-    Exchange, Pool, SILENCE, Stream, connection_error, host_of, timed_out,
+    Exchange, Pool, SILENCE, Stream, connection_error, host_of, is_loopback, timed_out,
 };
 pub(super) use self::request::{Access, Place, Request, Target};
 pub(super) use self::scheme::Scheme;
@@ -72,6 +72,11 @@ impl Transport {
     /// Who this machine is to clouds.
     pub(super) fn clouds(&self) -> &Clouds {
         &self.clouds
+    }
+
+    /// What people should know of the places of credentials, and was not told before.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        self.authorizer.take_warnings()
     }
 
     /// Sends a request and returns a response with one of the expected statuses.
