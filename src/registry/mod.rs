@@ -45,7 +45,10 @@ pub use auth::{
 };
 pub use blob::BlobReader;
 pub use client::Client;
-pub use cloud::{AwsSettings, AzureSettings, Cloud, CloudSettings, GoogleSettings, Object};
+pub use cloud::{
+    AwsSettings, AzureManaged, AzureSettings, AzureStorage, Cloud, CloudSettings,
+    GoogleMetadata, GoogleSettings, Object,
+};
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;

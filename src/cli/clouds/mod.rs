@@ -15,3 +15,8 @@ pub(super) fn settings(env: &Environment) -> CloudSettings {
         azure: azure::settings(env),
     }
 }
+
+/// A variable's text.
+fn text(env: &Environment, name: &str) -> Option<String> {
+    env.get(name).map(|value| value.to_string_lossy().into_owned())
+}

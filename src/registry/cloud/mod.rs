@@ -7,9 +7,14 @@
 //! | `google` | Artifact Registry, Container Registry | `gs://` |
 //! | `azure` | Azure Container Registry | `https://….blob.core.windows.net/…` |
 
+mod ask;
 mod aws;
 mod azure;
+mod endpoint;
+mod file;
 mod google;
+mod jwt;
+mod token;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -18,11 +23,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 pub use self::aws::AwsSettings;
-pub use self::azure::AzureSettings;
-pub use self::google::GoogleSettings;
+pub use self::azure::{AzureManaged, AzureSettings, AzureStorage};
+pub use self::google::{GoogleMetadata, GoogleSettings};
 
 use self::aws::Aws;
 use self::azure::Azure;
+use self::file::small_file;
 use self::google::Google;
 use super::auth::Credentials;
 use super::transport::Pool;
