@@ -46,8 +46,8 @@ pub use auth::{
 pub use blob::BlobReader;
 pub use client::Client;
 pub use cloud::{
-    AwsSettings, AzureManaged, AzureSettings, AzureStorage, Cloud, CloudSettings,
-    GoogleMetadata, GoogleSettings, Object,
+    AwsSettings, AzureManaged, AzureSettings, AzureStorage, Cloud, CloudSettings, GoogleMetadata,
+    GoogleSettings, Object,
 };
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};

@@ -52,9 +52,7 @@ pub(super) fn settings(env: &Environment) -> AzureSettings {
 
 fn managed(env: &Environment) -> AzureManaged {
     match (text(env, IDENTITY_ENDPOINT), text(env, IDENTITY_HEADER)) {
-        (Some(endpoint), Some(header)) => {
-            AzureManaged::Service { endpoint, header: header.into() }
-        }
+        (Some(endpoint), Some(header)) => AzureManaged::Service { endpoint, header: header.into() },
         _ => match text(env, POD_IDENTITY_AUTHORITY_HOST) {
             Some(host) => AzureManaged::At(host),
             None => AzureManaged::Usual,

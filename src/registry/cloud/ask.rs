@@ -54,8 +54,7 @@ impl<'a> Question<'a> {
         let mut encoder = Url::parse("form:").unwrap_or_else(|_| url.clone());
         encoder.query_pairs_mut().clear().extend_pairs(fields);
         let body = encoder.query().unwrap_or_default().to_owned().into_bytes();
-        Self::new(Method::POST, url, body)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        Self::new(Method::POST, url, body).header(CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
     /// A POST of JSON.

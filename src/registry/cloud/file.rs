@@ -27,7 +27,11 @@ pub(super) fn small_file(path: &Path) -> CloudAnswer<Vec<u8>> {
 fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     let content = text.contains(['{', '"', '\n']) || text.split('/').any(|part| part.len() > 200);
-    if content { "what should be a file's path, and seems to be its content,".into() } else { text.into() }
+    if content {
+        "what should be a file's path, and seems to be its content,".into()
+    } else {
+        text.into()
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +42,9 @@ mod tests {
     fn content_in_a_path_s_place_is_not_shown() {
         let error = |path: &str| small_file(path.as_ref()).expect_err("no file");
         assert!(error("/no/such.json").starts_with("/no/such.json cannot be read: "));
-        for content in ["/builds/{\"private_key\": \"geheim\"}", &"/geheim".repeat(40)[1..], "a\ngeheim"] {
+        for content in
+            ["/builds/{\"private_key\": \"geheim\"}", &"/geheim".repeat(40)[1..], "a\ngeheim"]
+        {
             let long = content.replace('/', "");
             for text in [content, &long] {
                 let error = error(text);

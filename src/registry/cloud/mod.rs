@@ -192,3 +192,6 @@ impl fmt::Display for Object {
         }
     }
 }
+
+#[cfg(test)]
+mod testing;

@@ -104,11 +104,7 @@ pub(super) struct Kept(tokio::sync::Mutex<HashMap<String, (Instant, Found)>>);
 
 impl Kept {
     /// The token for something, from memory while it can be used.
-    pub(super) async fn get(
-        &self,
-        purpose: &str,
-        fetch: impl Future<Output = Found>,
-    ) -> Found {
+    pub(super) async fn get(&self, purpose: &str, fetch: impl Future<Output = Found>) -> Found {
         let mut kept = self.0.lock().await;
         if let Some((when, answer)) = kept.get(purpose) {
             let usable = match answer {

@@ -181,7 +181,8 @@ mod tests {
         );
         assert_eq!(signed(&storage(None, None), "https://me.blob.core.usgovcloudapi.net/b/a"), me);
         assert_eq!(signed(&storage(None, None), "https://example.com/box/a.tar"), None);
-        let wrong = AzureStorage { key: Some(("K".into(), "geheim!".into())), ..storage(None, None) };
+        let wrong =
+            AzureStorage { key: Some(("K".into(), "geheim!".into())), ..storage(None, None) };
         let error = sign(&wrong, &parse(blob).expect("a URL")).expect_err("no key");
         assert_eq!(error, "K is no key of an account: not base64");
     }

@@ -33,9 +33,7 @@ pub(super) async fn token(
         AzureManaged::Service { endpoint, header } => {
             let url = endpoint::nearby("IDENTITY_ENDPOINT", endpoint).map_err(Lack::Broken)?;
             let url = with_query(url, "2019-08-01", client, resource);
-            Question::get(url)
-                .header(IDENTITY_HEADER, header.expose())
-                .hiding([header.expose()])
+            Question::get(url).header(IDENTITY_HEADER, header.expose()).hiding([header.expose()])
         }
     };
     let broken = |why: String| Lack::Broken(format!("no token of {SOURCE}: {why}"));

@@ -173,7 +173,6 @@ impl AzureStorage {
 }
 
 impl AzureCloud {
-
     /// Who hands out tokens.
     fn authority(self) -> &'static str {
         match self {
@@ -199,3 +198,6 @@ impl AzureCloud {
 fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,11 +65,7 @@ pub(super) async fn token(http: &Pool, path: &Path) -> CloudAnswer<Token> {
 }
 
 /// A field that is the address of a token endpoint, or Google's own.
-pub(super) fn token_endpoint(
-    what: &str,
-    given: Option<&str>,
-    googles: &str,
-) -> CloudAnswer<Url> {
+pub(super) fn token_endpoint(what: &str, given: Option<&str>, googles: &str) -> CloudAnswer<Url> {
     endpoint::secret(&format!("its `{what}`"), given.unwrap_or(googles))
 }
 

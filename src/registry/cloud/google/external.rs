@@ -129,9 +129,10 @@ impl Source {
             question = question.header(name, value.clone());
         }
         let reply = if near {
-            question.send_nearby(http).await.map_err(|why| {
-                format!("the server of its `credential_source` {why}")
-            })?
+            question
+                .send_nearby(http)
+                .await
+                .map_err(|why| format!("the server of its `credential_source` {why}"))?
         } else {
             question.send(http).await?
         };

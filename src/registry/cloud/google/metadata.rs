@@ -31,7 +31,8 @@ pub(super) async fn token(http: &Pool, metadata: &GoogleMetadata) -> Result<Toke
         probe.is_answered(http).await.map_err(nobody)?;
     }
     let url = url(host, PATH).map_err(Lack::Broken)?;
-    let reply = Question::get(url).header(FLAVOR, GOOGLE).send_nearby(http).await.map_err(nobody)?;
+    let reply =
+        Question::get(url).header(FLAVOR, GOOGLE).send_nearby(http).await.map_err(nobody)?;
     let flavor = reply.headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE);
     if !flavor {
         return Err(nobody("is not Google's".into()));
@@ -41,9 +42,9 @@ pub(super) async fn token(http: &Pool, metadata: &GoogleMetadata) -> Result<Toke
     }
     let granted = reply.read::<Granted>();
     let source = "this machine's service account (the metadata server)".to_owned();
-    granted.and_then(|granted| granted.token(source)).map_err(|why| {
-        Lack::Broken(format!("no token of this machine's service account: {why}"))
-    })
+    granted
+        .and_then(|granted| granted.token(source))
+        .map_err(|why| Lack::Broken(format!("no token of this machine's service account: {why}")))
 }
 
 fn url(host: &str, path: &str) -> Result<Url, String> {

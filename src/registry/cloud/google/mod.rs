@@ -110,7 +110,8 @@ impl Google {
         if let Some((variable, path)) = &settings.access_token_file {
             let source = format!("the access token in {}", path.display());
             let text = small_file(path);
-            let text = text.map_err(|why| Lack::Broken(format!("{why}, which {variable} names")))?;
+            let text =
+                text.map_err(|why| Lack::Broken(format!("{why}, which {variable} names")))?;
             let text = String::from_utf8_lossy(&text).trim().to_owned();
             return Ok(Token::endless(text.into(), source));
         }
@@ -147,3 +148,6 @@ pub(super) fn is_registry(host: &str) -> bool {
     let below = [".gcr.io", ".pkg.dev", ".google.com"];
     host == "gcr.io" || below.iter().any(|domain| host.ends_with(domain))
 }
+
+#[cfg(test)]
+mod tests;

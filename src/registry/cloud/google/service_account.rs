@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::credentials::token_endpoint;
 use super::SCOPE;
+use super::credentials::token_endpoint;
 use crate::registry::cloud::CloudAnswer;
 use crate::registry::cloud::ask::Question;
 use crate::registry::cloud::jwt::{Algorithm, Key};
