@@ -18,7 +18,7 @@ use crate::image::{ImageFormat, Platform};
 use crate::registry::{CloudSettings, CredentialSource, Repository};
 use crate::remote::GitSettings;
 
-pub use self::contexts::{Elsewhere, NamedSource, dockerfile_at};
+pub use self::contexts::{CONTEXT_FILE, Elsewhere, NamedSource, dockerfile_at};
 pub use self::run::{NetworkChoice, RunChoice, Secret, SecretValue, UlimitChoice};
 
 /// One build.

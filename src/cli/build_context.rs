@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use super::env::{self, Environment};
 use super::error::CliError;
 use crate::base_cache::{LAYOUT, layout_dir};
-use crate::registry::{Reference, ReferenceError};
+use crate::registry::{Object, Reference, ReferenceError};
 use crate::remote::git::{self, GitReference};
 use crate::remote::{GitSettings, is_http, without_secrets};
 use crate::request::{NamedSource, RegistryChoice, RunChoice};
 
 const FORM: &str = "write --build-context NAME=VALUE; VALUE is a directory, docker-image://NAME, \
-                    oci-layout://DIR, a git repository or an https address";
+                    oci-layout://DIR, a git repository, an https address, or s3:// or gs://BUCKET/NAME";
 /// For the system's hosts of ssh.
 const SSH_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
@@ -64,6 +64,10 @@ fn source(name: &str, value: &str, env: &Environment) -> Result<NamedSource, Cli
     }
     if let Some(reference) = repository(value, env) {
         return reference.map(NamedSource::Repository).map_err(|error| wrong(name, &error));
+    }
+    if let Some(found) = Object::parse(value) {
+        let why = |why| wrong(name, &format!("`{}` {why}", without_secrets(value)));
+        return found.map(NamedSource::Object).map_err(why);
     }
     if is_http(value) {
         return Ok(NamedSource::Address(value.to_owned()));
@@ -162,6 +166,9 @@ mod tests {
             let found = one(text).unwrap_or_else(|error| panic!("{text}: {}", error.render(false)));
             assert_eq!(found, BTreeMap::from([(name.to_owned(), expected)]), "{text}");
         }
+        let found = one("a=s3://b/c/d").expect("read");
+        let object = Object::S3 { bucket: "b".into(), key: "c/d".into() };
+        assert_eq!(found["a"], NamedSource::Object(object));
         for text in ["a=git@h:r", "a=https://h/r.git#main", "a=github.com/o/r", "a=ssh://h/r"] {
             let found = one(text).expect("read");
             assert!(matches!(found["a"], NamedSource::Repository(_)), "{text}: {found:?}");
@@ -181,7 +188,8 @@ mod tests {
             ("a=target:b", "a bake file"),
             ("a=oci-layout://.", "is not an OCI layout"),
             ("a=docker-image://A B", "--build-context a: "),
-            ("a=s3://b/c", "unsupported context source s3 for a"),
+            ("a=azure://b/c", "unsupported context source azure for a"),
+            ("a=s3://b", "`s3://b` names a bucket, but no object"),
             ("a=https://u:geheim@h/r.git?x=y", "unexpected query \"x\""),
         ] {
             let error = named(&[text.to_owned()], &env).expect_err(text).render(false);

@@ -7,6 +7,7 @@ use super::build_context;
 use super::env::Environment;
 use super::error::CliError;
 use crate::context::Archive;
+use crate::registry::Object;
 use crate::remote::{is_http, without_secrets};
 use crate::request::{DockerfileSource, Elsewhere};
 
@@ -92,6 +93,9 @@ fn place(context: &str, env: &Environment) -> Result<Place, CliError> {
         let wrong = |why| CliError::complete(format!("the build context {why}"));
         return found.map(Elsewhere::Repository).map(Place::Elsewhere).map_err(wrong);
     }
+    if let Some(found) = object(context) {
+        return found.map(Elsewhere::Object).map(Place::Elsewhere);
+    }
     if is_http(context) {
         return Ok(Place::Elsewhere(Elsewhere::Address(context.to_owned())));
     }
@@ -105,6 +109,17 @@ fn place(context: &str, env: &Environment) -> Result<Place, CliError> {
         format!("kiln cannot read a build context from {scheme}: `{}`", without_secrets(context)),
         if scheme.starts_with("git+") { SCHEMES } else { DOWNLOAD },
     ))
+}
+
+/// An object of a cloud's store, if the text names one.
+pub(super) fn object(text: &str) -> Option<Result<Object, CliError>> {
+    Some(Object::parse(text)?.map_err(|why| {
+        CliError::new(
+            format!("the build context `{}` {why}", without_secrets(text)),
+            "name the archive: s3://BUCKET/context.tar.gz, gs://BUCKET/context.tar.gz or \
+             https://ACCOUNT.blob.core.windows.net/CONTAINER/context.tar.gz",
+        )
+    }))
 }
 
 fn archive(path: &str, env: &Environment) -> Result<Archive, CliError> {
@@ -172,6 +187,10 @@ mod tests {
         let env = Environment::new(dir.path().to_owned(), []);
         let absolute = |path: &str| dir.path().join(path);
         let tar = Elsewhere::Archive(Archive::File(absolute("c.tar.gz")));
+        let blob = "https://a.blob.core.windows.net/c/x.tgz?sig=x";
+        let s3 = Elsewhere::Object(Object::S3 { bucket: "b".into(), key: "a b.tgz".into() });
+        let google = Elsewhere::Object(Object::Google { bucket: "b".into(), name: "c".into() });
+        let azure = Elsewhere::Object(Object::Azure { address: blob.into() });
         let tar_by_path = format!("tar://{}", absolute("c.tar.gz").display());
         let dir_by_path = format!("dir://{}/", absolute("app").display());
         for (typed, sub_path, expected, elsewhere) in [
@@ -190,6 +209,15 @@ mod tests {
                 PathBuf::new(),
                 Some(Elsewhere::Address("https://h/x.tgz?sig=x".into())),
             ),
+            (
+                "https://h/x",
+                Some("/a/b/"),
+                "a/b/".into(),
+                Some(Elsewhere::Address("https://h/x".into())),
+            ),
+            ("s3://b/a b.tgz", Some("d"), "d".into(), Some(s3)),
+            ("gs://b/c", Some("/d"), "d".into(), Some(google)),
+            (blob, Some("d/e"), "d/e".into(), Some(azure)),
         ] {
             let found = source(Some(typed.as_ref()), sub_path.map(OsStr::new), &env);
             let expected = ContextChoice { dir: expected, elsewhere };
@@ -204,8 +232,13 @@ mod tests {
         for (typed, message, help) in [
             ("git+ssh://h/r", "from git+ssh: ", "with https://"),
             ("https://u:geheim@h/r.git?x=y", "unexpected query \"x\"", ""),
-            ("s3://b/c.tar.gz", "from s3: `s3://b/c.tar.gz`", "tar://stdin"),
-            ("gs://b/c.tar.gz", "from gs: ", "tar://FILE"),
+            ("s3://b", "context `s3://b` names a bucket, but no object", "s3://BUCKET/context"),
+            ("gs://u:geheim@b/c", "`gs://…@b/c` names a bucket with", "gs://BUCKET/context"),
+            (
+                "https://a.blob.core.windows.net/c?sig=geheim",
+                "`https://a.blob.core.windows.net/c` names no blob",
+                "ACCOUNT.blob.core.windows.net",
+            ),
             ("azure://u:geheim@h/c", "from azure: `azure://…@h/c`", "tar://FILE"),
             ("tar://gone.tar", "gone.tar does not exist", "name a tar"),
             ("tar://.", "is not a file", "name a tar"),

@@ -52,17 +52,17 @@ pub fn unpack(archive: &Archive, into: &Path, cancel: &Cancel) -> Result<(), Con
     unpack_bytes(Stoppable { inner: bytes, cancel }, into).map_err(|why| failed(archive, why))
 }
 
-/// The same for bytes of standard input, of which some were read already.
+/// The same for bytes that arrive; `name` is what messages call them.
 pub(super) fn unpack_stream(
+    name: &str,
     bytes: impl Read + Send,
     into: &Path,
     cancel: &Cancel,
 ) -> Result<(), ContextError> {
-    unpack_bytes(Stoppable { inner: bytes, cancel }, into)
-        .map_err(|why| failed(&Archive::Stdin, why))
+    unpack_bytes(Stoppable { inner: bytes, cancel }, into).map_err(|why| failed(name, why))
 }
 
-fn failed(archive: &Archive, reason: impl ToString) -> ContextError {
+fn failed(archive: impl ToString, reason: impl ToString) -> ContextError {
     ContextError::Archive { archive: archive.to_string(), reason: reason.to_string() }
 }
 

@@ -61,6 +61,14 @@ pub fn read_as_dockerfile(file: &Path, path: PathBuf) -> Result<DockerfileText, 
     text_of(path, read_text(open, file)?)
 }
 
+/// The same for bytes that were read already.
+///
+/// # Errors
+/// What is no text.
+pub fn dockerfile_of(bytes: Vec<u8>, path: PathBuf) -> Result<DockerfileText, ContextError> {
+    text_of(path, bytes)
+}
+
 /// May be a pipe: `-f <(generate)`.
 fn on_this_machine(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
     match File::open(path) {

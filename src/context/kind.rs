@@ -14,6 +14,17 @@ use crate::layer::{Format, looks_like_tar, sniff};
 const START: u64 = 512;
 /// What a Dockerfile without a file is called, as in Docker.
 const NAME: &str = "Dockerfile";
+/// What messages call it.
+const STDIN: &str = "standard input";
+
+/// What came from elsewhere, told by its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Came {
+    /// An archive, which was unpacked.
+    Context,
+    /// Anything else, and short: its bytes.
+    File(Vec<u8>),
+}
 
 /// What came on standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +55,38 @@ fn start(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
+/// Reads what arrives: an archive is unpacked into this empty directory, anything else is short
+/// enough to hold. `name` is what messages call it.
+///
+/// # Errors
+/// An archive that cannot be unpacked, or a long text.
+pub fn from_stream(
+    name: &str,
+    mut bytes: impl Read + Send,
+    into: &Path,
+    cancel: &Cancel,
+) -> Result<Came, ContextError> {
+    let head = start(&mut bytes).map_err(|error| unreadable(name, error))?;
+    let is_archive = starts_archive(&head);
+    let all = Cursor::new(head).chain(bytes);
+    if is_archive {
+        unpack_stream(name, all, into, cancel)?;
+        return Ok(Came::Context);
+    }
+    limited(name, all).map(Came::File)
+}
+
 /// Reads standard input: an archive is unpacked into this empty directory, anything else is a
 /// Dockerfile.
 ///
 /// # Errors
 /// A terminal, nothing at all, or what is neither.
 pub fn from_stdin(into: &Path, cancel: &Cancel) -> Result<FromStdin, ContextError> {
-    let mut stdin = open("pipe a tar or a Dockerfile into kiln")?;
-    let head = start(&mut stdin).map_err(unreadable)?;
-    if starts_archive(&head) {
-        unpack_stream(Cursor::new(head).chain(stdin), into, cancel)?;
-        return Ok(FromStdin::Context);
+    let stdin = open("pipe a tar or a Dockerfile into kiln")?;
+    match from_stream(STDIN, stdin, into, cancel)? {
+        Came::Context => Ok(FromStdin::Context),
+        Came::File(bytes) => text(bytes).map(FromStdin::Dockerfile),
     }
-    text(Cursor::new(head).chain(stdin)).map(FromStdin::Dockerfile)
 }
 
 /// Reads a Dockerfile from standard input.
@@ -64,7 +94,7 @@ pub fn from_stdin(into: &Path, cancel: &Cancel) -> Result<FromStdin, ContextErro
 /// # Errors
 /// A terminal, or what is no text.
 pub fn dockerfile_from_stdin() -> Result<DockerfileText, ContextError> {
-    text(open("pipe a Dockerfile into kiln")?)
+    text(limited(STDIN, open("pipe a Dockerfile into kiln")?)?)
 }
 
 fn open(help: &'static str) -> Result<io::Stdin, ContextError> {
@@ -74,18 +104,22 @@ fn open(help: &'static str) -> Result<io::Stdin, ContextError> {
     }
 }
 
-fn unreadable(source: io::Error) -> ContextError {
-    ContextError::Unreadable { path: "standard input".into(), source }
+fn unreadable(name: &str, source: io::Error) -> ContextError {
+    ContextError::Unreadable { path: name.into(), source }
 }
 
-fn text(from: impl Read) -> Result<DockerfileText, ContextError> {
+fn limited(name: &str, from: impl Read) -> Result<Vec<u8>, ContextError> {
     let mut text = Vec::new();
-    from.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(unreadable)?;
+    from.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|error| unreadable(name, error))?;
     if text.len() as u64 > MAX_TEXT {
-        return Err(ContextError::TooLong { path: "standard input".into(), limit: MAX_TEXT });
+        return Err(ContextError::TooLong { path: name.into(), limit: MAX_TEXT });
     }
-    if text.is_empty() {
+    Ok(text)
+}
+
+fn text(bytes: Vec<u8>) -> Result<DockerfileText, ContextError> {
+    if bytes.is_empty() {
         return Err(ContextError::NothingOnStdin);
     }
-    text_of(NAME.into(), text)
+    text_of(NAME.into(), bytes)
 }

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::archive::{Archive, subdirectory, unpack};
-pub use self::dockerfile::{DockerfileText, read_as_dockerfile, read_dockerfile};
+pub use self::dockerfile::{DockerfileText, dockerfile_of, read_as_dockerfile, read_dockerfile};
 pub use self::error::ContextError;
-pub use self::kind::{FromStdin, dockerfile_from_stdin, from_stdin, is_archive};
+pub use self::kind::{Came, FromStdin, dockerfile_from_stdin, from_stdin, from_stream, is_archive};
 pub use crate::rootfs::ignore;
 use crate::rootfs::ignore::Ignore;
 use crate::rootfs::{Root, RootError};

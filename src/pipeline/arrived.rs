@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 
 use super::Ground;
 use crate::context::{
-    self, Archive, ContextError, DockerfileText, FromStdin, dockerfile_from_stdin, is_archive,
-    read_as_dockerfile, read_dockerfile, subdirectory, unpack,
+    self, Archive, Came, ContextError, DockerfileText, FromStdin, dockerfile_from_stdin,
+    dockerfile_of, read_as_dockerfile, read_dockerfile, subdirectory, unpack,
 };
 use crate::registry::Client;
-use crate::remote::{Fetched, Source, without_secrets};
-use crate::request::{DockerfileSource, Elsewhere, Request, dockerfile_at};
+use crate::remote::{Fetched, Fetcher, RemoteFile, Source, without_secrets};
+use crate::request::{CONTEXT_FILE, DockerfileSource, Elsewhere, Request, dockerfile_at};
 use crate::settings::{self, NamedBy};
 use crate::work_dir::WorkDir;
 
@@ -33,13 +33,20 @@ impl Arrived {
         let Some(from) = &request.elsewhere else { return Ok(None) };
         let around = WorkDir::for_files(request, &ground.reporter)?;
         let top = make(around.path(), "context")?;
-        let found = match (from, from.remote(keeps_git_dir(request))) {
-            (_, Some(remote)) => of_remote(request, ground, &remote, &around, top)?,
-            (Elsewhere::Archive(archive), _) => {
+        let found = match from {
+            Elsewhere::Archive(archive) => {
                 unpacked(archive, &archive.to_string(), ground, &top)?;
                 (top, None)
             }
-            _ => of_stdin(ground, top)?,
+            Elsewhere::Stdin => of_stdin(ground, top)?,
+            Elsewhere::Repository(reference) => {
+                let remote = Source::repository((**reference).clone(), keeps_git_dir(request));
+                (fetch(request, ground, &remote, &top)?.dir, None)
+            }
+            Elsewhere::Address(address) => {
+                of_file(request, ground, RemoteFile::Address(address), top)?
+            }
+            Elsewhere::Object(object) => of_file(request, ground, RemoteFile::Object(object), top)?,
         };
         let (top, dockerfile) = found;
         let dir = match request.context.as_os_str().is_empty() {
@@ -72,35 +79,48 @@ fn of_stdin(ground: &Ground, top: PathBuf) -> Result<Found> {
     })
 }
 
-fn of_remote(
+/// Unpacks an archive while it arrives. Anything else is a Dockerfile, and the context's one file.
+fn of_file(
     request: &Request,
     ground: &Ground,
-    remote: &Source,
-    around: &WorkDir,
+    file: RemoteFile<'_>,
     top: PathBuf,
 ) -> Result<Found> {
-    let fetched = fetch(request, ground, remote, &top)?;
-    let Some(name) = &fetched.file else { return Ok((fetched.dir, None)) };
-    let file = fetched.dir.join(name);
-    if !is_archive(&file)? {
-        let text = read_as_dockerfile(&file, remote.to_string().into())?;
-        return Ok((top, Some(text)));
+    let fetcher = fetcher(request, ground)?;
+    let name = file.to_string();
+    let task = ground.reporter.start(&format!("fetch {name}"));
+    let progress = |done, total| task.progress(done, total);
+    let mut bytes = fetcher.open(file, &progress)?;
+    let came = context::from_stream(&name, &mut bytes, &top, &ground.cancel);
+    // Whatever unpacking says of it, this is why.
+    if let Some(failure) = bytes.take_failure() {
+        ground.cancel.check()?;
+        return Err(failure.into());
     }
-    let dir = make(around.path(), "unpacked")?;
-    unpacked(&Archive::File(file), &remote.to_string(), ground, &dir)?;
-    Ok((dir, None))
+    let dockerfile = match stoppable(came, ground)? {
+        Came::Context => None,
+        Came::File(text) => {
+            bytes.keep(&text, &top, CONTEXT_FILE)?;
+            Some(dockerfile_of(text, name.into())?)
+        }
+    };
+    task.done();
+    Ok((top, dockerfile))
 }
 
 /// Fetches before there is a build.
 fn fetch(request: &Request, ground: &Ground, source: &Source, into: &Path) -> Result<Fetched> {
-    let options = settings::registry_options(&request.registry);
-    let client = Client::new(options, ground.cancel.clone())?;
-    let fetcher =
-        settings::fetcher(request, &client, NamedBy::User, &ground.reporter, &ground.cancel);
+    let fetcher = fetcher(request, ground)?;
     let task = ground.reporter.start(&format!("fetch {source}"));
     let fetched = fetcher.fetch(source, into, &|done, total| task.progress(done, total))?;
     task.done();
     Ok(fetched)
+}
+
+fn fetcher(request: &Request, ground: &Ground) -> Result<Fetcher> {
+    let options = settings::registry_options(&request.registry);
+    let client = Client::new(options, ground.cancel.clone())?;
+    Ok(settings::fetcher(request, &client, NamedBy::User, &ground.reporter, &ground.cancel))
 }
 
 fn unpacked(archive: &Archive, name: &str, ground: &Ground, into: &Path) -> Result<()> {

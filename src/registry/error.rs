@@ -192,6 +192,25 @@ pub enum RegistryError {
         /// What ended the last attempt.
         source: Box<RegistryError>,
     },
+    /// A file whose rest could not be read, because it is another one now.
+    #[error(
+        "the file on `{host}` changed while kiln read it, after the connection had broken: try again"
+    )]
+    Changed {
+        /// `host[:port]`.
+        host: String,
+    },
+    /// An object store that does not hand out an object.
+    #[error("{}", ObjectText(.0))]
+    Object(Box<ObjectRefusal>),
+    /// An object that cannot be asked for, because a login for it failed.
+    #[error("kiln cannot sign a request for {object}: {reason}")]
+    Unsigned {
+        /// Without secrets.
+        object: String,
+        /// What was looked for, and what each place said.
+        reason: String,
+    },
     /// A manifest that kiln cannot use.
     #[error("`{reference}`: {source}")]
     Manifest {
@@ -264,6 +283,43 @@ pub struct Unauthorized {
     pub anonymous: bool,
     /// The registry's words.
     pub said: String,
+}
+
+/// An object store's answer, and who had asked.
+#[derive(Debug)]
+pub struct ObjectRefusal {
+    /// Without secrets.
+    pub object: String,
+    /// `host[:port]`.
+    pub host: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The store's words: its code and message.
+    pub said: String,
+    /// Whose signature it was, or why there was none; a part of a sentence.
+    pub identity: String,
+    /// Whether there was no signature.
+    pub anonymous: bool,
+    /// How long the store asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+struct ObjectText<'a>(&'a ObjectRefusal);
+
+impl std::fmt::Display for ObjectText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ObjectRefusal { host, status, said, identity, anonymous, .. } = self.0;
+        write!(f, "`{host}` answered {status}")?;
+        if !said.is_empty() {
+            write!(f, " ({said})")?;
+        }
+        f.write_str(if *anonymous {
+            "; kiln asked without a signature: "
+        } else {
+            "; kiln used "
+        })?;
+        f.write_str(identity)
+    }
 }
 
 struct UnauthorizedText<'a>(&'a Unauthorized);
@@ -355,6 +411,10 @@ impl RegistryError {
             Self::Status { status: 408 | 500 | 502..=504 | 499 | 522, retry_after, .. } => {
                 after(retry_after)
             }
+            Self::Object(refusal) => match refusal.status {
+                408 | 429 | 500 | 502..=504 => after(&refusal.retry_after),
+                _ => Retry::Never,
+            },
             Self::Connection { .. }
             | Self::Refused { .. }
             | Self::TokenServer { .. }

@@ -9,7 +9,7 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `blob` | manifests and configs; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
-//! | `put`, `download` | a text to, a file from an address that is no registry's |
+//! | `put`, `download` | a text to, a file from an address that is no registry's; objects |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
@@ -49,8 +49,8 @@ pub use cloud::{
     AwsSettings, AzureManaged, AzureSettings, AzureStorage, Cloud, CloudSettings, GoogleMetadata,
     GoogleSettings, Object,
 };
-pub use download::Downloaded;
-pub use error::{RegistryError, Unauthorized};
+pub use download::{Downloaded, FileAt, FileReader};
+pub use error::{ObjectRefusal, RegistryError, Unauthorized};
 pub use options::Options;
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};

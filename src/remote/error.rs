@@ -102,31 +102,43 @@ impl RemoteError {
 
     /// The same in words that fit any server, since the client's are about registries.
     pub(super) fn http(address: String, host: &str, error: RegistryError) -> Self {
-        let reason = match error {
-            RegistryError::Cancelled(cancelled) => return cancelled.into(),
-            RegistryError::Dns { host, cause, .. } => format!(
-                "`{host}` cannot be found: {cause}. Check the name, and this machine's DNS and proxy \
-                 settings"
-            ),
-            RegistryError::Connection { host, cause, hint } => {
-                format!("the connection to `{host}` failed: {cause}{hint}")
-            }
-            RegistryError::Refused { host, cause } => format!(
-                "`{host}` refuses connections ({cause}). Check the host and port, and that the server \
-                 runs"
-            ),
-            RegistryError::Tls { host, plain: true, .. } => format!(
+        match error {
+            RegistryError::Cancelled(cancelled) => cancelled.into(),
+            error => Self::Http { address, reason: reason(host, error) },
+        }
+    }
+}
+
+fn reason(host: &str, error: RegistryError) -> String {
+    match error {
+        RegistryError::Dns { host, cause, .. } => format!(
+            "`{host}` cannot be found: {cause}. Check the name, and this machine's DNS and proxy \
+             settings"
+        ),
+        RegistryError::Connection { host, cause, hint } => {
+            format!("the connection to `{host}` failed: {cause}{hint}")
+        }
+        RegistryError::Refused { host, cause } => format!(
+            "`{host}` refuses connections ({cause}). Check the host and port, and that the server \
+             runs"
+        ),
+        RegistryError::Tls { host, plain: true, .. } => {
+            format!(
                 "`{host}` does not speak TLS; if it is meant to speak plain HTTP, write http://"
-            ),
-            RegistryError::Tls { host, cause, hint, .. } => {
-                format!("no secure connection to `{host}`: {cause}. {hint}")
-            }
-            RegistryError::Status { status, .. } => status_reason(status, host),
-            RegistryError::TooManyRequests { .. } => status_reason(429, host),
-            RegistryError::Protocol { reason, .. } | RegistryError::Option { reason, .. } => reason,
-            other => other.to_string(),
-        };
-        Self::Http { address, reason }
+            )
+        }
+        RegistryError::Tls { host, cause, hint, .. } => {
+            format!("no secure connection to `{host}`: {cause}. {hint}")
+        }
+        RegistryError::Truncated { received: 0, source, .. } => reason(host, *source),
+        RegistryError::Truncated { received, size, source, .. } => {
+            let of = if size > received { format!(" of {size}") } else { String::new() };
+            format!("{received}{of} bytes came, and then {}", reason(host, *source))
+        }
+        RegistryError::Status { status, .. } => status_reason(status, host),
+        RegistryError::TooManyRequests { .. } => status_reason(429, host),
+        RegistryError::Protocol { reason, .. } | RegistryError::Option { reason, .. } => reason,
+        other => other.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::address::{decoded, without_secrets};
 use super::{Fetcher, RemoteError};
 use crate::digest::Digest;
-use crate::registry::Secret;
+use crate::registry::{FileAt, Secret};
 
 /// As BuildKit names what has no name.
 const UNNAMED: &str = "__unnamed__";
@@ -61,31 +61,36 @@ impl Fetcher {
         name: &str,
         progress: &dyn Fn(u64, Option<u64>),
     ) -> Result<PathBuf, RemoteError> {
+        let access = self.access(address);
+        let at = FileAt::Address {
+            address: &access.plain,
+            authorization: access.authorization.as_ref(),
+        };
+        let shown = without_secrets(address);
+        let (path, file) = create(dir, name)?;
+        let done = self
+            .client
+            .download(at, &file, progress)
+            .map_err(|error| RemoteError::http(shown.clone(), access.host, error))?;
+        if let Some(expected) = checksum.filter(|expected| **expected != done.digest) {
+            let (found, expected) = (done.digest, *expected);
+            return Err(RemoteError::Checksum { address: shown, found, expected });
+        }
+        dress(&file, done.last_modified).map_err(RemoteError::io("set mode and time of", &path))?;
+        Ok(path)
+    }
+
+    /// How an address is asked.
+    pub(super) fn access<'a>(&self, address: &'a str) -> Access<'a> {
         let (user, authority, _) = parts(address);
         let host = host_name(authority);
-        let path = dir.join(name);
-        let file = File::create(&path).map_err(RemoteError::io("write", &path))?;
         let authorization = self.http_header(host).or_else(|| user.map(basic));
         // It goes into a header, and only to this host.
         let plain = match user {
             Some(user) => address.replacen(&format!("{user}@"), "", 1),
             None => address.to_owned(),
         };
-        let shown = without_secrets(address);
-        let done = self
-            .client
-            .download(&plain, authorization.as_ref(), &file, progress)
-            .map_err(|error| RemoteError::http(shown.clone(), host, error))?;
-        if let Some(expected) = checksum.filter(|expected| **expected != done.digest) {
-            let (found, expected) = (done.digest, *expected);
-            return Err(RemoteError::Checksum { address: shown, found, expected });
-        }
-        let time = done.last_modified.unwrap_or(SystemTime::UNIX_EPOCH);
-        let times = FileTimes::new().set_modified(time).set_accessed(time);
-        file.set_permissions(Permissions::from_mode(MODE))
-            .and_then(|()| file.set_times(times))
-            .map_err(RemoteError::io("set mode and time of", &path))?;
-        Ok(path)
+        Access { plain, host, authorization }
     }
 
     /// The value of an Authorization header. Of two secrets the token wins, as with BuildKit.
@@ -95,6 +100,28 @@ impl Fetcher {
         let header = || self.secret(&format!("HTTP_AUTH_HEADER_{host}"));
         token.or_else(|| header().map(|header| header.expose().trim_end().into()))
     }
+}
+
+/// An address, and who asks.
+pub(super) struct Access<'a> {
+    /// The address without user and password.
+    pub(super) plain: String,
+    pub(super) host: &'a str,
+    pub(super) authorization: Option<Secret>,
+}
+
+/// An empty file.
+pub(super) fn create(dir: &Path, name: &str) -> Result<(PathBuf, File), RemoteError> {
+    let path = dir.join(name);
+    let file = File::create(&path).map_err(RemoteError::io("write", &path))?;
+    Ok((path, file))
+}
+
+/// Gives a file the mode of all that is fetched, and the time that its server names, else 1970.
+pub(super) fn dress(file: &File, time: Option<SystemTime>) -> std::io::Result<()> {
+    let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    file.set_times(FileTimes::new().set_modified(time).set_accessed(time))
 }
 
 /// The host without its port, and without the brackets of an IPv6 address.

@@ -1,5 +1,5 @@
-//! What is fetched from elsewhere: files by http and https, git repositories. It ends in a directory
-//! of this machine; what is done with it there is not known here.
+//! What is fetched from elsewhere: files by http and https, objects of clouds' stores, git repositories.
+//! It ends in a directory of this machine, or with whoever reads it while it arrives; what is done with it there is not known here.
 //!
 //! Passwords are in no error, no progress and no argument of a command.
 
@@ -7,7 +7,9 @@ mod address;
 mod error;
 pub mod git;
 mod http;
+mod object;
 mod source;
+mod stream;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -18,6 +20,7 @@ pub use self::address::{without_password, without_secrets};
 pub use self::error::RemoteError;
 pub use self::http::{file_name, is_http};
 pub use self::source::{Fetched, Source};
+pub use self::stream::{Incoming, RemoteFile};
 use crate::cancel::Cancel;
 use crate::registry::{Client, Secret};
 

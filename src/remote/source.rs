@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::git::GitReference;
 use super::{Fetcher, RemoteError, without_secrets};
 use crate::digest::Digest;
+use crate::registry::Object;
 
 /// Something to fetch. `Display` shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,13 @@ pub enum Source {
         name: String,
         /// Of its bytes.
         checksum: Option<Digest>,
+    },
+    /// An object of a cloud's store.
+    Object {
+        /// Which.
+        object: Object,
+        /// What it is called here.
+        name: String,
     },
     /// The files of a repository.
     Repository {
@@ -48,6 +56,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File { address, .. } => f.write_str(&without_secrets(address)),
+            Self::Object { object, .. } => object.fmt(f),
             Self::Repository { reference, .. } => reference.fmt(f),
         }
     }
@@ -57,7 +66,7 @@ impl Fetcher {
     /// Fetches it into an empty directory. `progress` hears of a file's bytes.
     ///
     /// # Errors
-    /// As [`Fetcher::file`] and [`Fetcher::repository`].
+    /// As [`Fetcher::file`], [`Fetcher::object`] and [`Fetcher::repository`].
     pub fn fetch(
         &self,
         source: &Source,
@@ -67,6 +76,10 @@ impl Fetcher {
         match source {
             Source::File { address, name, checksum } => {
                 self.file(address, checksum.as_ref(), into, name, progress)?;
+                Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()) })
+            }
+            Source::Object { object, name } => {
+                self.object(object, into, name, progress)?;
                 Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()) })
             }
             Source::Repository { reference, keep_git_dir } => {

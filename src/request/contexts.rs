@@ -4,8 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::context::Archive;
+use crate::registry::Object;
 use crate::remote::git::GitReference;
 use crate::remote::{Source, file_name, without_secrets};
+
+/// What BuildKit calls the one file of a context that is no archive, whatever its address.
+pub const CONTEXT_FILE: &str = "context";
 
 /// The build's context, if it is no directory of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Elsewhere {
     Repository(Box<GitReference>),
     /// At an `http://` or `https://` address: an archive, or a Dockerfile.
     Address(String),
+    /// In an object store: an archive, or a Dockerfile.
+    Object(Object),
 }
 
 /// `--build-context`: what stands in for the stages and images of a name.
@@ -31,6 +37,8 @@ pub enum NamedSource {
     Repository(Box<GitReference>),
     /// At an `http://` or `https://` address: an archive, or one file, which is called `context`.
     Address(String),
+    /// In an object store; the same.
+    Object(Object),
     /// An image of a registry.
     Image(String),
     /// An image of an OCI layout: `oci-layout://DIR[:tag][@digest]`, with an absolute path.
@@ -44,19 +52,7 @@ impl fmt::Display for Elsewhere {
             Self::Stdin => Archive::Stdin.fmt(f),
             Self::Repository(reference) => reference.fmt(f),
             Self::Address(address) => f.write_str(&without_secrets(address)),
-        }
-    }
-}
-
-impl Elsewhere {
-    /// What has to be fetched. Of a repository, `.git` stays if it or the caller says so.
-    pub fn remote(&self, keep_git_dir: bool) -> Option<Source> {
-        match self {
-            Self::Repository(reference) => {
-                Some(Source::repository((**reference).clone(), keep_git_dir))
-            }
-            Self::Address(address) => Some(context_file(address)),
-            Self::Archive(_) | Self::Stdin => None,
+            Self::Object(object) => object.fmt(f),
         }
     }
 }
@@ -67,6 +63,9 @@ impl NamedSource {
         match self {
             Self::Repository(reference) => Some(Source::repository((**reference).clone(), false)),
             Self::Address(address) => Some(context_file(address)),
+            Self::Object(object) => {
+                Some(Source::Object { object: object.clone(), name: CONTEXT_FILE.into() })
+            }
             Self::Nothing | Self::Directory(_) | Self::Image(_) | Self::Layout(_) => None,
         }
     }
@@ -80,9 +79,8 @@ impl NamedSource {
     }
 }
 
-/// BuildKit calls it so, whatever its address.
 fn context_file(address: &str) -> Source {
-    Source::File { address: address.to_owned(), name: "context".into(), checksum: None }
+    Source::File { address: address.to_owned(), name: CONTEXT_FILE.into(), checksum: None }
 }
 
 /// What an address with a Dockerfile leads to.

@@ -113,3 +113,76 @@ fn kanikos_contexts() {
     assert_eq!(executor(&format!("{place}#refs/heads/main")), "later");
     assert_eq!(executor(&format!("{place}#refs/heads/main#{first}")), "three");
 }
+
+#[test]
+fn a_directory_inside_of_any_context() {
+    let files = || {
+        TarBytes::new()
+            .file("Dockerfile", "FROM wrong\n")
+            .dir("a")
+            .dir("a/b")
+            .file("a/b/Dockerfile", DOCKERFILE)
+            .file("a/b/f", "inside")
+            .finish()
+    };
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/c.tgz" => Answer::file(gzip(&files())),
+        _ => Answer::status(404),
+    });
+    let repositories = Server::of_repositories();
+    let repository = Repository::new(repositories.dir(), "r.git");
+    repository.file("a/b/Dockerfile", DOCKERFILE);
+    repository.file("a/b/f", "inside");
+    repository.git(&["add", "."]);
+    repository.commit("Dockerfile", "FROM wrong\n");
+    let (command, dir) = Kiln::build().into_bare_command();
+    std::fs::create_dir_all(dir.path().join("c/a/b")).expect("made");
+    std::fs::write(dir.path().join("c/a/b/Dockerfile"), DOCKERFILE).expect("written");
+    std::fs::write(dir.path().join("c/a/b/f"), "inside").expect("written");
+    std::fs::write(dir.path().join("c.tar"), files()).expect("written");
+    std::fs::write(dir.path().join("c.tgz"), gzip(&files())).expect("written");
+    let here = |name: &str| dir.path().join(name).display().to_string();
+    for (context, below) in [
+        (format!("dir://{}", here("c")), "a/b"),
+        (format!("tar://{}", here("c.tar")), "/a/b/"),
+        (format!("tar://{}", here("c.tgz")), "a/b"),
+        ("tar://stdin".to_owned(), "a/b"),
+        (server.url("c.tgz"), "a/b"),
+        (server.url("c.tgz"), "a/./b/"),
+        (format!("git://{}/git/r.git", repositories.host()), "a/b"),
+    ] {
+        let layout = tempfile::tempdir().expect("a directory");
+        let input = std::fs::File::open(dir.path().join("c.tgz")).expect("opened");
+        let output = std::process::Command::new(command.get_program())
+            .args(["executor", "--no-push", "-c", &context, "--context-sub-path", below])
+            .arg("--oci-layout-path")
+            .arg(layout.path().join("layout"))
+            .current_dir(layout.path())
+            .env("GIT_PULL_METHOD", "http")
+            .stdin(input)
+            .output()
+            .expect("kiln starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{context}: {said}");
+        let image = testkit::image::Image::from_layout(&layout.path().join("layout"), None);
+        let text = image.expect("a layout").text("f").expect("f");
+        assert_eq!(text, "inside", "{context}");
+    }
+}
+
+#[test]
+fn an_address_that_breaks_goes_on() {
+    let noise: String = (0..400_000_u32).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
+    let long = TarBytes::new().file("Dockerfile", DOCKERFILE).file("f", &noise).finish();
+    let server = Server::start(move |_, before| {
+        let whole = Answer::file(long.clone()).header("ETag", "\"one\"");
+        if before == 0 { whole.breaks_after(200_000) } else { whole }
+    });
+    assert!(build_from(&server.url("c.tar"), &[], b"").text("f").len() == 400_000);
+    assert_eq!(server.requests().len(), 2);
+    let server = Server::start(|_, before| match before {
+        0 => Answer::file(tar()).header("ETag", "\"one\"").breaks_after(700),
+        _ => Answer::file(tar()).header("ETag", "\"two\""),
+    });
+    build_from(&server.url("c.tar"), &[], b"").fails("changed while kiln read it");
+}

@@ -12,11 +12,13 @@ const OWN: &[Flag] = &[
     text("dockerfile", "Dockerfile", "Path of the Dockerfile: absolute, or seen from the working \
         directory, or from the context; or an `http://` or `https://` address").short('f'),
     text("context", "/workspace/", "Directory that COPY and ADD read, also as `dir://PATH`, or in \
-        a tar, plain or compressed: `tar://FILE`, `tar://stdin`, `https://HOST/FILE`; or a \
-        repository: `git://HOST/PATH[#REF[#COMMIT]]`. Buckets are an error").short('c'),
+        a tar, plain or compressed: `tar://FILE`, `tar://stdin`, `https://HOST/FILE`, \
+        `s3://BUCKET/KEY`, `gs://BUCKET/NAME`, `https://ACCOUNT.blob.core.windows.net/...`; or a \
+        repository: `git://HOST/PATH[#REF[#COMMIT]]`").short('c'),
     text("context-sub-path", "", "Directory inside a context that is written with `://`; a plain \
         directory is taken as it is, as kaniko does, with a warning"),
-    text("bucket", "", "Old form of a context in a bucket: an error as long as those are").short('b'),
+    text("bucket", "", "Old form of a context in a bucket, with the object's name: \
+        `BUCKET/NAME`, which is `gs://BUCKET/NAME`, or `s3://BUCKET/KEY`").short('b'),
     list("destination", "Name of the image in a registry").short('d'),
     word("snapshot-mode", SNAPSHOT_MODES, "full", "kiln takes no snapshots: it sees exactly what a \
         RUN changed").old(&["snapshotMode"]).nothing(),

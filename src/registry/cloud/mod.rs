@@ -14,17 +14,19 @@ mod endpoint;
 mod file;
 mod google;
 mod jwt;
+mod object;
 mod token;
 
 use std::fmt;
 use std::time::SystemTime;
 
-use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Response, Url};
 
 pub use self::aws::AwsSettings;
 pub use self::azure::{AzureManaged, AzureSettings, AzureStorage};
 pub use self::google::{GoogleMetadata, GoogleSettings};
+pub use self::object::Object;
 
 use self::aws::Aws;
 use self::azure::Azure;
@@ -55,30 +57,6 @@ pub enum Cloud {
     Azure,
 }
 
-/// An object of a cloud's store. `Display` shows no secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Object {
-    /// `s3://bucket/key`.
-    S3 {
-        /// The bucket's name.
-        bucket: String,
-        /// The object's, without a leading slash.
-        key: String,
-    },
-    /// `gs://bucket/name`.
-    Google {
-        /// The bucket's name.
-        bucket: String,
-        /// The object's, without a leading slash.
-        name: String,
-    },
-    /// A blob, by its address. A signature in it (SAS) is all that it needs.
-    Azure {
-        /// `https://account.blob.core.windows.net/container/blob`.
-        address: String,
-    },
-}
-
 /// A login for a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CloudLogin {
@@ -95,6 +73,9 @@ pub(super) struct SignedGet {
     pub(super) url: Url,
     /// Those with secrets are marked as sensitive.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whose signature it is (`the keys of AWS_ACCESS_KEY_ID`), or why there is none; either ends a
+    /// sentence.
+    pub(super) identity: Result<String, String>,
 }
 
 /// Why a cloud gives nothing; a sentence's end, without secrets: what was looked for, and what each
@@ -134,13 +115,27 @@ impl Clouds {
     }
 
     /// Signs a request for an object, as of now. Without any identity it stays unsigned, since the
-    /// object may be public; whoever is refused then hears why from the error here.
-    #[allow(dead_code)] // until contexts come from object stores
-    pub(super) async fn sign(&self, http: &Pool, object: &Object) -> CloudAnswer<SignedGet> {
+    /// object may be public; whoever is refused then hears why from the error here. `from` is the
+    /// first byte that is asked for: where it is not 0, the request has `Range: bytes=FROM-` beside
+    /// the signer's headers, which Azure's keys sign.
+    pub(super) async fn sign(
+        &self,
+        http: &Pool,
+        object: &Object,
+        from: u64,
+    ) -> CloudAnswer<SignedGet> {
         match object {
             Object::S3 { bucket, key } => self.aws.sign(http, bucket, key).await,
             Object::Google { bucket, name } => self.google.sign(http, bucket, name).await,
-            Object::Azure { address } => self.azure.sign(http, address).await,
+            Object::Azure { address } => self.azure.sign(http, address, from).await,
+        }
+    }
+
+    /// Takes in an answer that is no object. Whether the next signature is for another place.
+    pub(super) fn learn(&self, object: &Object, response: &Response) -> bool {
+        match object {
+            Object::S3 { bucket, .. } => self.aws.learn(bucket, response),
+            Object::Google { .. } | Object::Azure { .. } => false,
         }
     }
 }
@@ -178,18 +173,6 @@ impl fmt::Display for Cloud {
             Self::Google => "Google Cloud",
             Self::Azure => "Microsoft Azure",
         })
-    }
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
-            Self::Google { bucket, name } => write!(f, "gs://{bucket}/{name}"),
-            Self::Azure { address } => {
-                f.write_str(address.split(['?', '#']).next().unwrap_or_default())
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client against scripted servers. One file for each theme.
 
+mod files;
 mod login;
 mod pull;
 mod push;

@@ -41,7 +41,6 @@ const PROBE_MAX: usize = 64 << 10;
 /// The way to all registries.
 pub(super) struct Transport {
     pool: Arc<Pool>,
-    #[allow(dead_code)]
     clouds: Arc<Clouds>,
     schemes: Schemes,
     authorizer: Authorizer,
@@ -71,7 +70,6 @@ impl Transport {
     }
 
     /// Who this machine is to clouds.
-    #[allow(dead_code)] // until contexts come from object stores
     pub(super) fn clouds(&self) -> &Clouds {
         &self.clouds
     }

@@ -1,5 +1,7 @@
 //! Amazon's registries and S3.
 
+use reqwest::Response;
+
 use super::{CloudAnswer, CloudLogin, SignedGet};
 use crate::registry::transport::Pool;
 
@@ -29,6 +31,10 @@ impl Aws {
         key: &str,
     ) -> CloudAnswer<SignedGet> {
         Err(format!("{bucket} {key}"))
+    }
+
+    pub(super) fn learn(&self, _bucket: &str, _response: &Response) -> bool {
+        false
     }
 }
 

@@ -43,33 +43,50 @@ pub(super) fn may_see_tokens(url: &Url) -> bool {
     own && url.scheme() == "https" || is_loopback(&host_of(url))
 }
 
-/// A request that a signature or key makes readable; none where there is neither. What the address
-/// itself says comes first.
-pub(super) fn sign(storage: &AzureStorage, url: &Url) -> CloudAnswer<Option<SignedGet>> {
-    let unsigned = |url: Url| SignedGet { url, headers: Vec::new() };
+/// Whether there is a signature or key that makes a blob readable.
+pub(super) enum Signed {
+    Yes(SignedGet),
+    /// What there is instead of them.
+    No(Vec<String>),
+}
+
+/// Signs a request that begins with this byte. What the address itself says comes first.
+pub(super) fn sign(storage: &AzureStorage, url: &Url, from: u64) -> CloudAnswer<Signed> {
+    let with_query = |url: Url, whose: &str| {
+        let identity = Ok(format!("the signature in {whose}"));
+        Ok(Signed::Yes(SignedGet { url, headers: Vec::new(), identity }))
+    };
     if url.query_pairs().any(|(name, _)| name == "sig") {
-        return Ok(Some(unsigned(url.clone())));
+        return with_query(url.clone(), "its address");
     }
-    let Some(account) = account(storage, url) else { return Ok(None) };
+    let Some(account) = account(storage, url) else { return Ok(Signed::No(Vec::new())) };
     let meant = storage.account.as_deref();
-    if let Some((variable, key)) = &storage.key
-        && meant.is_none_or(|meant| meant == account)
-    {
-        let key = STANDARD.decode(key.expose().trim());
-        let key = key.map_err(|_| format!("{variable} is no key of an account: not base64"))?;
-        return shared_key(url, &account, &key).map(Some);
+    let mut unusable = Vec::new();
+    let mut for_another = |variable: &str| {
+        let meant = meant.map_or("no account that is known".into(), |name| format!("`{name}`"));
+        unusable.push(format!("{variable} is for {meant}"));
+    };
+    if let Some((variable, key)) = &storage.key {
+        if meant.is_none_or(|meant| meant == account) {
+            let key = STANDARD.decode(key.expose().trim());
+            let key = key.map_err(|_| format!("{variable} is no key of an account: not base64"))?;
+            let identity = Ok(format!("the key in {variable}"));
+            let headers = shared_key(url, &account, &key, from)?;
+            return Ok(Signed::Yes(SignedGet { url: url.clone(), headers, identity }));
+        }
+        for_another(variable);
     }
-    if let Some((_, signature)) = &storage.signature
-        && meant == Some(account.as_str())
-        && may_see(storage, url)
-    {
-        let mut url = url.clone();
-        let signature = signature.expose().trim().trim_start_matches('?');
-        let query = url.query().map_or(String::new(), |query| format!("{query}&"));
-        url.set_query(Some(&format!("{query}{signature}")));
-        return Ok(Some(unsigned(url)));
+    if let Some((variable, signature)) = &storage.signature {
+        if meant == Some(account.as_str()) && may_see(storage, url) {
+            let mut url = url.clone();
+            let signature = signature.expose().trim().trim_start_matches('?');
+            let query = url.query().map_or(String::new(), |query| format!("{query}&"));
+            url.set_query(Some(&format!("{query}{signature}")));
+            return with_query(url, variable);
+        }
+        for_another(variable);
     }
-    Ok(None)
+    Ok(Signed::No(unusable))
 }
 
 /// Whether a signature may be shown there.
@@ -105,9 +122,14 @@ fn is_below_endpoint(storage: &AzureStorage, url: &Url) -> Option<Url> {
 
 /// Signs with an account's key
 /// (learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key).
-fn shared_key(url: &Url, account: &str, key: &[u8]) -> CloudAnswer<SignedGet> {
+fn shared_key(
+    url: &Url,
+    account: &str,
+    key: &[u8],
+    from: u64,
+) -> CloudAnswer<Vec<(HeaderName, HeaderValue)>> {
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());
-    let text = string_to_sign(url, account, &date);
+    let text = string_to_sign(url, account, &date, from);
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
     let value = |text: &str| {
@@ -115,14 +137,14 @@ fn shared_key(url: &Url, account: &str, key: &[u8]) -> CloudAnswer<SignedGet> {
     };
     let mut authorization = value(&format!("SharedKey {account}:{signature}"))?;
     authorization.set_sensitive(true);
-    let headers = vec![version(), (DATE_HEADER, value(&date)?), (AUTHORIZATION, authorization)];
-    Ok(SignedGet { url: url.clone(), headers })
+    Ok(vec![version(), (DATE_HEADER, value(&date)?), (AUTHORIZATION, authorization)])
 }
 
-/// Method, eleven headers that a GET does not have, Microsoft's own headers, and the address: the
-/// account, the path as it is sent, and each parameter on a line.
-fn string_to_sign(url: &Url, account: &str, date: &str) -> String {
-    let mut text = format!("GET{}", "\n".repeat(12));
+/// Method, eleven headers of which this has one at most, Microsoft's own headers, and the address:
+/// the account, the path as it is sent, and each parameter on a line.
+fn string_to_sign(url: &Url, account: &str, date: &str, from: u64) -> String {
+    let range = if from > 0 { format!("bytes={from}-") } else { String::new() };
+    let mut text = format!("GET{}{range}\n", "\n".repeat(11));
     text += &format!("{DATE_HEADER}:{date}\n{VERSION_HEADER}:{VERSION}\n/{account}{}", url.path());
     let mut parameters: Vec<(String, String)> =
         url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.into_owned())).collect();
@@ -148,7 +170,10 @@ mod tests {
     }
 
     fn signed(storage: &AzureStorage, address: &str) -> Option<String> {
-        let signed = sign(storage, &parse(address).expect("a URL")).expect("signed")?;
+        let signed = match sign(storage, &parse(address).expect("a URL"), 0).expect("signed") {
+            Signed::Yes(signed) => signed,
+            Signed::No(_) => return None,
+        };
         let header = signed.headers.iter().find(|(name, _)| *name == AUTHORIZATION);
         let header = header.map(|(_, value)| {
             assert!(value.is_sensitive());
@@ -161,11 +186,25 @@ mod tests {
     fn text_that_is_signed_has_the_form_of_the_documentation() {
         let url = parse("https://me.blob.core.windows.net/box/a%20b?Comp=x&snapshot=2&comp=a")
             .expect("a URL");
-        let text = string_to_sign(&url, "me", "Fri, 26 Jun 2015 23:39:12 GMT");
+        let date = "Fri, 26 Jun 2015 23:39:12 GMT";
+        let text = string_to_sign(&url, "me", date, 0);
         let expected = "GET\n\n\n\n\n\n\n\n\n\n\n\n\
                         x-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\nx-ms-version:2020-04-08\n\
                         /me/box/a%20b\ncomp:a,x\nsnapshot:2";
         assert_eq!(text, expected);
+        let rest = string_to_sign(&url, "me", date, 7);
+        assert_eq!(
+            rest,
+            expected.replacen(
+                "
+
+x-ms-date",
+                "
+bytes=7-
+x-ms-date",
+                1
+            )
+        );
     }
 
     #[test]
@@ -183,7 +222,8 @@ mod tests {
         assert_eq!(signed(&storage(None, None), "https://example.com/box/a.tar"), None);
         let wrong =
             AzureStorage { key: Some(("K".into(), "geheim!".into())), ..storage(None, None) };
-        let error = sign(&wrong, &parse(blob).expect("a URL")).expect_err("no key");
+        let error = sign(&wrong, &parse(blob).expect("a URL"), 0).err();
+        let error = error.expect("no key");
         assert_eq!(error, "K is no key of an account: not base64");
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use self::blob::Signed;
 use super::ask::bearer_header;
 use super::token::{Found, Kept, Lack};
 use super::{CloudAnswer, CloudLogin, SignedGet};
@@ -114,22 +115,35 @@ impl Azure {
         Err(refused.join("; "))
     }
 
-    pub(super) async fn sign(&self, http: &Pool, address: &str) -> CloudAnswer<SignedGet> {
-        let storage = &self.settings.storage;
+    /// `from` is the first byte that is asked for, which keys sign.
+    pub(super) async fn sign(
+        &self,
+        http: &Pool,
+        address: &str,
+        from: u64,
+    ) -> CloudAnswer<SignedGet> {
         let url = blob::parse(address)?;
-        if let Some(signed) = blob::sign(storage, &url)? {
-            return Ok(signed);
-        }
+        let unusable = match blob::sign(&self.settings.storage, &url, from)? {
+            Signed::Yes(signed) => return Ok(signed),
+            Signed::No(why) => why,
+        };
+        let unsigned = |headers, why: String| {
+            let why = unusable.iter().map(String::as_str).chain([why.as_str()]);
+            let identity = Err(why.collect::<Vec<_>>().join(", "));
+            SignedGet { url: url.clone(), headers, identity }
+        };
         if !blob::may_see_tokens(&url) {
-            return Ok(SignedGet { url, headers: Vec::new() });
+            let why = format!("{} is no server of Azure's that may see a token", origin(&url));
+            return Ok(unsigned(Vec::new(), why));
         }
-        let mut headers = vec![blob::version()];
         match self.token(http, blob::RESOURCE).await {
-            Ok(token) => headers.push(bearer_header(token.value.expose())?),
-            Err(Lack::Nobody(_)) => {}
-            Err(Lack::Broken(why)) => return Err(why),
+            Ok(token) => {
+                let headers = vec![blob::version(), bearer_header(token.value.expose())?];
+                Ok(SignedGet { url, headers, identity: Ok(token.source) })
+            }
+            Err(Lack::Nobody(why)) => Ok(unsigned(vec![blob::version()], why)),
+            Err(Lack::Broken(why)) => Err(why),
         }
-        Ok(SignedGet { url, headers })
     }
 
     /// An access token for a service of Azure's.

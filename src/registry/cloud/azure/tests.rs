@@ -242,26 +242,39 @@ async fn blobs_are_asked_for_with_whatever_there_is() {
     let server = Server::start(|_| granted());
     let blob = "https://me.blob.core.windows.net/box/a.tar";
     let nobody = Azure::new(AzureSettings::default());
-    let signed = nobody.sign(&pool(), blob).await.expect("unsigned");
+    let signed = nobody.sign(&pool(), blob, 0).await.expect("unsigned");
     let names: Vec<_> = signed.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((signed.url.as_str(), names), (blob, vec!["x-ms-version"]));
+    let why = signed.identity.expect_err("nobody");
+    assert!(why.starts_with("no identity of Azure's: none of AZURE_CLIENT_SECRET"), "{why}");
     let settings = AzureSettings { secret: Some(SECRET.into()), ..application(&server) };
     let azure = Azure::new(settings.clone());
-    let signed = azure.sign(&pool(), blob).await.expect("signed");
+    let signed = azure.sign(&pool(), blob, 0).await.expect("signed");
     let header = signed.headers.iter().find(|(name, _)| *name == AUTHORIZATION).expect("a token");
     assert_eq!(header.1.to_str().expect("text"), "Bearer ey.geheim");
     assert!(header.1.is_sensitive() && !format!("{signed:?}").contains(SECRET));
-    azure.sign(&pool(), blob).await.expect("signed");
+    azure.sign(&pool(), blob, 0).await.expect("signed");
     assert_eq!(server.seen().len(), 1, "the token is kept");
     // No token for a server that is not Microsoft's.
-    let elsewhere = azure.sign(&pool(), "https://example.com/box/a.tar").await.expect("unsigned");
+    let elsewhere =
+        azure.sign(&pool(), "https://example.com/box/a.tar", 0).await.expect("unsigned");
     assert!(elsewhere.headers.is_empty());
+    let why = elsewhere.identity.expect_err("nobody");
+    assert_eq!(why, "https://example.com is no server of Azure's that may see a token");
+    let other = AzureStorage {
+        account: Some("you".into()),
+        key: Some(("AZURE_STORAGE_KEY".into(), "Z2VoZWlt".into())),
+        ..AzureStorage::default()
+    };
+    let other = Azure::new(AzureSettings { storage: other, ..AzureSettings::default() });
+    let why = other.sign(&pool(), blob, 0).await.expect("unsigned").identity.expect_err("nobody");
+    assert!(why.starts_with("AZURE_STORAGE_KEY is for `you`, no identity"), "{why}");
     let storage = AzureStorage {
         key: Some(("AZURE_STORAGE_ACCESS_KEY".into(), "Z2VoZWlt".into())),
         ..AzureStorage::default()
     };
     let keyed = Azure::new(AzureSettings { storage, ..settings });
-    let signed = keyed.sign(&pool(), blob).await.expect("signed");
+    let signed = keyed.sign(&pool(), blob, 0).await.expect("signed");
     assert!(signed.headers.iter().any(|(_, value)| value.as_bytes().starts_with(b"SharedKey me:")));
     assert!(!format!("{signed:?}").contains("SharedKey me:"));
     assert_eq!(server.seen().len(), 1, "nobody is asked where there is a key");

@@ -89,14 +89,19 @@ impl Google {
         let url = storage::media(emulator, bucket, name)?;
         // Emulators know nobody, and may be on a network where a token would be seen.
         if emulator.is_some() {
-            return Ok(SignedGet { url, headers: Vec::new() });
+            let identity = Err("STORAGE_EMULATOR_HOST is set, and emulators know nobody".into());
+            return Ok(SignedGet { url, headers: Vec::new(), identity });
         }
-        let headers = match self.tokens.get(CLOUD_PLATFORM, self.search(http)).await {
-            Ok(token) => vec![bearer_header(token.value.expose())?],
-            Err(Lack::Nobody(_)) => Vec::new(),
-            Err(Lack::Broken(why)) => return Err(why),
-        };
-        Ok(SignedGet { url, headers })
+        match self.tokens.get(CLOUD_PLATFORM, self.search(http)).await {
+            Ok(token) => {
+                let headers = vec![bearer_header(token.value.expose())?];
+                Ok(SignedGet { url, headers, identity: Ok(token.source) })
+            }
+            Err(Lack::Nobody(why)) => {
+                Ok(SignedGet { url, headers: Vec::new(), identity: Err(why) })
+            }
+            Err(Lack::Broken(why)) => Err(why),
+        }
     }
 
     /// The first place that has an identity decides, as in Google's libraries: what is broken there
