@@ -3,6 +3,7 @@
 mod bench_broker;
 mod checks;
 mod demo;
+mod emulators;
 mod gitlab_ci_local;
 mod image;
 mod packages;
