@@ -140,6 +140,8 @@ pub struct DoctorRequest {
     pub repositories: Vec<Repository>,
     /// Where credentials are looked for, in order. Shows no secret.
     pub credentials: Vec<CredentialSource>,
+    /// Who this machine is to a cloud. Shows no secret.
+    pub clouds: CloudSettings,
 }
 
 /// Where the Dockerfile is.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::env::{self, Environment};
+use super::error::CliError;
 use crate::registry::{Cloud, CredentialSource, HostLogin, Login};
 
 /// Where kaniko's image has Docker's config.json; jobs write it there whatever the image sets.
@@ -25,6 +26,43 @@ pub(super) fn sources(env: &Environment) -> Vec<CredentialSource> {
     sources.extend(dependency_proxy(env));
     sources.push(gitlab_registry(env));
     sources
+}
+
+/// kaniko's names for what is asked beside files.
+const HELPERS: [&str; 5] = ["env", "google", "ecr", "acr", "gitlab"];
+
+/// Leaves files, and of the rest those that kaniko's `--credential-helpers` names.
+pub(super) fn restrict<'a>(
+    sources: &mut Vec<CredentialSource>,
+    words: impl Iterator<Item = &'a str>,
+) -> Result<(), CliError> {
+    let words: Vec<&str> = words.map(str::trim).filter(|word| !word.is_empty()).collect();
+    if let Some(unknown) = words.iter().find(|word| !HELPERS.contains(word)) {
+        let all = HELPERS.join(", ");
+        return Err(CliError::complete(format!(
+            "invalid value `{unknown}` for --credential-helpers: expected some of {all}"
+        )));
+    }
+    sources.retain(|source| match helper(source) {
+        Some(name) => words.contains(&name),
+        None => true,
+    });
+    Ok(())
+}
+
+/// What kaniko calls a source; none for files.
+fn helper(source: &CredentialSource) -> Option<&'static str> {
+    match source {
+        CredentialSource::Hosts(_) => Some("env"),
+        CredentialSource::Cloud(Cloud::Google) => Some("google"),
+        CredentialSource::Cloud(Cloud::Aws) => Some("ecr"),
+        CredentialSource::Cloud(Cloud::Azure) => Some("acr"),
+        CredentialSource::Login(_) => Some("gitlab"),
+        CredentialSource::Unset { variable } if variable == env::CI_REGISTRY => Some("gitlab"),
+        CredentialSource::Text { .. }
+        | CredentialSource::File { .. }
+        | CredentialSource::Unset { .. } => None,
+    }
 }
 
 /// GitLab jobs have this variable as text and as the path of a file. What is no path of a file is
@@ -252,6 +290,36 @@ mod tests {
                 .collect();
             assert_eq!(found, expected, "{variables}");
         }
+    }
+
+    #[test]
+    fn kaniko_s_helpers_are_what_is_asked_beside_files() {
+        let variables = [
+            ("HOME", "/home/u"),
+            ("KANIKO_r_io_PASSWORD", "p"),
+            ("CI_REGISTRY", "r"),
+            ("CI_DEPENDENCY_PROXY_SERVER", "g"),
+        ];
+        let all = sources_of("/".as_ref(), &variables);
+        let left = |words: &str| {
+            let mut left = all.clone();
+            restrict(&mut left, words.split(',')).map(|()| left)
+        };
+        let named = |source: &CredentialSource| helper(source).unwrap_or("file");
+        for (words, expected) in [
+            ("", vec![]),
+            ("ecr", vec!["ecr"]),
+            ("env, gitlab", vec!["env", "gitlab", "gitlab"]),
+            ("acr,google,ecr,env,gitlab", vec!["env", "google", "ecr", "acr", "gitlab", "gitlab"]),
+        ] {
+            let left = left(words).expect(words);
+            let names: Vec<_> = left.iter().map(named).filter(|name| *name != "file").collect();
+            assert_eq!(names, expected, "{words}");
+            let files = all.iter().filter(|source| helper(source).is_none()).count();
+            assert_eq!(left.len() - names.len(), files, "{words}");
+        }
+        let error = left("ecr,wrong").expect_err("unknown").render(false);
+        assert!(error.contains("`wrong`") && error.contains("env, google, ecr"), "{error}");
     }
 
     #[test]

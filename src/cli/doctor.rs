@@ -3,7 +3,7 @@
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::DoctorFlags;
-use super::{credentials, gitlab, resolve};
+use super::{clouds, credentials, gitlab, resolve};
 use crate::registry::{HUB, Reference, ReferenceError, Repository};
 use crate::request::DoctorRequest;
 
@@ -30,6 +30,7 @@ pub(super) fn request(flags: DoctorFlags, env: &Environment) -> Result<DoctorReq
         context: env.absolute(resolve::given(flags.context).unwrap_or_else(context)),
         repositories,
         credentials: credentials::sources(env),
+        clouds: clouds::settings(env),
     })
 }
 

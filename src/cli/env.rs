@@ -7,6 +7,37 @@ use std::{fmt, io};
 
 use super::error::CliError;
 
+/// Amazon's own variables; their tools' guide says what they mean
+/// (docs.aws.amazon.com/sdkref/latest/guide/environment-variables).
+pub(super) const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const AWS_CONFIG_FILE: &str = "AWS_CONFIG_FILE";
+pub(super) const AWS_CONTAINER_AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+pub(super) const AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: &str =
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+pub(super) const AWS_CONTAINER_CREDENTIALS_FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+pub(super) const AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: &str =
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+pub(super) const AWS_DEFAULT_PROFILE: &str = "AWS_DEFAULT_PROFILE";
+pub(super) const AWS_DEFAULT_REGION: &str = "AWS_DEFAULT_REGION";
+pub(super) const AWS_EC2_METADATA_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+pub(super) const AWS_EC2_METADATA_SERVICE_ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+pub(super) const AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE: &str =
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+/// Followed by `_` and the name of a service, or by nothing.
+pub(super) const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+pub(super) const AWS_PROFILE: &str = "AWS_PROFILE";
+pub(super) const AWS_REGION: &str = "AWS_REGION";
+pub(super) const AWS_ROLE_ARN: &str = "AWS_ROLE_ARN";
+pub(super) const AWS_ROLE_SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
+pub(super) const AWS_SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+pub(super) const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+pub(super) const AWS_SHARED_CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+pub(super) const AWS_STS_REGIONAL_ENDPOINTS: &str = "AWS_STS_REGIONAL_ENDPOINTS";
+pub(super) const AWS_USE_FIPS_ENDPOINT: &str = "AWS_USE_FIPS_ENDPOINT";
+pub(super) const AWS_WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+/// kaniko's: another server with S3's protocol, and whether buckets are in its paths.
+pub(super) const S3_ENDPOINT: &str = "S3_ENDPOINT";
+pub(super) const S3_FORCE_PATH_STYLE: &str = "S3_FORCE_PATH_STYLE";
 /// kaniko's: a directory whose file `images` names what was pushed, for Cloud Build.
 pub(super) const BUILDER_OUTPUT: &str = "BUILDER_OUTPUT";
 /// GitLab's: the tag that a pipeline is for, on tag pipelines only.

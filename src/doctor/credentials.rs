@@ -43,6 +43,11 @@ pub enum SourceStanding {
         /// What they are kept under there.
         key: String,
     },
+    /// It would be asked during a build; that sends something.
+    Asked {
+        /// Who would be asked, and for what; follows the name.
+        how: String,
+    },
     /// It has none for this registry.
     NoEntry {
         /// A sentence.
@@ -60,6 +65,14 @@ pub enum SourceStanding {
 }
 
 impl RegistryLogin {
+    /// Who would be asked where nothing else has credentials: the source, and how.
+    pub fn asked(&self) -> Option<(&str, &str)> {
+        self.sources.iter().find_map(|line| match &line.standing {
+            SourceStanding::Asked { how } => Some((line.name.as_str(), how.as_str())),
+            _ => None,
+        })
+    }
+
     /// Whose credentials are used, and from which source.
     pub fn used(&self) -> Option<&SourceLine> {
         self.sources.iter().find(|line| matches!(line.standing, SourceStanding::Used { .. }))
@@ -69,7 +82,7 @@ impl RegistryLogin {
 /// Asks all sources for each registry.
 pub(super) fn look_up(request: &DoctorRequest, cancel: &Cancel) -> Vec<RegistryLogin> {
     let look_up = |repository| {
-        let reports = credential_report(&request.credentials, repository, cancel);
+        let reports = credential_report(&request.credentials, &request.clouds, repository, cancel);
         let mut used = false;
         let lines = reports.into_iter().map(|report| SourceLine {
             name: report.name,
@@ -91,6 +104,7 @@ impl SourceStanding {
                 *used = true;
                 Self::Used { user, key }
             }
+            SourceState::Planned(how) => Self::Asked { how },
             SourceState::NoEntry(why) => Self::NoEntry { why },
             SourceState::Missing => Self::Missing,
             SourceState::Broken { why, stops_builds } => Self::Broken { why, stops_builds },
@@ -117,6 +131,7 @@ mod tests {
             temp_dir: "/tmp".into(),
             context: "/".into(),
             repositories: vec![Repository { registry: "r.example".into(), name: "a/b".into() }],
+            clouds: crate::registry::CloudSettings::default(),
             credentials: vec![
                 CredentialSource::Unset { variable: "NONE".into() },
                 text("ONE", "me"),

@@ -109,6 +109,7 @@ impl Prepared {
             let more = resolve_all(&client, &bases, &asked, &source.place, &ground.reporter)?;
             images.extend(more);
         }
+        client.take_warnings().iter().for_each(|warning| ground.reporter.warning(warning));
         let configs = configs(&images);
         let plan = |(inputs, graph)| plan(&source.dockerfile, inputs, graph, &configs);
         let plans = inputs.iter().zip(&graphs).map(plan).collect::<Result<Vec<_>, _>>()?;

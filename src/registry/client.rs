@@ -126,6 +126,12 @@ impl Client {
         }
     }
 
+    /// What people should know of the places of credentials that were asked so far, and was not told
+    /// before; sentences.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.0.transport.take_warnings()
+    }
+
     /// Pushes to a reference's repository.
     pub fn pusher(&self, reference: &Reference) -> Pusher {
         Pusher::new(self.clone(), reference.clone())

@@ -14,6 +14,7 @@
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
 //! | `cloud` | logins and signatures of clouds |
+//! | `xml` | the errors of clouds |
 //! | `tls` | who is trusted |
 //! | `engine` | the runtime inside |
 //!
@@ -39,6 +40,7 @@ mod retry;
 mod tls;
 mod token;
 mod transport;
+mod xml;
 
 pub use auth::{
     CredentialSource, HostLogin, Login, Secret, SourceReport, SourceState, credential_report,
@@ -46,8 +48,8 @@ pub use auth::{
 pub use blob::BlobReader;
 pub use client::Client;
 pub use cloud::{
-    AwsSettings, AzureManaged, AzureSettings, AzureStorage, Cloud, CloudSettings, GoogleMetadata,
-    GoogleSettings, Object,
+    AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, AzureManaged, AzureSettings,
+    AzureStorage, Cloud, CloudSettings, GoogleMetadata, GoogleSettings, Object, StaticKeys,
 };
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};

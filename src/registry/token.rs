@@ -70,6 +70,11 @@ impl Authorizer {
         })
     }
 
+    /// What people should know of the places of credentials, and was not told before.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        self.keychain.take_warnings()
+    }
+
     /// The credentials for a place, or why there are none.
     pub(super) async fn credentials(&self, place: &Place) -> Found {
         let (keychain, cancel) = (self.keychain.clone(), self.cancel.clone());

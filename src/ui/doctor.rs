@@ -165,13 +165,20 @@ fn login(page: &mut Page, login: &RegistryLogin) {
             let whose = user.as_ref().map_or("a token".to_owned(), |user| format!("user `{user}`"));
             format!("{whose}, from {name} (`{key}`)")
         }
-        _ => "none: it is asked without".to_owned(),
+        _ => match login.asked() {
+            Some((name, how)) => format!("{name} {how}"),
+            None => "none: it is asked without".to_owned(),
+        },
     };
     page.line(&format!("  {}: {used}", login.name));
     let mut missing = Vec::new();
     for SourceLine { name, standing } in &login.sources {
         match standing {
             SourceStanding::Used { .. } => {}
+            SourceStanding::Asked { how } if login.used().is_some() => {
+                page.line(&format!("    {name} {how}, did the above not come first"));
+            }
+            SourceStanding::Asked { .. } => {}
             SourceStanding::Later { user, key } => {
                 let user = user.as_deref().unwrap_or("a token");
                 page.line(&format!("    {name}: `{key}`, {user}: not used, the above comes first"));
@@ -266,6 +273,13 @@ mod tests {
                             "D",
                             SourceStanding::Broken { why: "line 1".to_owned(), stops_builds: true },
                         ),
+                    ],
+                },
+                RegistryLogin {
+                    name: "1.dkr.ecr.x.amazonaws.com".to_owned(),
+                    sources: vec![
+                        line("A", SourceStanding::Missing),
+                        line("Cloud", SourceStanding::Asked { how: "would use its keys".into() }),
                     ],
                 },
                 RegistryLogin {

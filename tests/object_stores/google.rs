@@ -41,7 +41,7 @@ impl Emulator {
         let mut child = command.stderr(Stdio::null()).spawn().expect("python3 starts");
         ports::wait(port, &mut child);
         let emulator = Self { port, child };
-        emulator.post("/storage/v1/b?project=p", br#"{"name": "box"}"#);
+        emulator.post("/storage/v1/b?project=p", "application/json", br#"{"name": "box"}"#);
         emulator
     }
 
@@ -51,13 +51,14 @@ impl Emulator {
 
     /// Writes an object, by its name as a query has it.
     fn object(&self, name: &str, content: &[u8]) {
-        self.post(&format!("/upload/storage/v1/b/box/o?uploadType=media&name={name}"), content);
+        let target = format!("/upload/storage/v1/b/box/o?uploadType=media&name={name}");
+        self.post(&target, "application/x-tar", content);
     }
 
-    fn post(&self, target: &str, body: &[u8]) {
+    fn post(&self, target: &str, kind: &str, body: &[u8]) {
         let mut stream = TcpStream::connect(self.host()).expect("the emulator");
         let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+            "POST {target} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.host(),
             body.len()

@@ -172,7 +172,7 @@ fn a_directory_inside_of_any_context() {
 
 #[test]
 fn an_address_that_breaks_goes_on() {
-    let noise: String = (0..400_000_u32).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
+    let noise: String = (0..400_000_u64).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
     let long = TarBytes::new().file("Dockerfile", DOCKERFILE).file("f", &noise).finish();
     let server = Server::start(move |_, before| {
         let whole = Answer::file(long.clone()).header("ETag", "\"one\"");

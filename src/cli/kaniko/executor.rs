@@ -12,7 +12,7 @@ use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
 use super::super::mounts_flags::MountsFlags;
-use super::super::{Job, Remark, build_context, resolve, values};
+use super::super::{Job, Remark, build_context, credentials, resolve, values};
 use super::values::Values;
 use super::{git, log, registry, variables};
 use crate::image::ImageFormat;
@@ -75,6 +75,10 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
     request.registry = registry::choice(values, env)?;
     request.registry.insecure = values.switch("insecure");
     request.registry.skip_tls_verify = values.switch("skip-tls-verify");
+    if values.is_given("credential-helpers") {
+        let words = values.list("credential-helpers").iter().flat_map(|text| text.split(','));
+        credentials::restrict(&mut request.registry.credentials, words)?;
+    }
     request.git = build_context::git_settings(&request.registry, &request.run, env);
     request.registry.push_retry = values.number("push-retry");
     let pulls = ["image-download-retry", "image-fs-extract-retry"];

@@ -76,7 +76,9 @@ const OWN: &[Flag] = &[
     switch("skip-push-permission-check", "Do not ask before the build if it may push"),
     switch("insecure", "Push over plain HTTP where the registry has no TLS"),
     switch("skip-tls-verify", "Verify no server's certificate"),
-    list("credential-helpers", "all sources of credentials are asked, and kiln has none that has to be switched off").nothing(),
+    list("credential-helpers", "Sources of credentials that are asked beside files and \
+        DOCKER_AUTH_CONFIG: `env`, `google`, `ecr`, `acr`, `gitlab`; all of them without the flag, \
+        none if it is empty"),
     number("push-retry", "0", "Try a failed push again so often, in addition to the 5 times that \
         kiln always does"),
     switch("push-ignore-immutable-tag-errors", "A tag that exists and may not be changed is no error"),

@@ -180,6 +180,7 @@ fn no_flag_is_ignored_without_a_word() {
         ("ignore-var-run", "--ignore-var-run"),
         ("compression-level", "--compression-level=3"),
         ("secret", "--secret=id=a,env=NAME"),
+        ("credential-helpers", "--credential-helpers=ecr"),
         ("bucket", "--bucket=b/context.tar.gz"),
         ("git", "--context=git://r.test/r --git=branch=side"),
     ]);

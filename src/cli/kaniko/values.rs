@@ -104,10 +104,11 @@ impl Values {
     }
 
     fn take(&mut self, flag: &'static Flag, value: String) -> Result<(), CliError> {
-        // Scripts write `--ignore-path "$X"`; only a destination that is empty is a mistake for sure.
+        // Scripts write `--ignore-path "$X"`; only a destination that is empty is a mistake for sure. No
+        // helper is a choice.
         if value.is_empty()
             && flag.kind.repeats()
-            && !["destination", "target"].contains(&flag.name)
+            && !["destination", "target", "credential-helpers"].contains(&flag.name)
         {
             self.warn(format!("--{} is empty and has no effect", flag.name));
             return Ok(());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{Credentials, HelperAnswer};
+use super::{Credentials, HelperAnswer, HelperFailure};
 use crate::cancel::Cancel;
 
 /// Helpers of clouds ask a metadata service first, which can take a while to time out.
@@ -35,7 +35,7 @@ struct Answer {
 /// the message that it printed for users.
 pub(super) fn get(program: &str, server: &str, cancel: &Cancel) -> HelperAnswer {
     if program.contains('/') {
-        return Err("its name has a slash".into());
+        return Err(HelperFailure::Failed("its name has a slash".into()));
     }
     ask(Command::new(format!("docker-credential-{program}")).arg("get"), server, cancel)
 }
@@ -47,15 +47,15 @@ fn ask(command: &mut Command, server: &str, cancel: &Cancel) -> HelperAnswer {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "it is not installed".to_owned(),
-            _ => error.to_string(),
+            std::io::ErrorKind::NotFound => HelperFailure::Missing,
+            _ => HelperFailure::Failed(error.to_string()),
         })?;
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that ends without reading says why in its answer.
         let _ = writeln!(stdin, "{server}");
     }
     let output = child.stdout.take().map(read_all);
-    let success = wait(&mut child, cancel)?;
+    let success = wait(&mut child, cancel).map_err(HelperFailure::Failed)?;
     let output = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
     if success { parse(&output) } else { refused(&output) }
 }
@@ -86,7 +86,8 @@ fn wait(child: &mut Child, cancel: &Cancel) -> Result<bool, String> {
 
 fn parse(output: &[u8]) -> HelperAnswer {
     let answer: Answer = serde_json::from_slice(output)
-        .map_err(|_| "its answer is not the JSON of the helper protocol".to_owned())?;
+        .map_err(|_| "its answer is not the JSON of the helper protocol".to_owned())
+        .map_err(HelperFailure::Failed)?;
     Ok(match (answer.username, answer.secret) {
         (_, secret) if secret.is_empty() => None,
         (user, token) if user == "<token>" => Some(Credentials::Identity(token)),
@@ -97,9 +98,9 @@ fn parse(output: &[u8]) -> HelperAnswer {
 fn refused(output: &[u8]) -> HelperAnswer {
     let message = super::super::transport::clean(&String::from_utf8_lossy(output));
     match message.as_str() {
-        "" => Err("it gave no reason".into()),
+        "" => Err(HelperFailure::Failed("it gave no reason".into())),
         text if text.to_ascii_lowercase().contains(NONE) => Ok(None),
-        _ => Err(message),
+        _ => Err(HelperFailure::Failed(message)),
     }
 }
 
@@ -117,9 +118,10 @@ mod tests {
         ] {
             assert_eq!(parse(output.as_bytes()), expected);
         }
-        assert!(parse(b"oops").is_err_and(|reason| !reason.contains("oops")));
+        let failed = |reason: &str| Err(HelperFailure::Failed(reason.into()));
+        assert!(parse(b"oops").is_err_and(|reason| !reason.to_string().contains("oops")));
         assert_eq!(refused(b"credentials not found in native keychain\n"), Ok(None));
-        assert_eq!(refused(b"no metadata service\x1b\n"), Err("no metadata service".into()));
+        assert_eq!(refused(b"no metadata service\x1b\n"), failed("no metadata service"));
     }
 
     #[test]
@@ -133,8 +135,9 @@ mod tests {
         let expected = Credentials::Basic { user: "u".into(), password: "r.io".into() };
         assert_eq!(script(answer), Ok(Some(expected)));
         assert_eq!(script("echo credentials not found in native keychain; exit 1"), Ok(None));
-        assert_eq!(script("echo no network; exit 1"), Err("no network".into()));
-        assert_eq!(script("exit 1"), Err("it gave no reason".into()));
+        let failed = |reason: &str| Err(HelperFailure::Failed(reason.into()));
+        assert_eq!(script("echo no network; exit 1"), failed("no network"));
+        assert_eq!(script("exit 1"), failed("it gave no reason"));
     }
 
     #[test]
@@ -154,7 +157,8 @@ mod tests {
     fn a_helper_that_is_missing_is_named_as_such() {
         let cancel = Cancel::default();
         let reason = get("kiln-test-missing", "r.io", &cancel).expect_err("missing");
-        assert_eq!(reason, "it is not installed");
+        assert_eq!(reason, HelperFailure::Missing);
+        assert_eq!(reason.to_string(), "it is not installed");
         assert!(get("../../bin/sh", "r.io", &cancel).is_err());
     }
 }

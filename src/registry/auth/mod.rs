@@ -72,7 +72,25 @@ pub(super) struct Found {
 }
 
 /// Credentials, none, or why the program failed.
-type HelperAnswer = Result<Option<Credentials>, String>;
+type HelperAnswer = Result<Option<Credentials>, HelperFailure>;
+
+/// Why a helper said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum HelperFailure {
+    /// There is no such program.
+    Missing,
+    /// Ends a sentence.
+    Failed(String),
+}
+
+impl fmt::Display for HelperFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "it is not installed",
+            Self::Failed(reason) => reason,
+        })
+    }
+}
 
 /// One source's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +102,8 @@ enum Answer {
         /// `kiln used …`.
         source: String,
     },
+    /// What would be asked, where nothing may be sent; follows the source's name.
+    Planned(String),
     /// Why there are none; a sentence.
     None(String),
     /// It is never asked for this registry.
@@ -108,8 +128,27 @@ pub(super) struct Keychain {
     /// Answers of helpers by program and server, and when they came. Locked during a call: one can
     /// take seconds, and all threads want the same.
     helped: Mutex<HashMap<(String, String), (Instant, HelperAnswer)>>,
-    /// None where nothing may be sent.
-    clouds: Option<CloudAccess>,
+    clouds: Sky,
+    /// What people should know, and nobody has told them yet.
+    warnings: Mutex<Warnings>,
+}
+
+/// What may be done with clouds.
+#[derive(Debug)]
+enum Sky {
+    /// Nobody has said.
+    Unknown,
+    /// Nothing may be sent; what would be is known.
+    Plan(Arc<Clouds>),
+    Ask(CloudAccess),
+}
+
+/// Sentences, each once.
+#[derive(Debug, Default)]
+struct Warnings {
+    all: Vec<String>,
+    /// How many were told.
+    told: usize,
 }
 
 /// How clouds are asked.
@@ -147,7 +186,7 @@ impl Keychain {
     /// Reads the sources. A broken one is remembered as such.
     fn read(sources: &[CredentialSource]) -> Self {
         let sources = sources.iter().map(Loaded::read).collect();
-        Self { sources, helped: Mutex::default(), clouds: None }
+        Self { sources, helped: Mutex::default(), clouds: Sky::Unknown, warnings: Mutex::default() }
     }
 
     /// Reads the sources. One that does not exist has no credentials; a broken one is an error,
@@ -162,7 +201,22 @@ impl Keychain {
 
     /// The same, with clouds that may be asked.
     pub(super) fn with_clouds(self, clouds: CloudAccess) -> Self {
-        Self { clouds: Some(clouds), ..self }
+        Self { clouds: Sky::Ask(clouds), ..self }
+    }
+
+    /// What people should know that was not told before.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = warnings.all[warnings.told..].to_vec();
+        warnings.told = warnings.all.len();
+        news
+    }
+
+    fn warn(&self, text: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.all.contains(&text) {
+            warnings.all.push(text);
+        }
     }
 
     /// The credentials for a repository: those of the first source that has some. May run a
@@ -201,8 +255,15 @@ impl Keychain {
         if Cloud::of(registry) != Some(cloud) {
             return Answer::NotConcerned;
         }
-        let Some(access) = &self.clouds else {
-            return Answer::None(format!("{cloud} is asked during a build only"));
+        let access = match &self.clouds {
+            Sky::Ask(access) => access,
+            Sky::Plan(clouds) => {
+                return match clouds.plan(cloud) {
+                    Ok(plan) => Answer::Planned(plan),
+                    Err(reason) => Answer::None(format!("{cloud}: {reason}")),
+                };
+            }
+            Sky::Unknown => return Answer::None(format!("{cloud} is asked during a build only")),
         };
         match access.ask(cloud, registry) {
             Ok(CloudLogin { credentials, source, .. }) => {
@@ -210,6 +271,32 @@ impl Keychain {
             }
             Err(reason) => Answer::None(reason),
         }
+    }
+
+    /// What kiln has itself of what a helper would have, for those that are not installed; `None` for
+    /// helpers that kiln does not know.
+    fn instead_of(&self, program: &str, registry: &str) -> Option<Answer> {
+        if let Some(cloud) = Cloud::of_helper(program) {
+            return Some(match self.answer_of_cloud(cloud, registry) {
+                Answer::NotConcerned => {
+                    Answer::None(format!("`{registry}` is no registry of {cloud}"))
+                }
+                answer => answer,
+            });
+        }
+        // The names are those of kaniko's image.
+        let answers = |loaded: &Loaded| match (&loaded.content, program) {
+            (Content::Hosts(logins), "env") => Some(login::answer(logins, registry)),
+            (Content::Login(login), "gitlabci") => Some(login.answer(registry)),
+            _ => None,
+        };
+        if !matches!(program, "env" | "gitlabci") {
+            return None;
+        }
+        let none = || Answer::None("no variable has a login for it".to_owned());
+        let mut all: Vec<_> = self.sources.iter().filter_map(answers).collect();
+        let found = all.iter().position(|answer| matches!(answer, Answer::Found { .. }));
+        Some(found.map_or_else(none, |at| all.swap_remove(at)))
     }
 
     /// A helper's answer, from memory if it is fresh.
@@ -282,7 +369,24 @@ impl File<'_> {
                 source: format!("the answer of {}", named.trim_end_matches(',')),
             }),
             Ok(None) => Err(format!("{named} has none for `{server}`")),
-            Err(reason) => Err(format!("{named} failed: {reason}")),
+            Err(HelperFailure::Missing) => self.without(program, &named, registry),
+            Err(HelperFailure::Failed(reason)) => Err(format!("{named} failed: {reason}")),
+        }
+    }
+
+    /// The answer in place of a helper that is not installed.
+    fn without(&self, program: &str, named: &str, registry: &str) -> Result<Answer, String> {
+        match self.keychain.instead_of(program, registry) {
+            Some(answer @ (Answer::Found { .. } | Answer::Planned(_))) => Ok(answer),
+            Some(Answer::None(why)) => {
+                Err(format!("{named} is not installed, and kiln itself has no login: {why}"))
+            }
+            _ => {
+                self.keychain.warn(format!(
+                    "{named} is not installed: the other places of credentials are asked instead"
+                ));
+                Err(format!("{named} failed: {}", HelperFailure::Missing))
+            }
         }
     }
 }
@@ -299,7 +403,7 @@ fn why_none(answers: &[(&str, Answer)]) -> String {
             Answer::Broken { reason, .. } => {
                 notes.push(format!("{name} cannot be used: {reason}"));
             }
-            Answer::Found { .. } | Answer::NotConcerned => {}
+            Answer::Found { .. } | Answer::Planned(_) | Answer::NotConcerned => {}
         }
     }
     let all = |names: &[&str], one: &str, many: &str| match names {

@@ -1,9 +1,12 @@
 //! Which credentials apply, and why the others do not, for people who ask.
 
+use std::sync::Arc;
+
 use super::super::reference::Repository;
 use super::source::CredentialSource;
-use super::{Answer, Credentials, Keychain};
+use super::{Answer, Credentials, Keychain, Sky};
 use crate::cancel::Cancel;
+use crate::registry::cloud::{CloudSettings, Clouds};
 
 /// What one source has for a repository. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum SourceState {
         /// The entry of a file, the helper program or the registry that they are kept under.
         key: String,
     },
+    /// What would be asked for some, which sends something; follows the source's name.
+    Planned(String),
     /// None for this repository; the sentence says what there is instead.
     NoEntry(String),
     /// There is no such file, or the variable is not set.
@@ -39,13 +44,15 @@ pub enum SourceState {
 }
 
 /// Asks all sources for a repository's credentials, in order. Reads files and may run the helper
-/// programs that these name, but sends nothing to a registry.
+/// programs that these name, but sends nothing to a registry or a cloud.
 pub fn credential_report(
     sources: &[CredentialSource],
+    clouds: &CloudSettings,
     repository: &Repository,
     cancel: &Cancel,
 ) -> Vec<SourceReport> {
-    let keychain = Keychain::read(sources);
+    let clouds = Sky::Plan(Arc::new(Clouds::new(clouds)));
+    let keychain = Keychain { clouds, ..Keychain::read(sources) };
     let report = |loaded: &super::Loaded| {
         let answer = keychain.answer(loaded, &repository.registry, &repository.name, cancel);
         Some(SourceReport { name: loaded.name.clone(), state: SourceState::of(answer)? })
@@ -62,6 +69,7 @@ impl SourceState {
                 Self::Credentials { user: Some(user), key }
             }
             Answer::Found { key, .. } => Self::Credentials { user: None, key },
+            Answer::Planned(how) => Self::Planned(how),
             Answer::None(why) => Self::NoEntry(why),
             Answer::NoFile | Answer::NoVariable => Self::Missing,
             Answer::Broken { reason, is_error } => {

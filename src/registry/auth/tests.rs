@@ -233,7 +233,7 @@ fn a_report_has_every_source_in_order_and_no_secret() {
         gitlab("geheim"),
     ];
     let repository = Repository { registry: "r.io".into(), name: "team/app".into() };
-    let report = credential_report(&sources, &repository, &Cancel::default());
+    let report = credential_report(&sources, &Default::default(), &repository, &Cancel::default());
     let names: Vec<_> = report.iter().map(|source| source.name.as_str()).collect();
     let path = path.display().to_string();
     let ci = "CI_REGISTRY, CI_REGISTRY_PASSWORD";
@@ -315,4 +315,53 @@ fn a_helper_program_is_asked_and_remembered() {
     let found = keychain.find("docker.io", "library/a", &Cancel::default());
     assert_eq!(found.credentials, Some(Credentials::Identity("t".into())));
     assert!(found.source.contains("docker-credential-x"), "{}", found.source);
+}
+
+#[test]
+fn a_helper_that_is_missing_is_replaced_or_named_once() {
+    let registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    let config = |helpers: &str| text("TEXT", helpers);
+    let keychain = |sources: &[CredentialSource]| Keychain::load(sources).expect("sources");
+    let find =
+        |keychain: &Keychain, registry: &str| keychain.find(registry, "a", &Cancel::default());
+    // kiln's own variables stand in for kaniko's programs, though another source comes first.
+    for (program, expected) in [("env", "env"), ("gitlabci", "job")] {
+        let helpers = format!(r#"{{"credHelpers":{{"r.io:5050":"{program}"}}}}"#);
+        let own = [config(&helpers), kaniko("r_io", "env", "p"), gitlab("q")];
+        let keychain = keychain(&own);
+        let found = find(&keychain, "r.io:5050");
+        let Some(Credentials::Basic { user, .. }) = found.credentials else { panic!("{found:?}") };
+        assert_eq!(user, expected);
+        assert_eq!(keychain.take_warnings(), [""; 0]);
+    }
+    // A cloud's own login for the cloud's own registries.
+    let clouds = config(r#"{"credsStore":"ecr-login"}"#);
+    let keys = crate::registry::cloud::CloudSettings {
+        aws: crate::registry::AwsSettings {
+            keys: Some(crate::registry::StaticKeys {
+                id: "A".into(),
+                secret: "geheim".into(),
+                token: None,
+            }),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let planned = Sky::Plan(Arc::new(Clouds::new(&keys)));
+    let replaced = Keychain { clouds: planned, ..keychain(&[clouds]) };
+    let answer =
+        |registry| replaced.answer(&replaced.sources[0], registry, "a", &Cancel::default());
+    assert_eq!(answer(registry), Answer::Planned("would use the keys of AWS_ACCESS_KEY_ID".into()));
+    let Answer::None(why) = answer("r.io") else { panic!("no login") };
+    assert!(why.contains("is not installed") && why.contains("no registry of Amazon"), "{why}");
+    assert_eq!(replaced.take_warnings(), [""; 0]);
+    // Nobody can stand in for others.
+    let others = [config(r#"{"credsStore":"kiln-test-missing"}"#), kaniko("r_io", "u", "p")];
+    let keychain = keychain(&others);
+    for _ in 0..2 {
+        assert_eq!(find(&keychain, "r.io").credentials, basic("u", "p"));
+    }
+    let [warning] = &keychain.take_warnings()[..] else { panic!("one") };
+    assert!(warning.starts_with("docker-credential-kiln-test-missing, which TEXT names, is not"));
+    assert_eq!(keychain.take_warnings(), [""; 0]);
 }

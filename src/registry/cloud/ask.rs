@@ -223,7 +223,10 @@ fn unheard(error: RegistryError) -> String {
     match error {
         RegistryError::Dns { .. } => "cannot be found".into(),
         RegistryError::Refused { .. } => "refuses connections".into(),
-        RegistryError::Connection { .. } => "did not answer within 2 s".into(),
+        RegistryError::Connection { cause, .. } if cause.contains("could not be made within") => {
+            "did not answer in time".into()
+        }
+        RegistryError::Connection { cause, .. } => format!("broke the connection: {cause}"),
         other => other.to_string(),
     }
 }

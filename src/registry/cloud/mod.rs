@@ -23,7 +23,7 @@ use std::time::SystemTime;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Response, Url};
 
-pub use self::aws::AwsSettings;
+pub use self::aws::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
 pub use self::azure::{AzureManaged, AzureSettings, AzureStorage};
 pub use self::google::{GoogleMetadata, GoogleSettings};
 pub use self::object::Object;
@@ -128,6 +128,17 @@ impl Clouds {
             Object::S3 { bucket, key } => self.aws.sign(http, bucket, key).await,
             Object::Google { bucket, name } => self.google.sign(http, bucket, name).await,
             Object::Azure { address } => self.azure.sign(http, address, from).await,
+        }
+    }
+
+    /// What would be asked for an identity, without asking; follows the cloud's name.
+    ///
+    /// # Errors
+    /// Why there is nobody to ask.
+    pub(super) fn plan(&self, cloud: Cloud) -> CloudAnswer<String> {
+        match cloud {
+            Cloud::Aws => self.aws.plan(),
+            Cloud::Google | Cloud::Azure => Ok("would be asked during a build".to_owned()),
         }
     }
 

@@ -26,6 +26,12 @@ pub(super) fn pool() -> Pool {
     Pool::new(&Options::default()).expect("a pool")
 }
 
+/// `host:port` where nobody listens.
+pub(super) fn gone() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.local_addr().expect("bound").to_string()
+}
+
 /// The fields of a form, which must be one.
 pub(super) fn form(seen: &Seen) -> BTreeMap<String, String> {
     assert_eq!(seen.header("content-type"), Some("application/x-www-form-urlencoded"));

@@ -81,8 +81,8 @@ impl Granted {
 
 /// Seconds since 1970 as a time; far ones become near, as some clocks end early.
 pub(super) fn at(seconds: u64) -> SystemTime {
-    let end = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
-    end.min(SystemTime::now() + LIFE_MAX)
+    let far = SystemTime::now() + LIFE_MAX;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map_or(far, |end| end.min(far))
 }
 
 /// Seconds since 1970, for claims.

@@ -7,6 +7,7 @@ use super::ACTION;
 use crate::registry::cloud::{Object, SignedGet};
 use crate::registry::error::{ObjectRefusal, RegistryError};
 use crate::registry::transport::{clean, host_of, read_body, retry_after};
+use crate::registry::xml;
 
 /// Largest error body that is read.
 const BODY_MAX: usize = 64 << 10;
@@ -42,18 +43,8 @@ fn said(body: &[u8]) -> String {
         let words = [error.get("status"), error.get("message")].into_iter().flatten();
         return words.filter_map(Value::as_str).collect::<Vec<_>>().join(": ");
     }
-    let words = [element(&text, "Code"), element(&text, "Message")].into_iter().flatten();
+    let words = [xml::element(&text, "Code"), xml::element(&text, "Message")].into_iter().flatten();
     words.collect::<Vec<_>>().join(": ")
-}
-
-/// The text of the first element of a name. Azure's messages have an id and a time on further lines.
-fn element(text: &str, name: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    let (inner, _) = rest.split_once(&format!("</{name}>"))?;
-    let line = inner.trim().lines().next()?;
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'")];
-    let line = plain.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
-    Some(line.replace("&amp;", "&"))
 }
 
 /// A store that quotes what it was shown would put it into a log.

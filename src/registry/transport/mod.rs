@@ -74,6 +74,11 @@ impl Transport {
         &self.clouds
     }
 
+    /// What people should know of the places of credentials, and was not told before.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        self.authorizer.take_warnings()
+    }
+
     /// Sends a request and returns a response with one of the expected statuses.
     pub(super) async fn expect(
         &self,

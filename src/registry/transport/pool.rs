@@ -57,7 +57,6 @@ pub(in crate::registry) struct Pool {
     user_agent: String,
     ordinary: Client,
     /// For servers that the machine itself offers: no proxy, and no long wait where there are none.
-    #[allow(dead_code)]
     nearby: Client,
     /// Made on first use; loopback hosts are here too, as they bypass proxies.
     special: Mutex<HashMap<String, Client>>,
@@ -102,7 +101,6 @@ impl Pool {
 
     /// Asks a server of this machine's surroundings, such as a cloud's metadata service: no proxy,
     /// and an answer within [`NEARBY`] or none.
-    #[allow(dead_code)] // until clouds are asked
     pub(in crate::registry) async fn ask_nearby(
         &self,
         exchange: Exchange<'_>,

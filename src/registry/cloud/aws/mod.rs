@@ -1,44 +1,139 @@
 //! Amazon's registries and S3.
+//!
+//! | module | job |
+//! |---|---|
+//! | `settings` | what the environment says |
+//! | `hosts` | names of registries and of services |
+//! | `ecr`, `s3` | logins for registries; requests for objects |
+//! | `chain` | whose keys, in Amazon's order |
+//! | `profiles`, `sts`, `nearby` | the shared files; roles; containers and the instance |
+//! | `sigv4` | signatures |
+//! | `ask` | one question to a service |
+
+mod ask;
+mod chain;
+mod ecr;
+mod hosts;
+mod nearby;
+mod profiles;
+mod s3;
+mod settings;
+mod sigv4;
+mod sts;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use reqwest::Response;
 
+pub(super) use self::hosts::is_registry;
+use self::profiles::Profiles;
+pub use self::settings::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
 use super::{CloudAnswer, CloudLogin, SignedGet};
+use crate::registry::auth::Secret;
 use crate::registry::transport::Pool;
 
-/// What the environment says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AwsSettings {}
+/// Keys are renewed so long before they end, as Amazon's own tools do it.
+const MARGIN: Duration = Duration::from_secs(300);
+/// Where global services are.
+const DEFAULT_REGION: &str = "us-east-1";
 
 /// Asks for logins and signs.
 #[derive(Debug)]
 pub(super) struct Aws {
     settings: AwsSettings,
+    profiles: Profiles,
+    /// Whose keys, or why there are none: found once, and again before they end. Locked while they are
+    /// looked for.
+    keys: tokio::sync::Mutex<Option<CloudAnswer<Keys>>>,
+    /// Of buckets that said where they are.
+    regions: Mutex<HashMap<String, String>>,
+}
+
+/// Keys to sign with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Keys {
+    id: String,
+    secret: Secret,
+    /// Of keys that end.
+    token: Option<Secret>,
+    until: Option<SystemTime>,
+    /// Whose, or from where; ends a sentence.
+    source: String,
+    /// Whether the instance gave them, which then knows its region.
+    of_instance: bool,
+}
+
+impl Keys {
+    fn is_fresh(&self, margin: Duration) -> bool {
+        self.until.is_none_or(|until| until > SystemTime::now() + margin)
+    }
 }
 
 impl Aws {
     pub(super) fn new(settings: AwsSettings) -> Self {
-        Self { settings }
+        let profiles = Profiles::read(&settings);
+        Self { settings, profiles, keys: tokio::sync::Mutex::default(), regions: Mutex::default() }
     }
 
-    pub(super) async fn login(&self, _http: &Pool, registry: &str) -> CloudAnswer<CloudLogin> {
-        Err(format!("{registry}: {:?}", self.settings))
+    pub(super) async fn login(&self, http: &Pool, registry: &str) -> CloudAnswer<CloudLogin> {
+        ecr::login(self, http, registry).await
     }
 
     pub(super) async fn sign(
         &self,
-        _http: &Pool,
+        http: &Pool,
         bucket: &str,
         key: &str,
     ) -> CloudAnswer<SignedGet> {
-        Err(format!("{bucket} {key}"))
+        s3::sign(self, http, bucket, key).await
     }
 
-    pub(super) fn learn(&self, _bucket: &str, _response: &Response) -> bool {
-        false
+    /// Whether an answer says that a bucket is in another region than the last request was for.
+    pub(super) fn learn(&self, bucket: &str, response: &Response) -> bool {
+        let Some(region) = s3::region_of(response) else { return false };
+        self.remember(bucket, &region)
     }
-}
 
-/// Whether a host is one of ECR's.
-pub(super) fn is_registry(_host: &str) -> bool {
-    false
+    /// Where a bucket is, if it said so.
+    fn remembered(&self, bucket: &str) -> Option<String> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).cloned()
+    }
+
+    /// Whether that is news.
+    fn remember(&self, bucket: &str, region: &str) -> bool {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.insert(bucket.to_owned(), region.to_owned()).as_deref() != Some(region)
+    }
+
+    /// What would be asked for keys, without asking.
+    pub(super) fn plan(&self) -> CloudAnswer<String> {
+        chain::plan(self)
+    }
+
+    /// Keys to sign with, or where they were looked for. `region` is whose STS is asked, where there
+    /// is no other.
+    async fn keys(&self, http: &Pool, region: Option<&str>) -> CloudAnswer<Keys> {
+        let mut known = self.keys.lock().await;
+        match &*known {
+            Some(Ok(keys)) if keys.is_fresh(MARGIN) => return Ok(keys.clone()),
+            Some(Err(reason)) => return Err(reason.clone()),
+            _ => {}
+        }
+        let found = chain::find(self, http, region).await;
+        // What is still good is better than nothing.
+        if let (Some(Ok(old)), Err(_)) = (&*known, &found)
+            && old.is_fresh(Duration::ZERO)
+        {
+            return Ok(old.clone());
+        }
+        *known = Some(found.clone());
+        found
+    }
+
+    /// The region that was chosen, by a variable or in the profile.
+    fn region(&self) -> Option<&str> {
+        self.settings.region.as_deref().or_else(|| self.profiles.chosen("region"))
+    }
 }

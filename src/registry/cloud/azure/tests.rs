@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
 use super::*;
-use crate::registry::cloud::testing::{CURVE, IDENTITY, form, pool, query, verified};
+use crate::registry::cloud::testing::{CURVE, IDENTITY, form, gone, pool, query, verified};
 use crate::registry::testserver::{Reply, Server};
 
 const SECRET: &str = "geheim";
@@ -162,7 +162,7 @@ async fn what_cannot_be_used_says_why_and_shows_nothing() {
             format!("AADSTS7000215: {}", String::from_utf8_lossy(&seen.body))});
         Reply::new(401, words.to_string())
     });
-    let gone = Server::start(|_| granted()).host();
+    let gone = gone();
     let base = || application(&server);
     let file = |text: &str| Some(written(dir.path(), "file", text));
     let secret = Some(Secret::from(SECRET));

@@ -6,7 +6,7 @@ use ring::signature::RSA_PKCS1_2048_8192_SHA256;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::registry::cloud::testing::{CURVE, IDENTITY, PKCS1, form, pool, verified};
+use crate::registry::cloud::testing::{CURVE, IDENTITY, PKCS1, form, gone, pool, verified};
 use crate::registry::testserver::{Reply, Seen, Server};
 
 /// In every secret of these tests, so that one that is shown is found.
@@ -296,8 +296,7 @@ async fn without_an_identity_all_places_are_named() {
         adc.display()
     );
     assert_eq!(error, expected);
-    // A port where nobody listens.
-    let host = Server::start(|_| granted()).host();
+    let host = gone();
     let metadata = Some(GoogleMetadata::At(host.clone()));
     let settings = GoogleSettings { metadata, ..nobody(dir.path()) };
     let error = login(settings).await.expect_err("nobody");
