@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::clouds;
 use super::env::{self, Environment};
 use super::error::CliError;
 use crate::base_cache::{LAYOUT, layout_dir};
@@ -68,6 +69,9 @@ fn source(name: &str, value: &str, env: &Environment) -> Result<NamedSource, Cli
     if let Some(found) = Object::parse(value) {
         let why = |why| wrong(name, &format!("`{}` {why}", without_secrets(value)));
         return found.map(NamedSource::Object).map_err(why);
+    }
+    if let Some(blob) = clouds::blob(value, env) {
+        return Ok(NamedSource::Object(blob));
     }
     if is_http(value) {
         return Ok(NamedSource::Address(value.to_owned()));

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::build_context;
+use super::clouds;
 use super::env::Environment;
 use super::error::CliError;
 use crate::context::Archive;
@@ -95,6 +96,9 @@ fn place(context: &str, env: &Environment) -> Result<Place, CliError> {
     }
     if let Some(found) = object(context) {
         return found.map(Elsewhere::Object).map(Place::Elsewhere);
+    }
+    if let Some(blob) = clouds::blob(context, env) {
+        return Ok(Place::Elsewhere(Elsewhere::Object(blob)));
     }
     if is_http(context) {
         return Ok(Place::Elsewhere(Elsewhere::Address(context.to_owned())));

@@ -103,6 +103,7 @@ fn defaults() {
         checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
+            clouds: clouds::settings(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
         },
     };
@@ -185,6 +186,7 @@ fn every_flag_reaches_the_request() {
         checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
+            clouds: clouds::settings(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
         },
     };
@@ -226,7 +228,10 @@ fn every_registry_flag_reaches_the_request() {
             project.path(""),
             [("HOME".into(), home.clone().into())],
         )),
-        clouds: Default::default(),
+        clouds: clouds::settings(&Environment::new(
+            project.path(""),
+            [("HOME".into(), home.clone().into())],
+        )),
         push_retry: 2,
         pull_retry: 0,
         upstream_client: None,

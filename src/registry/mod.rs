@@ -48,8 +48,8 @@ pub use auth::{
 pub use blob::BlobReader;
 pub use client::Client;
 pub use cloud::{
-    AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, AzureSettings, Cloud, CloudSettings,
-    GoogleSettings, Object, StaticKeys,
+    AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, AzureManaged, AzureSettings,
+    AzureStorage, Cloud, CloudSettings, GoogleMetadata, GoogleSettings, Object, StaticKeys,
 };
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};

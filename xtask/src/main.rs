@@ -4,6 +4,7 @@ mod bench_broker;
 mod bench_push;
 mod checks;
 mod demo;
+mod emulators;
 mod gitlab_ci_local;
 mod image;
 mod packages;

@@ -7,10 +7,15 @@
 //! | `google` | Artifact Registry, Container Registry | `gs://` |
 //! | `azure` | Azure Container Registry | `https://….blob.core.windows.net/…` |
 
+mod ask;
 mod aws;
 mod azure;
+mod endpoint;
+mod file;
 mod google;
+mod jwt;
 mod object;
+mod token;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -19,12 +24,13 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Response, Url};
 
 pub use self::aws::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
-pub use self::azure::AzureSettings;
-pub use self::google::GoogleSettings;
+pub use self::azure::{AzureManaged, AzureSettings, AzureStorage};
+pub use self::google::{GoogleMetadata, GoogleSettings};
 pub use self::object::Object;
 
 use self::aws::Aws;
 use self::azure::Azure;
+use self::file::small_file;
 use self::google::Google;
 use super::auth::Credentials;
 use super::transport::Pool;
@@ -180,3 +186,6 @@ impl fmt::Display for Cloud {
         })
     }
 }
+
+#[cfg(test)]
+mod testing;

@@ -133,8 +133,10 @@ impl TokenService {
         };
         // The host that the client used, so that the service is found under any name.
         let host = head.header("host").unwrap_or("127.0.0.1");
+        // As a proxy that ends TLS spells it.
+        let scheme = head.header("x-forwarded-proto").unwrap_or("http");
         let mut challenge =
-            format!("Bearer realm=\"http://{host}{TOKEN_PATH}\",service=\"{SERVICE}\"");
+            format!("Bearer realm=\"{scheme}://{host}{TOKEN_PATH}\",service=\"{SERVICE}\"");
         if let Some((repo, access)) = need {
             let actions = match access {
                 Access::Pull => "pull",

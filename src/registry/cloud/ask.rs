@@ -1,0 +1,250 @@
+//! Questions to a cloud's servers: token endpoints, and services of the machine's surroundings.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::CloudAnswer;
+use crate::registry::error::RegistryError;
+use crate::registry::transport::{Exchange, Pool, clean, host_of, read_body};
+
+/// Largest answer; tokens have some thousand bytes.
+const ANSWER_MAX: usize = 1 << 20;
+/// How long it may take to find out whether a server is there at all.
+const PROBE: Duration = Duration::from_millis(500);
+/// Before each further attempt. A metadata service may need some seconds after a pod's start
+/// (cloud.google.com/kubernetes-engine/docs/concepts/workload-identity), and answers 429 and 5xx
+/// under load, as token endpoints do.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1800)];
+
+/// One question. Not `Debug`: its body may hold a secret.
+pub(super) struct Question<'a> {
+    method: Method,
+    url: Url,
+    headers: Vec<(HeaderName, String)>,
+    authorization: Option<HeaderValue>,
+    body: Vec<u8>,
+    /// What no error may show, should the server repeat it.
+    secrets: Vec<&'a str>,
+    /// Whose TLS settings count where the host has none of its own.
+    registry: &'a str,
+}
+
+/// What came back.
+pub(super) struct Reply<'a> {
+    host: String,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    body: Vec<u8>,
+    secrets: Vec<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn get(url: Url) -> Self {
+        Self::new(Method::GET, url, Vec::new())
+    }
+
+    /// A POST of a form.
+    pub(super) fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        // The one encoder of forms that is here belongs to URLs.
+        let mut encoder = Url::parse("form:").unwrap_or_else(|_| url.clone());
+        encoder.query_pairs_mut().clear().extend_pairs(fields);
+        let body = encoder.query().unwrap_or_default().to_owned().into_bytes();
+        Self::new(Method::POST, url, body).header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
+
+    /// A POST of JSON.
+    pub(super) fn json(url: Url, value: &Value) -> Self {
+        Self::new(Method::POST, url, value.to_string().into_bytes())
+            .header(CONTENT_TYPE, "application/json")
+    }
+
+    fn new(method: Method, url: Url, body: Vec<u8>) -> Self {
+        let headers = vec![(ACCEPT, "application/json".to_owned())];
+        Self { method, url, headers, authorization: None, body, secrets: vec![], registry: "" }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn authorization(mut self, value: HeaderValue) -> Self {
+        self.authorization = Some(value);
+        self
+    }
+
+    /// Names what must not be seen in an error.
+    pub(super) fn hiding(mut self, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        self.secrets.extend(secrets.into_iter().filter(|secret| !secret.is_empty()));
+        self
+    }
+
+    /// Uses the TLS settings of a registry.
+    pub(super) fn registry(mut self, registry: &'a str) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Asks a server on the network. Busy ones are asked again.
+    pub(super) async fn send(self, http: &Pool) -> CloudAnswer<Reply<'a>> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let response = http.exchange(self.exchange(), None).await.map_err(said)?;
+            let reply = self.read(response).await?;
+            match pauses.next() {
+                Some(pause) if reply.is_busy() => tokio::time::sleep(*pause).await,
+                _ => return Ok(reply),
+            }
+        }
+    }
+
+    /// Asks a server of the surroundings, which is there. One that starts just now gets time.
+    pub(super) async fn send_nearby(self, http: &Pool) -> CloudAnswer<Reply<'a>> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let answer = match http.ask_nearby(self.exchange()).await {
+                Ok(response) => self.read(response).await.map(Ok)?,
+                Err(error) => Err(error),
+            };
+            let again = match &answer {
+                Ok(reply) => reply.is_busy(),
+                Err(error) => matches!(error, RegistryError::Refused { .. }),
+            };
+            match pauses.next() {
+                Some(pause) if again => tokio::time::sleep(*pause).await,
+                _ => return answer.map_err(unheard),
+            }
+        }
+    }
+
+    /// Whether a server of the surroundings answers this, whatever it says. Quick where there is
+    /// none.
+    pub(super) async fn is_answered(self, http: &Pool) -> CloudAnswer<()> {
+        match tokio::time::timeout(PROBE, http.ask_nearby(self.exchange())).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unheard(error)),
+            Err(_) => Err(format!("did not answer within {} ms", PROBE.as_millis())),
+        }
+    }
+
+    fn exchange(&self) -> Exchange<'_> {
+        Exchange {
+            registry: self.registry,
+            method: self.method.clone(),
+            url: self.url.clone(),
+            headers: &self.headers,
+            authorization: self.authorization.as_ref(),
+            body: self.body.clone(),
+        }
+    }
+
+    async fn read(&self, response: Response) -> CloudAnswer<Reply<'a>> {
+        let (host, status) = (host_of(&self.url), response.status().as_u16());
+        let headers = response.headers().clone();
+        let body = read_body(response, &host, ANSWER_MAX, "read an answer").await.map_err(said)?;
+        Ok(Reply { host, status, headers, body, secrets: self.secrets.clone() })
+    }
+}
+
+impl Reply<'_> {
+    fn is_busy(&self) -> bool {
+        matches!(self.status, 429 | 500 | 502 | 503 | 504)
+    }
+
+    /// The JSON of a 200. serde's own words would quote a token, so they are left out.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> CloudAnswer<T> {
+        if self.status != 200 {
+            return Err(self.refusal());
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|_| format!("`{}` answered 200 without the JSON of a token", self.host))
+    }
+
+    /// The text of a 200.
+    pub(super) fn text(&self) -> CloudAnswer<&str> {
+        if self.status != 200 {
+            return Err(self.refusal());
+        }
+        std::str::from_utf8(&self.body)
+            .map_err(|_| format!("`{}` answered 200 without a text", self.host))
+    }
+
+    /// Status and words of an answer that is an error.
+    pub(super) fn refusal(&self) -> String {
+        let mut words = words(&self.body);
+        for secret in &self.secrets {
+            words = words.replace(secret, "…");
+        }
+        let colon = if words.is_empty() { "" } else { ": " };
+        format!("`{}` answered {}{colon}{}", self.host, self.status, clean(&words))
+    }
+}
+
+/// Finds the words in an error: OAuth2's `error_description` and `error`, the `error.message` of
+/// Google's services, `message`, distribution's `errors`. Anything else may be a page.
+fn words(body: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = value.get("error").unwrap_or(&Value::Null);
+    let first = value.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&Value::Null);
+    let places = [
+        (&value, "error_description"),
+        (error, "message"),
+        (first, "message"),
+        (&value, "message"),
+        (&value, "error"),
+    ];
+    let text = places.into_iter().find_map(|(place, name)| place.get(name)?.as_str());
+    text.unwrap_or_default().to_owned()
+}
+
+/// The end of a sentence about a server that could not be asked.
+fn said(error: RegistryError) -> String {
+    match error {
+        RegistryError::Dns { host, cause, .. } => format!("`{host}` cannot be found: {cause}"),
+        RegistryError::Connection { host, cause, .. } => {
+            format!("the connection to `{host}` failed: {cause}")
+        }
+        RegistryError::Refused { host, .. } => format!("`{host}` refuses connections"),
+        RegistryError::Tls { host, cause, .. } => {
+            format!("no secure connection to `{host}`: {cause}")
+        }
+        RegistryError::Protocol { host, reason, .. } => format!("`{host}`: {reason}"),
+        other => other.to_string(),
+    }
+}
+
+/// What a server of the surroundings did instead of answering.
+fn unheard(error: RegistryError) -> String {
+    match error {
+        RegistryError::Dns { .. } => "cannot be found".into(),
+        RegistryError::Refused { .. } => "refuses connections".into(),
+        RegistryError::Connection { cause, .. } if cause.contains("could not be made within") => {
+            "did not answer in time".into()
+        }
+        RegistryError::Connection { cause, .. } => format!("broke the connection: {cause}"),
+        other => other.to_string(),
+    }
+}
+
+/// `Authorization: Bearer …`, hidden from logs.
+pub(super) fn bearer(token: &str) -> CloudAnswer<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| "the token has characters that no header may have".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The same as the header of a signed request.
+pub(super) fn bearer_header(token: &str) -> CloudAnswer<(HeaderName, HeaderValue)> {
+    Ok((AUTHORIZATION, bearer(token)?))
+}
+
+/// Whether a file of the machine begins so; those below /sys/class/dmi say who made it.
+pub(super) fn machine_says(path: &str, begins: &str) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.trim().starts_with(begins))
+}
