@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `reference` | names of images |
 //! | `mirror` | where an image is looked for |
-//! | `pull`, `blob` | manifests and configs; streams of bytes |
+//! | `pull`, `memo`, `blob` | manifests and configs, each asked for once; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
 //! | `put`, `download` | a text to, a file from an address that is no registry's; objects |
 //! | `retry` | what is tried again, and when |
@@ -30,6 +30,7 @@ mod cloud;
 mod download;
 mod engine;
 mod error;
+mod memo;
 mod mirror;
 mod options;
 mod pull;
@@ -53,7 +54,7 @@ pub use cloud::{
 };
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};
-pub use options::Options;
+pub use options::{Options, Ranges};
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;

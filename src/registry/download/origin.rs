@@ -165,9 +165,13 @@ fn checked(response: Response, host: String, from: u64) -> Result<Response, Regi
     match status {
         status if status.is_success() => Ok(response),
         StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => Err(changed(&host)),
-        StatusCode::TOO_MANY_REQUESTS => {
-            Err(RegistryError::TooManyRequests { host, retry_after, said, hint: "" })
-        }
+        StatusCode::TOO_MANY_REQUESTS => Err(RegistryError::TooManyRequests {
+            host,
+            retry_after,
+            limit: String::new(),
+            said,
+            hint: "",
+        }),
         _ => {
             let (action, status) = (ACTION.into(), status.as_u16());
             Err(RegistryError::Status { host, action, status, retry_after, said })

@@ -2,8 +2,10 @@
 
 mod files;
 mod login;
+mod memo;
 mod pull;
 mod push;
+mod ranges;
 mod scheme;
 mod upload;
 mod uploads;
