@@ -3,7 +3,7 @@
 //! incomplete, and no upload that is left open where kiln could have cancelled it.
 //!
 //! `registry_faults/statuses.table` has every status at every step, asked of the library; the rows
-//! in `registry_faults/rows/` are all other faults; those in `program.rs` go through the real
+//! in `registry_faults/rows/` are all other faults; those in `rows/program.rs` go through the real
 //! program, whose messages people see.
 
 mod common;

@@ -49,9 +49,8 @@ pub fn pull(world: &World) -> Result<(), String> {
     }
     for (layer, expected) in resolved.manifest.layers.iter().zip(&seed.layers) {
         let mut bytes = Vec::new();
-        let mut reader = client
-            .open_blob(&resolved.repository, layer)
-            .map_err(|error| error.to_string())?;
+        let mut reader =
+            client.open_blob(&resolved.repository, layer).map_err(|error| error.to_string())?;
         reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         if bytes != *expected {
             return Err("other bytes came".into());

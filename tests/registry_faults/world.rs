@@ -47,12 +47,17 @@ impl World {
         for (registry, name) in
             [(&self.source, "SOURCE"), (&self.target, "TARGET"), (&self.elsewhere, "ELSEWHERE")]
         {
+            if let Some(storage) = registry.storage_host() {
+                text = text.replace(storage, &format!("STORAGE-OF-{name}"));
+            }
             text = text.replace(registry.host(), name);
             let port = registry.host().trim_start_matches("127.0.0.1");
             text = text.replace(&format!("localhost{port}"), &format!("ALIAS-OF-{name}"));
         }
         text = text.replace(&*self.dir.path().to_string_lossy(), "DIR");
-        without_digests(&text)
+        ["sha256:", "upload-", "push layer "]
+            .iter()
+            .fold(text, |text, it| without_numbers(&text, it))
     }
 
     /// What is wrong now, whatever the case expects.
@@ -83,12 +88,12 @@ impl World {
     }
 }
 
-/// Replaces the digits of digests.
-fn without_digests(text: &str) -> String {
-    let mut parts = text.split("sha256:");
+/// Replaces the digits of digests and the like.
+fn without_numbers(text: &str, before: &str) -> String {
+    let mut parts = text.split(before);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        text + "sha256:…" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+        text + before + "…" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
     })
 }
 

@@ -112,6 +112,7 @@ type Predicate = Box<dyn Fn(&str) -> bool + Send>;
 pub struct Fault {
     method: Option<String>,
     path: Predicate,
+    query: String,
     action: Action,
     /// Matching requests that pass before the first one is struck.
     skip: usize,
@@ -140,7 +141,15 @@ impl Fault {
         action: Action,
     ) -> Self {
         let method = (method != "*").then(|| method.to_owned());
-        Self { method, path: Box::new(path), action, skip: 0, times: Some(1) }
+        let query = String::new();
+        Self { method, path: Box::new(path), query, action, skip: 0, times: Some(1) }
+    }
+
+    /// Strikes only requests with this text in what stands after the question mark, as sent.
+    #[must_use]
+    pub fn query(mut self, contains: &str) -> Self {
+        contains.clone_into(&mut self.query);
+        self
     }
 
     /// Strikes first at the nth matching request; 1 is the first.
@@ -167,7 +176,8 @@ impl Fault {
     /// The action if this request is to be struck; counts it.
     fn strike(&mut self, head: &Head) -> Option<Action> {
         let method = self.method.as_deref().is_none_or(|method| method == head.method);
-        if !method || !(self.path)(&head.path) || self.times == Some(0) {
+        let fits = method && (self.path)(&head.path) && head.query.contains(&self.query);
+        if !fits || self.times == Some(0) {
             return None;
         }
         if self.skip > 0 {

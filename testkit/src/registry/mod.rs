@@ -94,6 +94,11 @@ impl Registry {
         &self.host
     }
 
+    /// `127.0.0.1:PORT` of the storage that blobs or uploads are elsewhere in.
+    pub fn storage_host(&self) -> Option<&str> {
+        self.shared.api.storage.as_deref()
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.host)
