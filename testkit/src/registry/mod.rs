@@ -62,6 +62,8 @@ pub use log::Request;
 pub use quirk::Quirk;
 pub use seed::Layer;
 
+pub(crate) use http::form;
+
 use server::{Server, Shared};
 use store::{Store, lock};
 
