@@ -4,7 +4,8 @@
 //!
 //! `registry_faults/statuses.table` has every status at every step, asked of the library; the rows
 //! in `registry_faults/rows/` are all other faults; those in `rows/program.rs` go through the real
-//! program, whose messages people see.
+//! program, whose messages people see. `counts.rs` counts requests, and `large.rs` needs the release
+//! binary (KILN_RELEASE, which `cargo xtask test` sets).
 
 mod common;
 
@@ -12,6 +13,8 @@ mod common;
 mod case;
 #[path = "registry_faults/counts.rs"]
 mod counts;
+#[path = "registry_faults/large.rs"]
+mod large;
 #[path = "registry_faults/library.rs"]
 mod library;
 #[path = "registry_faults/program.rs"]
