@@ -37,6 +37,8 @@ pub struct BlobReader {
     host: String,
     digest: Digest,
     size: u64,
+    /// Where the reader began. The digest is checked only where that is the blob's first byte.
+    offset: u64,
     /// Its runtime fills the channel.
     client: Client,
 }
@@ -55,11 +57,12 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-/// Asks for a blob, and starts to read it.
+/// Asks for a blob, and starts to read it at `offset`.
 pub(super) fn open(
     client: &Client,
     repository: &Repository,
     descriptor: &Descriptor,
+    offset: u64,
 ) -> Result<BlobReader, RegistryError> {
     let what = format!("the blob {} of `{repository}`", descriptor.digest);
     let mut source = Source {
@@ -71,12 +74,12 @@ pub(super) fn open(
         size: descriptor.size,
     };
     let policy = client.policy();
-    let response = client.engine().block_on(source.open(policy, &descriptor.urls))?;
+    let response = client.engine().block_on(source.open(policy, &descriptor.urls, offset))?;
     let host = host_of(response.url());
     let (sender, chunks) = mpsc::channel(CHUNKS);
     let stop = client.engine().stop();
     client.engine().spawn(async move {
-        let pump = Pump { source, received: 0, attempts: policy.start(), counted: 0 };
+        let pump = Pump { source, received: offset, attempts: policy.start(), counted: offset };
         // An error that has no reader any more has nobody to tell.
         if let Err(error) = stop.or(pump.run(response, &sender)).await {
             let _ = sender.send(Err(error)).await;
@@ -92,6 +95,7 @@ pub(super) fn open(
         host,
         digest: descriptor.digest,
         size: descriptor.size,
+        offset,
         client: client.clone(),
     })
 }
@@ -109,14 +113,19 @@ struct Source {
 
 impl Source {
     /// The first response; the registry's own, else that of one of a foreign layer's URLs.
-    async fn open(&mut self, policy: Policy, urls: &[String]) -> Result<Response, RegistryError> {
-        let missing = match policy.run(async || self.ask(0).await).await {
+    async fn open(
+        &mut self,
+        policy: Policy,
+        urls: &[String],
+        offset: u64,
+    ) -> Result<Response, RegistryError> {
+        let missing = match policy.run(async || self.ask(offset).await).await {
             Err(error) if error.is_not_found() && !urls.is_empty() => error,
             outcome => return outcome,
         };
         for url in urls.iter().filter_map(|url| Url::parse(url).ok()) {
             self.url = Some(url);
-            if let Ok(response) = policy.run(async || self.ask(0).await).await {
+            if let Ok(response) = policy.run(async || self.ask(offset).await).await {
                 return Ok(response);
             }
         }
@@ -286,11 +295,11 @@ impl BlobReader {
             }
         };
         let (what, host) = (self.what.clone(), self.host.clone());
-        if count != self.size {
-            let (expected, found) = (self.size, count);
+        if self.offset + count != self.size {
+            let (expected, found) = (self.size, self.offset + count);
             return Err(io::Error::other(RegistryError::Size { what, host, expected, found }));
         }
-        if found != self.digest {
+        if self.offset == 0 && found != self.digest {
             let expected = self.digest;
             return Err(io::Error::other(RegistryError::Digest { what, host, expected, found }));
         }

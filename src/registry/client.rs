@@ -29,6 +29,7 @@ struct Inner {
     policy: Policy,
     mirrors: Mirrors,
     cancel: Cancel,
+    upload_chunk: Option<u64>,
     /// Mirrors that answered, and what stands behind them if a blob is not there.
     behind: Mutex<HashMap<Repository, Repository>>,
 }
@@ -54,6 +55,7 @@ impl Client {
             policy: Policy::new(&options),
             mirrors,
             cancel,
+            upload_chunk: options.upload_chunk,
             behind: Mutex::default(),
         })))
     }
@@ -111,15 +113,24 @@ impl Client {
         repository: &Repository,
         descriptor: &Descriptor,
     ) -> Result<BlobReader, RegistryError> {
-        let opened = blob::open(self, repository, descriptor);
+        self.open_blob_from(repository, descriptor, 0)
+    }
+
+    /// The same, without the first `offset` bytes. The digest of the others cannot be checked.
+    pub(super) fn open_blob_from(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobReader, RegistryError> {
+        let opened = blob::open(self, repository, descriptor, offset);
         let behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
         let origin = behind.get(repository).cloned();
         drop(behind);
         match (opened, origin) {
             (Err(error), Some(origin)) if !error.is_cancelled() => {
-                blob::open(self, &origin, descriptor).map_err(|source| RegistryError::Mirrors {
-                    mirrors: error.to_string(),
-                    source: Box::new(source),
+                blob::open(self, &origin, descriptor, offset).map_err(|source| {
+                    RegistryError::Mirrors { mirrors: error.to_string(), source: Box::new(source) }
                 })
             }
             (opened, _) => opened,
@@ -141,6 +152,10 @@ impl Client {
 
     pub(super) fn policy(&self) -> Policy {
         self.0.policy
+    }
+
+    pub(super) fn upload_chunk(&self) -> Option<u64> {
+        self.0.upload_chunk
     }
 
     pub(super) fn cancel(&self) -> &Cancel {

@@ -226,6 +226,41 @@ pub enum RegistryError {
         /// Why.
         source: std::io::Error,
     },
+    /// A blob whose bytes could not be had when they were to be uploaded.
+    #[error("the blob {digest} cannot be read: {source}")]
+    Source {
+        /// Of the blob.
+        digest: Digest,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A blob whose bytes the registry found to be others.
+    #[error(
+        "the registry `{host}` got other bytes than kiln sent when kiln wanted to {action}. Try \
+         again; if it stays so, something between kiln and the registry changes requests{}",
+        Said(.said)
+    )]
+    Damaged {
+        /// `host[:port]`.
+        host: String,
+        /// What was asked.
+        action: String,
+        /// The registry's words.
+        said: String,
+    },
+    /// A registry that asks to wait longer than kiln is willing to.
+    #[error(
+        "{source}. kiln does not wait that long: {} s are left of the {} s that it waits in all \
+         (--retry-budget)", left.as_secs(), budget.as_secs()
+    )]
+    Impatient {
+        /// Of the budget.
+        left: Duration,
+        /// For all waits of one operation.
+        budget: Duration,
+        /// What the registry answered.
+        source: Box<RegistryError>,
+    },
     /// A download that could not be written to disk.
     #[error("the download cannot be written: {0}")]
     Store(String),
@@ -338,6 +373,7 @@ impl RegistryError {
     /// The registry's words; empty where there are none.
     pub(super) fn said(&self) -> &str {
         match self {
+            Self::Impatient { source, .. } => source.said(),
             Self::Unauthorized(refusal) => &refusal.said,
             Self::NotFound { said, .. }
             | Self::TooManyRequests { said, .. }
@@ -347,14 +383,18 @@ impl RegistryError {
         }
     }
 
-    /// Whether trying again can help. The statuses are those that go-containerregistry retries.
+    /// Whether trying again can help.
+    pub(super) fn is_passing(&self) -> bool {
+        self.retry() != Retry::Never
+    }
+
+    /// How trying again can help. No wait makes a server know a
+    /// method (501) or a version (505).
     pub(super) fn retry(&self) -> Retry {
         let after = |wait: &Option<Duration>| wait.map_or(Retry::Backoff, Retry::After);
         match self {
             Self::TooManyRequests { retry_after, .. } => after(retry_after),
-            Self::Status { status: 408 | 500 | 502..=504 | 499 | 522, retry_after, .. } => {
-                after(retry_after)
-            }
+            Self::Status { status, retry_after, .. } if passes(*status) => after(retry_after),
             Self::Connection { .. }
             | Self::Refused { .. }
             | Self::TokenServer { .. }
@@ -362,4 +402,8 @@ impl RegistryError {
             _ => Retry::Never,
         }
     }
+}
+
+fn passes(status: u16) -> bool {
+    matches!(status, 408 | 499 | 500 | 502..=504 | 506..=599)
 }

@@ -45,6 +45,8 @@ pub struct Options {
     pub retry_delay: Duration,
     /// How long one operation may pause in all.
     pub retry_budget: Duration,
+    /// Blobs are sent in chunks of so many bytes; without, in one piece where that works.
+    pub upload_chunk: Option<u64>,
     /// What kiln calls itself.
     pub user_agent: String,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             retries: 5,
             retry_delay: Duration::from_millis(500),
             retry_budget: Duration::from_secs(180),
+            upload_chunk: None,
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -70,15 +70,21 @@ impl Attempts {
     }
 
     fn pause(&mut self, error: RegistryError, retry: Retry) -> Result<Duration, RegistryError> {
+        let left = self.policy.budget.saturating_sub(self.paused);
         let pause = match retry {
             Retry::Never => return Err(error),
             Retry::Backoff => self.backoff(),
+            Retry::After(wait) if wait > left => {
+                let (budget, source) = (self.policy.budget, Box::new(error));
+                return Err(RegistryError::Impatient { left, budget, source });
+            }
             // Never sooner than asked, and not all clients at the same moment.
             Retry::After(wait) => wait.saturating_add(self.policy.delay.mul_f64(fastrand::f64())),
         };
         self.failed += 1;
         self.paused = self.paused.saturating_add(pause);
-        let patient = self.failed <= self.policy.retries && self.paused <= self.policy.budget;
+        let asked = matches!(retry, Retry::After(_)); // the bit that is added may exceed the budget
+        let patient = self.failed <= self.policy.retries && (asked || pause <= left);
         if patient { Ok(pause) } else { Err(error) }
     }
 

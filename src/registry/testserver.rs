@@ -26,6 +26,7 @@ pub(super) struct Reply {
     cut: Option<usize>,
     /// No answer at all until the client gives up.
     hang: bool,
+    hang_up: bool,
 }
 
 /// A server on a loopback port; ends when dropped.
@@ -65,6 +66,11 @@ impl Reply {
     pub(super) fn cut(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
         self
+    }
+
+    /// Closes the connection without an answer.
+    pub(super) fn hang_up() -> Self {
+        Self { hang_up: true, ..Self::default() }
     }
 
     pub(super) fn hang() -> Self {
@@ -155,6 +161,9 @@ fn line(reader: &mut BufReader<TcpStream>) -> Option<String> {
 
 /// `None` ends the connection.
 fn write(stream: &mut TcpStream, seen: &Seen, reply: Reply) -> Option<()> {
+    if reply.hang_up {
+        return None;
+    }
     if reply.hang {
         stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
         let _ = stream.read(&mut [0]);

@@ -1,6 +1,9 @@
 //! Pushing: blobs, then the manifest that names them.
 
+mod chunks;
+mod part;
 mod session;
+mod source;
 mod upload;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +12,6 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 
 use self::session::Session;
-use self::upload::Failed;
 use super::client::Client;
 use super::error::RegistryError;
 use super::pull::{MANIFEST_MAX, content_digest, image_name, manifest_request};
@@ -78,7 +80,7 @@ impl Pusher {
         let engine = self.client.engine();
         let begin = self.client.policy().run(async || session.begin().await);
         let upload = engine.finish(begin)?;
-        engine.tidy(session.cancel(upload));
+        engine.tidy(session.cancel(upload.url));
         Ok(())
     }
 
@@ -112,24 +114,9 @@ impl Pusher {
             body,
             mount_from: mount_from.filter(|from| from.registry == self.repository.registry),
             progress,
+            chunk: self.client.upload_chunk(),
         };
-        let mut attempts = self.client.policy().start();
-        let mut renewed = false;
-        loop {
-            let pause = match upload.attempt() {
-                Ok(pushed) => return Ok(pushed),
-                // The token ran out while the request was on its way. A new one was not tried yet.
-                Err(Failed::Unauthorized(_)) if !renewed => {
-                    renewed = true;
-                    continue;
-                }
-                Err(Failed::Session(error)) => attempts.pause_anyway(error)?,
-                Err(Failed::Unauthorized(error) | Failed::Other(error)) => {
-                    attempts.pause_after(error)?
-                }
-            };
-            self.client.cancel().sleep(pause)?;
-        }
+        upload.run()
     }
 
     /// Writes a manifest, by the tag of the reference or by another tag or digest. Returns its

@@ -1,30 +1,29 @@
-//! One attempt to put a blob into a repository.
+//! A blob's way into a repository, and back onto it when something broke.
 //!
-//! The request runs in the client's threads; the caller's thread reads the bytes and writes them
-//! into the request's body. So the source may block, the progress function may borrow, and a slow
-//! registry slows the source down.
+//! A blob is sent in one request where that works: every registry knows it, and nothing is faster.
+//! When a request breaks, the registry is asked how many bytes it has, and gets the rest; where it
+//! has none, or has forgotten the upload, all of it again. Where whole blobs do not get through (a
+//! proxy limits requests, or tokens live shorter than a request), chunks do.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
-use std::time::Duration;
-
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 
 use super::super::client::Client;
 use super::super::error::RegistryError;
 use super::super::reference::Repository;
-use super::super::transport::{BodyWriter, Stream, is_one_of, pipe};
-use super::session::{Begun, Session};
+use super::super::retry::Attempts;
+use super::chunks::Way;
+use super::part::{Broken, Part, Sender, Sent};
+use super::session::{Begun, Opened, Session};
+use super::source::Source;
 use super::{Body, Pushed};
 use crate::image::Descriptor;
 
-/// Bytes that are handed over at once.
-const BUFFER: usize = 128 << 10;
-/// How long a registry may take to commit a blob once it has all bytes; those on object stores copy.
-const COMMIT: Duration = Duration::from_secs(900);
+/// After so many more bytes the failures before them no longer count.
+const PROGRESS: u64 = 1 << 20;
+/// How often a registry may refuse the credentials, or break off, before chunks are tried.
+const PATIENCE: u32 = 2;
 
-/// A blob on its way.
+/// A blob that shall be in a repository.
 pub(super) struct Upload<'a> {
     pub(super) client: &'a Client,
     pub(super) session: Session<'a>,
@@ -32,174 +31,337 @@ pub(super) struct Upload<'a> {
     pub(super) body: Body<'a>,
     pub(super) mount_from: Option<&'a Repository>,
     pub(super) progress: &'a (dyn Fn(u64) + Sync),
+    /// Length of the chunks that the user wants.
+    pub(super) chunk: Option<u64>,
 }
 
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// The credentials were refused while the bytes were on their way.
-    Unauthorized(RegistryError),
-    /// The registry has forgotten the upload; a new one may work.
-    Session(RegistryError),
-    /// Anything else.
-    Other(RegistryError),
+/// What comes next.
+enum Step {
+    /// Look for the blob, and begin an upload.
+    Begin,
+    /// Ask how far the upload is.
+    Ask(Going),
+    /// Send the next part.
+    Send(Going),
 }
 
-impl From<RegistryError> for Failed {
-    fn from(error: RegistryError) -> Self {
-        Self::Other(error)
-    }
+/// An upload at the registry.
+#[derive(Clone)]
+struct Going {
+    url: Url,
+    chunk_min: Option<u64>,
+    /// Bytes that the registry has.
+    offset: u64,
+    /// Bytes that it can have: all that were ever handed over.
+    most: u64,
+    /// Whether it may have the whole blob, as it never answered the request that ends it.
+    perhaps_done: bool,
+}
+
+/// What was learned of this blob and this registry.
+struct Course<'a> {
+    upload: &'a Upload<'a>,
+    source: Source<'a>,
+    attempts: Attempts,
+    /// `None` before the first upload.
+    way: Option<Way>,
+    /// Whether the way is one that the user, the registry or a proxy's limit wants.
+    way_is_wanted: bool,
+    /// Whether the registry refused a PATCH.
+    knows_no_parts: bool,
+    /// Whether the bytes went in several requests.
+    in_parts: bool,
+    /// Whether the digest was wrong once after that.
+    was_damaged: bool,
+    may_mount: bool,
+    refusals: u32,
+    breaks: u32,
+    /// `offset` at the last failure.
+    counted: u64,
 }
 
 impl Upload<'_> {
-    /// Looks, mounts or uploads.
-    pub(super) fn attempt(&self) -> Result<Pushed, Failed> {
-        let digest = &self.descriptor.digest;
-        let begun = self.client.engine().block_on(async {
-            if self.session.has_blob(digest).await? {
-                return Ok(None);
-            }
-            let begun = match self.mount_from {
-                Some(from) => self.session.mount(digest, &from.name).await?,
-                None => Begun::Upload(self.session.begin().await?),
-            };
-            Ok(Some(begun))
-        })?;
-        match begun {
-            None => Ok(Pushed::Exists),
-            Some(Begun::Mounted) => Ok(Pushed::Mounted),
-            Some(Begun::Upload(url)) => {
-                let sent = self.send(url.clone());
-                // A registry keeps what has come of an upload for days, unless it is told not to.
-                if sent.is_err() {
-                    self.client.engine().tidy(self.session.cancel(url));
-                }
-                sent.map(|()| Pushed::Uploaded)
-            }
-        }
-    }
-
-    fn send(&self, url: reqwest::Url) -> Result<(), Failed> {
-        let mut source = self.source()?;
-        let (writer, body, hangup) = pipe(&self.client.engine().handle()?);
-        let stream = Stream { body, length: self.descriptor.size };
-        let request = self.session.put(url, &self.descriptor.digest);
-        let transport = self.client.transport().clone();
-        let task = self.client.engine().spawn(async move {
-            let outcome = transport.send(&request, Some(stream)).await;
-            drop(hangup); // unblocks the writer if the registry answered before the end
-            let response = outcome?;
-            let status = response.status();
-            if is_one_of(status, &[200, 201, 202, 204]) {
-                return Ok(None);
-            }
-            Ok(Some((status, transport.failure(&request, response).await)))
-        })?;
-        let written = self.copy(&mut source, writer);
-        if let Err(Copy::Source(error)) = written {
-            task.abort();
-            return Err(Failed::Other(error));
-        }
-        if let Err(Copy::Stalled) = written {
-            task.abort();
-            return Err(Failed::Other(self.connection("it takes no more bytes")));
-        }
-        let waited = self.client.engine().block_on(async {
-            match tokio::time::timeout(COMMIT, task).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(error)) => Err(self.connection(&error.to_string())),
-                Err(_) => Err(self.connection("it did not confirm the upload")),
-            }
-        })?;
-        match waited {
-            None => Ok(()),
-            Some((StatusCode::UNAUTHORIZED, error)) => Err(Failed::Unauthorized(error)),
-            // The session expired, or another server of a cluster does not know it.
-            Some((StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE, error)) => {
-                Err(Failed::Session(error))
-            }
-            Some((_, error)) => Err(Failed::Other(error)),
-        }
-    }
-
-    fn source(&self) -> Result<Box<dyn Read + '_>, RegistryError> {
-        let length = |what: String, found: u64| match self.descriptor.size {
-            expected if expected != found => Err(RegistryError::Length { what, expected, found }),
-            _ => Ok(()),
+    /// Looks, mounts or uploads, until the blob is there.
+    pub(super) fn run(&self) -> Result<Pushed, RegistryError> {
+        let mut course = Course {
+            upload: self,
+            source: Source::new(self.client, self.descriptor, self.body),
+            attempts: self.client.policy().start(),
+            way: None,
+            way_is_wanted: false,
+            knows_no_parts: false,
+            in_parts: false,
+            was_damaged: false,
+            may_mount: true,
+            refusals: 0,
+            breaks: 0,
+            counted: 0,
         };
-        let file = |path: &Path| {
-            let (file, found) = open(path)?;
-            length(path.display().to_string(), found)?;
-            Ok::<_, RegistryError>(Box::new(file))
-        };
-        match self.body {
-            Body::File(path) => Ok(file(path)?),
-            Body::Later(make) => Ok(file(&make().map_err(|error| self.source_error(error))?)?),
-            Body::Bytes(bytes) => {
-                length(format!("the blob {}", self.descriptor.digest), bytes.len() as u64)?;
-                Ok(Box::new(bytes))
-            }
-            Body::Remote(from) => Ok(Box::new(self.client.open_blob(from, self.descriptor)?)),
-        }
-    }
-
-    /// Copies all bytes; the writer is dropped at the end, which ends the body. Each piece is held
-    /// back until the next one is read: a source that finds at its end that its bytes are wrong
-    /// never becomes a whole body.
-    fn copy(&self, source: &mut dyn Read, mut writer: BodyWriter) -> Result<(), Copy> {
-        let (mut held, mut next) = (vec![0; BUFFER], vec![0; BUFFER]);
-        let (mut held_bytes, mut done) = (0, 0);
+        let mut step = Step::Begin;
         loop {
-            let count = match source.read(&mut next) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Copy::Source(self.source_error(error))),
-            };
-            match writer.write_all(&held[..held_bytes]) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Copy::Stalled);
+            let upload = step.url().cloned();
+            step = match course.take(step) {
+                Ok(Next::Step(step)) => step,
+                Ok(Next::There(pushed)) => return Ok(pushed),
+                Err(error) => {
+                    upload.into_iter().for_each(|url| self.forget(url));
+                    return Err(error);
                 }
-                // The request has ended; its outcome says why.
-                Err(_) => return Err(Copy::Hangup),
+            };
+            // A registry keeps what has come of an upload for days, unless it is told not to.
+            if matches!(step, Step::Begin) {
+                upload.into_iter().for_each(|url| self.forget(url));
             }
-            done += held_bytes as u64;
-            (self.progress)(done);
-            if count == 0 {
-                return Ok(());
-            }
-            std::mem::swap(&mut held, &mut next);
-            held_bytes = count;
         }
     }
 
-    fn source_error(&self, error: io::Error) -> RegistryError {
-        match self.body {
-            Body::File(path) => RegistryError::File { path: path.to_owned(), source: error },
-            _ => error.downcast().unwrap_or_else(|error| self.broken(&error)),
+    fn forget(&self, upload: Url) {
+        self.client.engine().tidy(self.session.cancel(upload));
+    }
+}
+
+enum Next {
+    Step(Step),
+    There(Pushed),
+}
+
+impl Step {
+    fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Begin => None,
+            Self::Ask(going) | Self::Send(going) => Some(&going.url),
+        }
+    }
+}
+
+impl Course<'_> {
+    fn take(&mut self, step: Step) -> Result<Next, RegistryError> {
+        self.upload.client.cancel().check()?;
+        match step {
+            Step::Begin => match self.begin() {
+                Ok(next) => Ok(next),
+                Err(error) => self.again(error, Step::Begin),
+            },
+            Step::Ask(going) => self.ask(going),
+            Step::Send(going) => self.send(going),
         }
     }
 
-    fn broken(&self, error: &io::Error) -> RegistryError {
-        self.connection(&error.to_string())
+    fn begin(&mut self) -> Result<Next, RegistryError> {
+        let Upload { client, session, descriptor, .. } = self.upload;
+        let from = self.upload.mount_from.filter(|_| self.may_mount);
+        let begun = client.engine().block_on(async {
+            if session.has_blob(&descriptor.digest).await? {
+                return Ok(None);
+            }
+            Ok(Some(match from {
+                Some(from) => session.mount(&descriptor.digest, &from.name).await?,
+                None => Begun::Upload(session.begin().await?),
+            }))
+        })?;
+        self.may_mount = false;
+        let Opened { url, chunk_min } = match begun {
+            None => return Ok(Next::There(self.found())),
+            Some(Begun::Mounted) => return Ok(Next::There(Pushed::Mounted)),
+            Some(Begun::Upload(opened)) => opened,
+        };
+        if self.way.is_none() {
+            let way = Way::first(descriptor.size, self.upload.chunk, chunk_min);
+            (self.way, self.way_is_wanted) = (Some(way), way != Way::Whole);
+        }
+        (self.in_parts, self.counted) = (false, 0);
+        let going = Going { url, chunk_min, offset: 0, most: 0, perhaps_done: false };
+        Ok(Next::Step(Step::Send(going)))
     }
 
-    fn connection(&self, cause: &str) -> RegistryError {
-        let host = self.session.place.host().to_owned();
-        RegistryError::Connection { host, cause: cause.to_owned(), hint: "" }
+    /// What it means that the blob is there: that of an answer which was lost is kiln's own.
+    fn found(&self) -> Pushed {
+        if self.way.is_some() { Pushed::Uploaded } else { Pushed::Exists }
+    }
+
+    fn send(&mut self, going: Going) -> Result<Next, RegistryError> {
+        let part = self.part(&going);
+        let Upload { client, session, descriptor, progress, .. } = self.upload;
+        let sender = Sender { client, place: session.place, descriptor, progress: *progress };
+        self.in_parts |= !part.commits;
+        let mut going = going;
+        going.most = going.most.max(part.offset + part.length);
+        match sender.send(&going.url, part, &mut self.source) {
+            Ok(Sent::Committed) => Ok(Next::There(Pushed::Uploaded)),
+            Ok(Sent::Taken { next, offset }) => {
+                going.url = next.unwrap_or(going.url);
+                let end = part.offset + part.length;
+                going.offset = offset.filter(|at| (1..=end).contains(at)).unwrap_or(end);
+                if going.offset == part.offset && part.length > 0 {
+                    let error = self.protocol("it took nothing of a chunk");
+                    return self.again(error, Step::Begin);
+                }
+                self.moved_on(going.offset);
+                Ok(Next::Step(Step::Send(going)))
+            }
+            Ok(Sent::Refused(status, error)) => self.refused(status, error, part, going),
+            Err(Broken::Source(error)) => Err(error),
+            Err(Broken::Way(error)) => {
+                going.perhaps_done = part.commits;
+                self.breaks += 1;
+                let size = self.upload.descriptor.size;
+                let whole = self.way == Some(Way::Whole) && part.offset == 0;
+                if self.breaks >= PATIENCE && whole && !self.knows_no_parts {
+                    let way = Way::Whole.in_chunks(going.chunk_min);
+                    self.way = Some(way).filter(|way| way.is_shorter_than(size)).or(self.way);
+                }
+                self.again(error, Step::Ask(going))
+            }
+        }
+    }
+
+    fn part(&self, going: &Going) -> Part {
+        let offset = going.offset;
+        let left = self.upload.descriptor.size.saturating_sub(offset);
+        match self.way.unwrap_or(Way::Whole) {
+            Way::Whole if offset == 0 => Part { offset, length: left, commits: true },
+            _ if left == 0 => Part { offset, length: 0, commits: true },
+            Way::Whole => Part { offset, length: left, commits: false },
+            Way::Chunks(chunk) => {
+                let chunk = chunk.max(going.chunk_min.unwrap_or(0));
+                Part { offset, length: left.min(chunk), commits: false }
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        status: StatusCode,
+        error: RegistryError,
+        part: Part,
+        mut going: Going,
+    ) -> Result<Next, RegistryError> {
+        match status {
+            StatusCode::UNAUTHORIZED => self.unauthorized(error, part, going),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let way = Way::smaller(part.length, going.chunk_min);
+                let Some(way) = way.filter(|_| !self.knows_no_parts) else { return Err(error) };
+                (self.way, self.way_is_wanted) = (Some(way), true);
+                Ok(Next::Step(Step::Ask(going)))
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => self.after_pause(error, Step::Ask(going)),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+                if !part.commits && !self.way_is_wanted =>
+            {
+                self.knows_no_parts = true;
+                self.way = Some(Way::Whole);
+                Ok(Next::Step(Step::Begin))
+            }
+            // The session expired, or another server of a cluster does not know it.
+            StatusCode::NOT_FOUND => self.after_pause(error, Step::Begin),
+            StatusCode::BAD_REQUEST if is_about_digest(&error) => self.damaged(error),
+            _ => {
+                going.perhaps_done = part.commits;
+                self.again(error, Step::Ask(going))
+            }
+        }
+    }
+
+    /// The token ran out while the request was on its way. The next request has a new one; where
+    /// that is not enough, shorter requests are.
+    fn unauthorized(
+        &mut self,
+        error: RegistryError,
+        part: Part,
+        going: Going,
+    ) -> Result<Next, RegistryError> {
+        self.refusals += 1;
+        if self.refusals < PATIENCE {
+            return Ok(Next::Step(Step::Ask(going)));
+        }
+        let next = match self.way {
+            _ if self.knows_no_parts => None,
+            Some(Way::Chunks(_)) => Way::smaller(part.length, going.chunk_min),
+            _ => Some(Way::Whole.in_chunks(going.chunk_min)),
+        };
+        let Some(way) = next else { return Err(error) };
+        self.way = Some(way);
+        Ok(Next::Step(Step::Ask(going)))
+    }
+
+    /// The digest was wrong. Where the bytes went in several requests the registry may have put
+    /// them together wrongly; once.
+    fn damaged(&mut self, error: RegistryError) -> Result<Next, RegistryError> {
+        if self.in_parts && !self.way_is_wanted && !self.was_damaged {
+            (self.was_damaged, self.way) = (true, Some(Way::Whole));
+            return Ok(Next::Step(Step::Begin));
+        }
+        Err(match error {
+            RegistryError::Status { host, action, said, .. } => {
+                RegistryError::Damaged { host, action, said }
+            }
+            other => other,
+        })
+    }
+
+    fn ask(&mut self, going: Going) -> Result<Next, RegistryError> {
+        let Upload { client, session, descriptor, .. } = self.upload;
+        let asked = client.engine().block_on(async {
+            if going.perhaps_done && session.has_blob(&descriptor.digest).await? {
+                return Ok(None);
+            }
+            session.standing(&going.url).await.map(Some)
+        });
+        match asked {
+            Ok(None) => Ok(Next::There(Pushed::Uploaded)),
+            Ok(Some(Some(standing))) if (1..=going.most).contains(&standing.offset) => {
+                self.moved_on(standing.offset);
+                let (url, offset) = (standing.url, standing.offset);
+                let going = Going { url, offset, perhaps_done: false, ..going };
+                // The rest goes by PATCH.
+                let next = if self.knows_no_parts { Step::Begin } else { Step::Send(going) };
+                Ok(Next::Step(next))
+            }
+            // It has nothing, or more than was sent.
+            Ok(Some(_)) => Ok(Next::Step(Step::Begin)),
+            Err(error) if error.is_cancelled() => Err(error),
+            Err(error) if error.is_passing() => self.again(error, Step::Ask(going)),
+            Err(_) => Ok(Next::Step(Step::Begin)),
+        }
+    }
+
+    /// The registry has so many bytes.
+    fn moved_on(&mut self, offset: u64) {
+        if offset > self.counted {
+            self.refusals = 0;
+        }
+        if offset.saturating_sub(self.counted) >= PROGRESS {
+            self.attempts.reset();
+            self.breaks = 0;
+        }
+        self.counted = self.counted.max(offset);
+    }
+
+    /// Goes on after a pause, if the error can pass.
+    fn again(&mut self, error: RegistryError, step: Step) -> Result<Next, RegistryError> {
+        let pause = self.attempts.pause_after(error)?;
+        self.upload.client.cancel().sleep(pause)?;
+        Ok(Next::Step(step))
+    }
+
+    /// Goes on after a pause, whatever the error is.
+    fn after_pause(&mut self, error: RegistryError, step: Step) -> Result<Next, RegistryError> {
+        let pause = self.attempts.pause_anyway(error)?;
+        self.upload.client.cancel().sleep(pause)?;
+        Ok(Next::Step(step))
+    }
+
+    fn protocol(&self, reason: &str) -> RegistryError {
+        let Upload { session, descriptor, .. } = self.upload;
+        RegistryError::Protocol {
+            host: session.place.host().to_owned(),
+            action: format!("upload the blob {} to `{}`", descriptor.digest, session.place.name),
+            reason: reason.to_owned(),
+        }
     }
 }
 
-/// Why not all bytes went into the body.
-enum Copy {
-    Source(RegistryError),
-    Stalled,
-    Hangup,
-}
-
-fn open(path: &Path) -> Result<(File, u64), RegistryError> {
-    let failed = |source| RegistryError::File { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    Ok((file, length))
+/// distribution's and the specification's code for a blob that is not what its digest says.
+fn is_about_digest(error: &RegistryError) -> bool {
+    error.said().contains("DIGEST_INVALID")
 }

@@ -4,6 +4,8 @@ mod login;
 mod pull;
 mod push;
 mod scheme;
+mod upload;
+mod uploads;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -92,7 +92,10 @@ fn mounts_are_asked_for_on_the_same_registry_only() {
         (202, Pushed::Uploaded),
         (400, Pushed::Uploaded),
         (401, Pushed::Uploaded),
+        (403, Pushed::Uploaded),
+        (404, Pushed::Uploaded),
         (405, Pushed::Uploaded),
+        (503, Pushed::Uploaded),
     ] {
         let server = Server::start(move |seen| match seen.method.as_str() {
             "HEAD" => Reply::new(404, ""),
@@ -160,7 +163,7 @@ fn a_token_that_dies_during_an_upload_is_renewed() {
     let pusher = client(options()).pusher(&reference(&server, "app:1"));
     assert_eq!(push(&pusher, None).expect("pushed"), Pushed::Uploaded);
     let posts = server.lines().iter().filter(|line| line.starts_with("POST")).count();
-    assert_eq!(posts, 2, "the second upload is a new one: {:?}", server.lines());
+    assert_eq!(posts, 2, "the first upload has nothing: {:?}", server.lines());
 }
 
 #[test]
@@ -174,32 +177,6 @@ fn a_refusal_that_a_new_token_does_not_change_is_final() {
     assert!(push(&pusher, None).expect_err("refused").is_unauthorized());
     let puts = server.lines().iter().filter(|line| line.starts_with("PUT")).count();
     assert_eq!(puts, 2);
-}
-
-#[test]
-fn an_upload_that_failed_starts_again() {
-    for status in [503, 404, 416] {
-        let puts = Counter::default();
-        let server = Server::start(move |seen| match seen.method.as_str() {
-            "HEAD" => Reply::new(404, ""),
-            "POST" => begun(seen, Location::Query),
-            _ if puts.next() == 0 => Reply::new(status, ""),
-            _ => Reply::new(201, ""),
-        });
-        let pusher = client(options()).pusher(&reference(&server, "app:1"));
-        assert_eq!(push(&pusher, None).expect("pushed"), Pushed::Uploaded);
-        assert_eq!(server.seen().pop().expect("a PUT").body, BLOB);
-    }
-    let server = Server::start(|seen| match seen.method.as_str() {
-        "HEAD" => Reply::new(404, ""),
-        "POST" => begun(seen, Location::Query),
-        _ => Reply::new(400, r#"{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}"#),
-    });
-    let pusher = client(options()).pusher(&reference(&server, "app:1"));
-    let text = push(&pusher, None).expect_err("final").to_string();
-    assert!(text.contains("DIGEST_INVALID") && text.contains("upload the blob"), "{text}");
-    let methods: Vec<_> = server.seen().into_iter().map(|seen| seen.method).collect();
-    assert_eq!(methods, ["HEAD", "POST", "PUT", "DELETE"], "tried once, and cleaned up");
 }
 
 #[test]

@@ -168,6 +168,16 @@ impl Transport {
         Ok(url)
     }
 
+    /// The same, for answers that need not have one.
+    pub(super) fn next_location(
+        &self,
+        request: &Request,
+        response: &Response,
+    ) -> Result<Option<Url>, RegistryError> {
+        let named = response.headers().contains_key(LOCATION);
+        named.then(|| self.location(request, response)).transpose()
+    }
+
     fn check(&self, request: &Request, url: &Url) -> Result<(), RegistryError> {
         let may_be_plain = self.schemes.may_be_plain(&request.place);
         guard::check(request.place.host(), url, may_be_plain)
@@ -184,7 +194,8 @@ impl Transport {
         }
     }
 
-    /// Sends, and follows redirects of GET and HEAD. Credentials go to the registry only.
+    /// Sends, and follows redirects: all of GET and HEAD, and of other methods those that ask for the
+    /// same method again, unless the body is spent. Credentials go to the registry only.
     async fn follow(
         &self,
         request: &Request,
@@ -193,11 +204,13 @@ impl Transport {
         authorization: Option<&HeaderValue>,
         mut stream: Option<Stream>,
     ) -> Result<Response, RegistryError> {
+        let reads = request.method == Method::GET || request.method == Method::HEAD;
+        let streaming = stream.is_some();
         for _ in 0..REDIRECTS_MAX {
             let authorization = authorization.filter(|_| guard::same_origin(base, &url));
             let response = self.once(request, &url, authorization, stream.take()).await?;
-            let follows = request.method == Method::GET || request.method == Method::HEAD;
-            let Some(location) = answer::redirect(&response).filter(|_| follows) else {
+            let repeats = !streaming && matches!(response.status().as_u16(), 307 | 308);
+            let Some(location) = answer::redirect(&response).filter(|_| reads || repeats) else {
                 return Ok(response);
             };
             let host = host_of(&url);
