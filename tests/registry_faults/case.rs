@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::registry::Builder;
 use testkit::{Action, Fault, Registry};
 
-use crate::world::{PASSWORD, USER, World};
+use crate::world::{PASSWORD, Seed, USER, World};
 use crate::{library, program};
 
 /// What is done. The registry that the fault is for comes second.
@@ -17,7 +17,11 @@ pub enum Deed {
     Pull,
     /// The library writes the image, by digest and then as `app:1`; to the target.
     Push,
-    /// The same with mounts from `base`; at the target.
+    /// The same in chunks of 100 000 bytes; to the target.
+    PushChunks,
+    /// The same with a layer of 12 MiB, in one request; to the target.
+    PushLarge,
+    /// The same as `Push`, with mounts from `base`; at the target.
     Mount,
     /// The library passes `base:1` on to the target; the source.
     CopyFrom,
@@ -145,8 +149,10 @@ impl Case {
     fn outcome(&self, world: &World) -> Result<(), String> {
         match self.deed {
             Deed::Pull => library::pull(world),
-            Deed::Push => library::push(world, false),
-            Deed::Mount => library::push(world, true),
+            Deed::Push => library::push(world, &Seed::new(), false, None),
+            Deed::PushChunks => library::push(world, &Seed::new(), false, Some(100_000)),
+            Deed::PushLarge => library::push(world, &Seed::large(), false, None),
+            Deed::Mount => library::push(world, &Seed::new(), true, None),
             Deed::CopyFrom | Deed::CopyTo => library::copy(world),
             Deed::BuildFrom | Deed::BuildTo => program::build(world, &["app:1"], self.args),
             Deed::BuildThree => program::build(world, &["app:1", "app:2", "other:1"], self.args),

@@ -12,13 +12,14 @@ use testkit::digest::sha256;
 use crate::world::{CONFIG, LAYER, MANIFEST, Seed, World, descriptor};
 
 /// A client with the credentials for both registries, and without long pauses.
-fn client(world: &World) -> Client {
+fn client(world: &World, upload_chunk: Option<u64>) -> Client {
     let path = world.dir.path().join("config.json");
     std::fs::write(&path, world.logins()).expect("a file");
     let options = Options {
         credentials: vec![CredentialSource::File { path, named: true }],
         retry_delay: Duration::from_millis(1),
         retry_budget: Duration::from_secs(20),
+        upload_chunk,
         ..Options::default()
     };
     Client::new(options, Cancel::default()).expect("a client")
@@ -34,7 +35,7 @@ fn described(media_type: &str, bytes: &[u8]) -> Descriptor {
 
 /// Reads `base:1`: the digest, the manifest, the config, each layer.
 pub fn pull(world: &World) -> Result<(), String> {
-    let client = client(world);
+    let client = client(world, None);
     let name = reference(&world.source, "base:1");
     let seed = Seed::new();
     let peeked = client.peek(&name);
@@ -59,11 +60,10 @@ pub fn pull(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the image as `app:1`: asks whether it may, blobs, the manifest by digest, the tag.
-pub fn push(world: &World, mount: bool) -> Result<(), String> {
-    let client = client(world);
+/// Writes an image as `app:1`: asks whether it may, blobs, the manifest by digest, the tag.
+pub fn push(world: &World, seed: &Seed, mount: bool, chunk: Option<u64>) -> Result<(), String> {
+    let client = client(world, chunk);
     let pusher = client.pusher(&reference(&world.target, "app:1"));
-    let seed = Seed::new();
     let from = reference(&world.target, "base:1").repository();
     let from = mount.then_some(&from);
     let [large, small] = [0, 1].map(|index| &seed.layers[index]);
@@ -79,15 +79,15 @@ pub fn push(world: &World, mount: bool) -> Result<(), String> {
         for (descriptor, body) in blobs {
             pusher.push_blob(&descriptor, body, from, &|_| {})?;
         }
-        put(&pusher, &seed)
+        put(&pusher, seed)
     };
     work().map_err(|error| error.to_string())?;
-    arrived(world, &seed)
+    arrived(world, seed)
 }
 
 /// Passes `base:1` on to `app:1` of the target.
 pub fn copy(world: &World) -> Result<(), String> {
-    let client = client(world);
+    let client = client(world, None);
     let pusher = client.pusher(&reference(&world.target, "app:1"));
     let seed = Seed::new();
     let from = reference(&world.source, "base:1").repository();

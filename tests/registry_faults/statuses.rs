@@ -15,7 +15,7 @@ const STATUSES: [u16; 14] = [400, 401, 403, 404, 405, 408, 413, 416, 429, 500, 5
 /// What a step is, and the requests that it is made of.
 type Step = (&'static str, Deed, fn(Action) -> Fault);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     ("token", Deed::Push, |action| Fault::on("GET", "/token", action)),
     ("ping", Deed::Push, |action| ending("GET", "/v2/", action)),
     ("manifest-head", Deed::Pull, |action| Fault::on("HEAD", "/manifests/1", action)),
@@ -25,6 +25,8 @@ const STEPS: [Step; 13] = [
     ("blob-head", Deed::Push, |action| Fault::on("HEAD", "/blobs/", action)),
     ("upload-post", Deed::Push, |action| Fault::on("POST", "/uploads/", action).nth(2)),
     ("upload-put", Deed::Push, |action| Fault::on("PUT", "/uploads/", action)),
+    ("upload-patch", Deed::PushChunks, |action| Fault::on("PATCH", "/uploads/", action)),
+    ("upload-status", Deed::Push, |action| Fault::on("GET", "/uploads/", action)),
     ("upload-delete", Deed::Push, |action| Fault::on("DELETE", "/uploads/", action)),
     ("mount", Deed::Mount, |action| Fault::on("POST", "/uploads/", action).query("mount=")),
     ("manifest-put", Deed::Push, |action| Fault::on("PUT", "/manifests/sha256", action)),
@@ -44,7 +46,11 @@ fn case(step: &Step, status: u16, always: bool) -> Case {
     let case = if name == "token" { case.setup(with_tokens) } else { case };
     case.faults(move || {
         let fault = fault(Action::error(status, "TESTED", "as scripted"));
-        vec![if always { fault.always() } else { fault }]
+        let fault = if always { fault.always() } else { fault };
+        // Nobody asks how far an upload is unless it broke.
+        let broken = Fault::on("PUT", "/uploads/", Action::CutUploadAfter(1000));
+        let broken = (name == "upload-status").then_some(broken);
+        broken.into_iter().chain([fault]).collect()
     })
 }
 

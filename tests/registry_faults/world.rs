@@ -113,7 +113,16 @@ const LARGE: usize = 300_000;
 
 impl Seed {
     pub fn new() -> Self {
-        let lower = TarBytes::new().dir("etc").file("etc/large", bases::noise(LARGE, 9)).finish();
+        Self::with(bases::noise(LARGE, 9))
+    }
+
+    /// One whose larger layer has a bit more than 12 MiB.
+    pub fn large() -> Self {
+        Self::with(vec![0; 12 << 20])
+    }
+
+    fn with(content: Vec<u8>) -> Self {
+        let lower = TarBytes::new().dir("etc").file("etc/large", content).finish();
         let upper = TarBytes::new().dir("etc").file("etc/small", "small\n").finish();
         let layers = vec![lower, upper];
         let diff_ids: Vec<_> = layers.iter().map(|layer| sha256(layer)).collect();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use testkit::{Action, Fault, Quirk};
 
 use super::CUTS;
-use crate::case::Deed::{CopyTo, Mount, Push};
-use crate::case::{Case, Expect};
+use crate::case::Deed::{CopyTo, Mount, Push, PushChunks, PushLarge};
+use crate::case::{Case, Expect, with_tokens};
 use crate::world::ending;
 
 fn put(name: &str, action: Action) -> Case {
@@ -30,6 +30,7 @@ pub fn rows() -> Vec<Case> {
     rows.extend(answers());
     rows.extend(manifests());
     rows.extend(kinds());
+    rows.extend(chunks());
     rows
 }
 
@@ -185,4 +186,83 @@ fn kinds() -> Vec<Case> {
             .setup(|b| b.max_body(100_000))
             .error("the registry `TARGET` answered 413 when kiln wanted to upload the blob sha256:… to `app`. The registry says: nothing; a proxy before the registry may limit the size of uploads"),
     ]
+}
+
+fn chunks() -> Vec<Case> {
+    let mut rows = Vec::new();
+    for (place, bytes) in [("at once", 0), ("in the middle", 50_000), ("too early", 99_999)] {
+        let cut = Action::CutUploadAfter(bytes);
+        let name = |more: &str| format!("a chunk is cut {place}{more}");
+        rows.push(Case::new(name(""), PushChunks).once("PATCH", "/", cut.clone()));
+        rows.push(
+            Case::new(name(", and nothing is kept"), PushChunks)
+                .setup(|b| b.quirk(Quirk::NoPartialUploads))
+                .once("PATCH", "/", cut.clone()),
+        );
+        rows.push(
+            Case::new(name(", and nobody says how far it came"), PushChunks)
+                .setup(|b| b.quirk(Quirk::NoUploadStatus))
+                .once("PATCH", "/", cut),
+        );
+    }
+    let patch = |name: &str, action| Case::new(name, PushChunks).once("PATCH", "/", action);
+    let all = |name: &str, action| Case::new(name, PushChunks).always("PATCH", "/", action);
+    rows.extend([
+        Case::new("chunks go through", PushChunks).at_most("PATCH", "/", 5),
+        patch("a chunk is there, and its answer lost", Action::DropAnswer),
+        patch("a chunk is there, and its answer cut", Action::CutHead(20)),
+        patch("a chunk is there, and a proxy said 502", Action::LateStatus(502)),
+        all("chunks have no range in their answers", Action::WithoutHeader("Range")),
+        all("chunks have no address in their answers", Action::WithoutHeader("Location")),
+        all("every chunk is cut", Action::CutUploadAfter(1000)).error("?"),
+        all("no chunk is taken", Action::SetHeader("Range", "0-0".into())),
+        all("more is taken than was sent", Action::SetHeader("Range", "0-999999".into())),
+        patch("the upload is forgotten between chunks", Action::ForgetUploads),
+        patch("a chunk is out of order", Action::error(416, "RANGE_INVALID", "out of order")),
+        Case::new("chunks go elsewhere", PushChunks)
+            .setup(|b| with_tokens(b).quirk(Quirk::UploadsElsewhere)),
+        Case::new("chunks have relative addresses", PushChunks)
+            .setup(|b| b.quirk(Quirk::RelativeLocation)),
+        Case::new("chunks where there is no PATCH", PushChunks)
+            .setup(|b| b.quirk(Quirk::NoPatch))
+            .error("?"),
+        Case::new("a chunk's token ends in its middle", PushChunks).setup(with_tokens).once(
+            "PATCH",
+            "/",
+            Action::RefuseAfter { code: 401, bytes: 50_000 },
+        ),
+        Case::new("tokens end at each chunk", PushChunks)
+            .setup(with_tokens)
+            .always("PATCH", "/", Action::ExpireTokens)
+            .error("?"),
+        Case::new("a token is good for one chunk", PushChunks)
+            .setup(|b| with_tokens(b).token_uses(1)),
+        Case::new("a proxy takes half of a large layer", PushLarge).setup(|b| b.max_body(6 << 20)),
+        Case::new("a proxy takes less than chunks have", PushLarge)
+            .setup(|b| b.max_body(1 << 20))
+            .error("?"),
+        Case::new("a large layer is cut twice", PushLarge).faults(|| {
+            let cut = |bytes| Action::CutUploadAfter(bytes);
+            vec![
+                Fault::on("PUT", "/uploads/", cut(5 << 20)),
+                Fault::on("PATCH", "/uploads/", cut(3 << 20)),
+            ]
+        }),
+        Case::new("a large layer is never cut in the same place", PushLarge)
+            .faults(|| {
+                ["PUT", "PATCH"]
+                    .map(|method| {
+                        Fault::on(method, "/uploads/", Action::CutUploadAfter((1 << 20) + 1))
+                            .always()
+                    })
+                    .into()
+            })
+            .at_most("POST", "/", 4),
+        Case::new("a large layer in a registry with chunks", PushLarge)
+            .setup(|b| b.min_chunk(5 << 20)),
+        Case::new("a large layer in chunks of 5 MiB, each cut once", PushLarge)
+            .setup(|b| b.min_chunk(5 << 20).max_body(6 << 20))
+            .once("PATCH", "/uploads/", Action::CutUploadAfter(1 << 20)),
+    ]);
+    rows
 }
