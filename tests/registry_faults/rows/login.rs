@@ -43,8 +43,8 @@ fn ends() -> Vec<Case> {
         refuse("a token ends in the first byte of an upload", 0),
         Case::new("a token is good for one request, to pull", Pull)
             .setup(|b| with_tokens(b).token_uses(1)),
-        Case::new("a token is good for one request, to push", Push)
-            .setup(|b| with_tokens(b).token_uses(1)),
+        Case::new("a token is good for two requests, to push", Push)
+            .setup(|b| with_tokens(b).token_uses(2)),
         Case::new("a token is good for two requests, to mount", Mount)
             .setup(|b| with_tokens(b).token_uses(2)),
         Case::new("a token lives a second, and everything takes longer", Push)

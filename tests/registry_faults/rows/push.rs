@@ -38,8 +38,16 @@ fn uploads() -> Vec<Case> {
     let slow = Action::SlowUpload { piece: 60_000, pause: Duration::from_millis(20) };
     let refuse = |code, bytes| Action::RefuseAfter { code, bytes };
     vec![
-        Case::new("every upload is cut", Push)
-            .always("PUT", "/uploads/", Action::CutUploadAfter(1000))
+        Case::new("every upload is cut, and its rest is not", Push).always(
+            "PUT",
+            "/uploads/",
+            Action::CutUploadAfter(1000),
+        ),
+        Case::new("every request with bytes is cut at once", Push)
+            .faults(|| {
+                let cut = Action::CutUploadAfter(0);
+                ["PUT", "PATCH"].map(|m| Fault::on(m, "/uploads/", cut.clone()).always()).into()
+            })
             .error("the connection to the registry `TARGET` failed: connection closed before message completed"),
         Case::new("no upload gets an answer", Push)
             .always("PUT", "/uploads/", Action::DropConnection)
@@ -235,8 +243,8 @@ fn chunks() -> Vec<Case> {
             .setup(with_tokens)
             .always("PATCH", "/", Action::ExpireTokens)
             .error("?"),
-        Case::new("a token is good for one chunk", PushChunks)
-            .setup(|b| with_tokens(b).token_uses(1)),
+        Case::new("a token is good for two chunks", PushChunks)
+            .setup(|b| with_tokens(b).token_uses(2)),
         Case::new("a proxy takes half of a large layer", PushLarge).setup(|b| b.max_body(6 << 20)),
         Case::new("a proxy takes less than chunks have", PushLarge)
             .setup(|b| b.max_body(1 << 20))
