@@ -205,7 +205,7 @@ fn isolation(choice: IsolationChoice) -> Choice {
 fn phase(error: &anyhow::Error) -> During {
     match error.downcast_ref::<PushFailed>() {
         Some(PushFailed::Refused(_)) => During::PushCheck,
-        Some(PushFailed::Broken(_)) => During::Push,
+        Some(PushFailed::Broken(_) | PushFailed::Half(_)) => During::Push,
         None => During::Build,
     }
 }

@@ -228,6 +228,10 @@ pub struct RegistryChoice {
     pub push_retry: u32,
     /// The same for pulls.
     pub pull_retry: u32,
+    /// How long what failed is tried again, however often that is.
+    pub retry_budget: Option<Duration>,
+    /// Send layers in chunks of so many bytes.
+    pub upload_chunk: Option<u64>,
     /// Who started kiln, to stand behind its own name in requests (`skaffold`).
     pub upstream_client: Option<String>,
 }

@@ -39,7 +39,12 @@ pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
         credentials: choice.credentials,
         clouds: choice.clouds,
         // The client counts for both directions: more patience than asked for does no harm.
-        retries: defaults.retries + choice.push_retry.max(choice.pull_retry),
+        retries: match choice.retry_budget {
+            Some(_) => u32::MAX,
+            None => defaults.retries + choice.push_retry.max(choice.pull_retry),
+        },
+        retry_budget: choice.retry_budget.unwrap_or(defaults.retry_budget),
+        upload_chunk: choice.upload_chunk,
         user_agent: match &choice.upstream_client {
             Some(client) => format!("{} ({client})", defaults.user_agent),
             None => defaults.user_agent,

@@ -11,6 +11,7 @@ use super::build_context_flags::BuildContextFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::mounts_flags::MountsFlags;
+use super::transfer_flags::TransferFlags;
 use super::{annotations, values};
 use crate::image::ImageFormat;
 use crate::request::{Annotation, CompressionChoice, IsolationChoice};
@@ -156,6 +157,8 @@ pub(super) struct RegistryFlags {
     pub(super) push_retry: u32,
     #[arg(long)]
     pub(super) skip_push_permission_check: bool,
+    #[command(flatten)]
+    pub(super) transfer: TransferFlags,
 }
 
 /// How it runs.

@@ -13,6 +13,7 @@ mod clouds;
 mod context;
 mod credentials;
 mod doctor;
+mod duration;
 mod env;
 mod error;
 mod export_flags;
@@ -27,6 +28,7 @@ mod outputs;
 mod resolve;
 mod result;
 mod shell;
+mod transfer_flags;
 mod values;
 
 #[cfg(test)]

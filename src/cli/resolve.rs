@@ -346,6 +346,8 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
         clouds: clouds::settings(env),
         push_retry: flags.push_retry,
         pull_retry: 0,
+        retry_budget: flags.transfer.retry_budget,
+        upload_chunk: flags.transfer.upload_chunk_size,
         upstream_client: None,
     }
 }

@@ -199,7 +199,8 @@ fn every_registry_flag_reaches_the_request() {
         "-t a --registry-mirror m1 --registry-mirror http://m2:5000/p/ --registry-map a=b;c=d \
          --registry-map a=e --skip-default-registry-fallback --insecure --insecure-pull \
          --insecure-registry i:5000 --skip-tls-verify --skip-tls-verify-registry s \
-         --registry-certificate h=ca.pem --registry-client-cert h=/c,k --push-retry 2",
+         --registry-certificate h=ca.pem --registry-client-cert h=/c,k --push-retry 2 \
+         --retry-budget 1m30s --upload-chunk-size 64m",
         &[
             ("HOME", &home.display().to_string()),
             ("SSL_CERT_FILE", "bundle.pem"),
@@ -229,6 +230,8 @@ fn every_registry_flag_reaches_the_request() {
         clouds: Default::default(),
         push_retry: 2,
         pull_retry: 0,
+        retry_budget: Some(std::time::Duration::from_secs(90)),
+        upload_chunk: Some(64 << 20),
         upstream_client: None,
     };
     assert_eq!(request.registry, expected);

@@ -14,12 +14,15 @@ pub enum PushFailed {
     Refused(String),
     /// On the way.
     Broken(String),
+    /// When others, these names, had been set.
+    Half(String),
 }
 
 impl fmt::Display for PushFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(what) | Self::Broken(what) => write!(f, "cannot push {what}"),
+            Self::Half(set) => write!(f, "not all names were set: {set} has the new image"),
         }
     }
 }

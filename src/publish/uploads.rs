@@ -15,14 +15,15 @@ use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
 use crate::registry::{Body, Pushed, Pusher, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
-/// Blobs on their way at the same time, over all destinations.
+/// Blobs on their way at the same time, to one registry.
 const AT_ONCE: usize = 4;
 
 /// Background uploads to all destinations of a build.
 pub struct Uploads {
     shop: Arc<Workshop>,
     destinations: Vec<Destination>,
-    places: Arc<Places>,
+    /// For each registry, so that a slow one does not hold up the others.
+    places: Vec<Arc<Places>>,
     /// Layers that are on their way or there: an image may have the same one twice.
     offered: Mutex<HashSet<Digest>>,
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
@@ -38,10 +39,11 @@ impl std::fmt::Debug for Uploads {
 impl Uploads {
     /// Uploads to these destinations, none of which has been asked anything yet.
     pub fn new(shop: Arc<Workshop>, destinations: Vec<Destination>) -> Self {
+        let registries = destinations.chunk_by(Destination::shares_registry).count();
         Self {
             shop,
             destinations,
-            places: Arc::default(),
+            places: (0..registries).map(|_| Arc::default()).collect(),
             offered: Mutex::default(),
             running: Mutex::default(),
             ignore_immutable_tags: false,
@@ -61,9 +63,10 @@ impl Uploads {
         }
         drop(offered);
         // Those of one registry one after the other: the second can mount what the first got.
-        for group in self.destinations.chunk_by(Destination::shares_registry) {
+        let groups = self.destinations.chunk_by(Destination::shares_registry);
+        for (group, places) in groups.zip(&self.places) {
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
-            let (places, several) = (self.places.clone(), self.destinations.len() > 1);
+            let (places, several) = (places.clone(), self.destinations.len() > 1);
             let upload = thread::spawn(move || {
                 let _place = places.take();
                 let result = (0..group.len()).try_for_each(|at| {
@@ -100,40 +103,57 @@ impl Uploads {
     /// Sends the configs, then sets every tag.
     pub fn finish(&self, product: &Product) -> Result<()> {
         self.wait()?;
-        for image in product.images() {
-            self.send_config(image)?;
-        }
-        for image in product.manifests_below() {
-            self.put_untagged(image.document())?;
-        }
-        if self.destinations.len() > 1 {
-            // A registry that does not take it shall not be found out when others have the tag.
-            self.put_untagged(product.document())?;
-        }
+        // A registry that does not take a document shall not be found out when others have the tag.
+        let untagged = (self.destinations.len() > 1).then(|| product.document());
+        self.everywhere(|group| {
+            for image in product.images() {
+                self.send_config(group, image)?;
+            }
+            let below = product.manifests_below().iter().map(FinishedImage::document);
+            below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
+        })?;
+        let mut set: Vec<String> = Vec::new();
         for Destination { names, pusher, .. } in &self.destinations {
-            names.iter().try_for_each(|name| self.set_tag(pusher, name, product.document()))?;
-        }
-        Ok(())
-    }
-
-    fn send_config(&self, image: &FinishedImage) -> Result<()> {
-        let config = Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
-        for group in self.destinations.chunk_by(Destination::shares_registry) {
-            for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
-                let sibling = group[..at].first().map(|first| &first.repository);
-                let body = Body::Bytes(&image.config);
-                pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
-                    PushFailed::Broken(format!("the config to {}", repository.familiar()))
-                })?;
+            for name in names {
+                match self.set_tag(pusher, name, product.document()) {
+                    Ok(()) => set.push(name.familiar()),
+                    Err(error) if set.is_empty() => return Err(error),
+                    Err(error) => return Err(error.context(PushFailed::Half(set.join(" and ")))),
+                }
             }
         }
         Ok(())
     }
 
-    /// Puts a manifest or index everywhere without a tag.
-    fn put_untagged(&self, document: DocumentBytes<'_>) -> Result<()> {
+    /// Does the same at each registry, at all of them at once.
+    fn everywhere(&self, work: impl Fn(&[Destination]) -> Result<()> + Sync) -> Result<()> {
+        thread::scope(|scope| {
+            let groups = self.destinations.chunk_by(Destination::shares_registry);
+            let work = &work;
+            let threads: Vec<_> = groups.map(|group| scope.spawn(move || work(group))).collect();
+            let outcomes = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("a push ended abnormally")))
+            });
+            outcomes.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    fn send_config(&self, group: &[Destination], image: &FinishedImage) -> Result<()> {
+        let config = Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
+        for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
+            let sibling = group[..at].first().map(|first| &first.repository);
+            let body = Body::Bytes(&image.config);
+            pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
+                PushFailed::Broken(format!("the config to {}", repository.familiar()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Puts a manifest or index without a tag.
+    fn put_untagged(&self, group: &[Destination], document: DocumentBytes<'_>) -> Result<()> {
         let version = document.digest.to_string();
-        for Destination { repository, pusher, .. } in &self.destinations {
+        for Destination { repository, pusher, .. } in group {
             self.shop.cancel.check()?;
             let name = repository.familiar();
             let put = pusher.put_manifest(Some(&version), document.bytes, document.media_type);

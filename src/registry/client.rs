@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::blob::{self, BlobReader};
+use super::blob::{self, Ahead, BlobReader};
 use super::engine::Engine;
 use super::error::RegistryError;
+use super::memo::Memo;
 use super::mirror::Mirrors;
 use super::options::Options;
 use super::pull::{self, Resolved};
@@ -28,8 +29,10 @@ struct Inner {
     transport: Arc<Transport>,
     policy: Policy,
     mirrors: Mirrors,
+    memo: Memo,
     cancel: Cancel,
     upload_chunk: Option<u64>,
+    ahead: Ahead,
     /// Mirrors that answered, and what stands behind them if a blob is not there.
     behind: Mutex<HashMap<Repository, Repository>>,
 }
@@ -54,13 +57,16 @@ impl Client {
             engine: Engine::new(&cancel)?,
             policy: Policy::new(&options),
             mirrors,
+            memo: Memo::default(),
             cancel,
             upload_chunk: options.upload_chunk,
+            ahead: Ahead::new(options.ranges),
             behind: Mutex::default(),
         })))
     }
 
-    /// Finds an image for a platform: its manifest and config, checked. Mirrors are asked first.
+    /// Finds an image for a platform: its manifest and config, checked. Mirrors are asked first, and
+    /// nobody twice for the same document, so that a tag names one image as long as the client lives.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`], [`RegistryError::Unauthorized`], [`RegistryError::Platform`],
@@ -72,7 +78,7 @@ impl Client {
     ) -> Result<Resolved, RegistryError> {
         let places = self.0.mirrors.places(reference);
         let question = pull::Question { reference, platform };
-        let work = question.ask(&self.0.transport, &places, self.0.policy);
+        let work = question.ask(self.way(), &places);
         let resolved = self.0.engine.block_on(work)?;
         self.remember_origin(&places, &resolved.repository);
         Ok(resolved)
@@ -86,14 +92,18 @@ impl Client {
         let found = match reference.digest {
             Some(digest) => Some((places.first()?.clone(), digest)),
             None => {
-                let (transport, policy) = (&self.0.transport, self.0.policy);
-                let work = async { Ok(pull::peek(transport, &places, reference, policy).await) };
+                let work = async { Ok(pull::peek(self.way(), &places, reference).await) };
                 self.0.engine.block_on(work).ok()?
             }
         };
         let (repository, _) = found.as_ref()?;
         self.remember_origin(&places, repository);
         found
+    }
+
+    fn way(&self) -> pull::Way<'_> {
+        let Inner { transport, memo, policy, .. } = &*self.0;
+        pull::Way { transport, memo, policy: *policy }
     }
 
     fn remember_origin(&self, places: &[Repository], found: &Repository) {
@@ -152,6 +162,10 @@ impl Client {
 
     pub(super) fn policy(&self) -> Policy {
         self.0.policy
+    }
+
+    pub(super) fn ahead(&self) -> Ahead {
+        self.0.ahead.clone()
     }
 
     pub(super) fn upload_chunk(&self) -> Option<u64> {

@@ -106,9 +106,13 @@ fn checked(response: Response, host: String) -> Result<Response, RegistryError> 
     let retry_after = retry_after(response.headers());
     match status {
         status if status.is_success() => Ok(response),
-        StatusCode::TOO_MANY_REQUESTS => {
-            Err(RegistryError::TooManyRequests { host, retry_after, said, hint: "" })
-        }
+        StatusCode::TOO_MANY_REQUESTS => Err(RegistryError::TooManyRequests {
+            host,
+            retry_after,
+            limit: String::new(),
+            said,
+            hint: "",
+        }),
         _ => {
             let (action, status) = (ACTION.into(), status.as_u16());
             Err(RegistryError::Status { host, action, status, retry_after, said })

@@ -105,12 +105,14 @@ pub enum RegistryError {
         said: String,
     },
     /// A rate limit, and no patience left.
-    #[error("the registry `{host}` allows no more requests now{}{}{hint}", Wait(.retry_after), Said(.said))]
+    #[error("the registry `{host}` allows no more requests now{}{limit}{}{hint}", Wait(.retry_after), Said(.said))]
     TooManyRequests {
         /// `host[:port]`.
         host: String,
         /// How long it asks to wait.
         retry_after: Option<Duration>,
+        /// What the registry says of its limit, starting with `; `; may be empty.
+        limit: String,
         /// The registry's words.
         said: String,
         /// What to do, starting with `. `; may be empty.
@@ -121,6 +123,21 @@ pub enum RegistryError {
     ImmutableTag {
         /// The tag's full name.
         reference: String,
+        /// The registry's words.
+        said: String,
+    },
+    /// A registry that does not take a kind of document or layer.
+    #[error(
+        "the registry does not take `{reference}`, as it does not know the media type \
+         `{media_type}`{advice}{}", Said(.said)
+    )]
+    MediaType {
+        /// The image.
+        reference: String,
+        /// The type that it named.
+        media_type: String,
+        /// What to do, starting with `. `.
+        advice: &'static str,
         /// The registry's words.
         said: String,
     },
@@ -297,18 +314,29 @@ pub struct Unauthorized {
     pub credentials: String,
     /// Whether there were credentials.
     pub anonymous: bool,
+    /// What a token had to allow, e.g. `repository:team/app:pull,push`.
+    pub scope: String,
     /// The registry's words.
     pub said: String,
+    /// What is likely wrong, starting with `. `; may be empty.
+    pub hint: &'static str,
 }
 
 struct UnauthorizedText<'a>(&'a Unauthorized);
 
 impl std::fmt::Display for UnauthorizedText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Unauthorized { host, action, credentials, said, status, anonymous } = self.0;
+        let Unauthorized { host, action, credentials, scope, said, status, anonymous, hint } =
+            self.0;
         write!(f, "the registry `{host}` does not let kiln {action} (status {status}); ")?;
         f.write_str(if *anonymous { "kiln asked without credentials: " } else { "kiln used " })?;
-        write!(f, "{credentials}{}", Said(said))
+        // An action may name the scope already.
+        if scope.is_empty() || action.contains(scope.as_str()) {
+            write!(f, "{credentials}")?;
+        } else {
+            write!(f, "{credentials}, for `{scope}`")?;
+        }
+        write!(f, "{}{hint}", Said(said))
     }
 }
 
@@ -374,6 +402,7 @@ impl RegistryError {
     pub(super) fn said(&self) -> &str {
         match self {
             Self::Impatient { source, .. } => source.said(),
+            Self::MediaType { said, .. } | Self::Damaged { said, .. } => said,
             Self::Unauthorized(refusal) => &refusal.said,
             Self::NotFound { said, .. }
             | Self::TooManyRequests { said, .. }

@@ -125,6 +125,29 @@ mod tests {
     }
 
     #[test]
+    fn docker_hub_is_known_by_all_its_names() {
+        let names =
+            ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+        for key in names {
+            let options = Options {
+                registry_map: vec![(key.into(), vec!["m.io/hub".into()])],
+                no_default_fallback: true,
+                ..Options::default()
+            };
+            for name in names {
+                let found = places(&options, &format!("{name}/library/python:3"));
+                assert_eq!(found, ["m.io/hub/library/python"], "{key} {name}");
+            }
+        }
+        // And as a mirror of another registry.
+        let options = Options {
+            registry_map: vec![("r.io".into(), vec!["registry.hub.docker.com/team".into()])],
+            ..Options::default()
+        };
+        assert_eq!(places(&options, "r.io/a"), ["docker.io/team/a", "r.io/a"]);
+    }
+
+    #[test]
     fn what_is_no_mirror_is_named() {
         for text in ["", "ftp://m.io", "https://", "m.io/Prefix", "m.io/x//y", "a b"] {
             let options = Options { mirrors: vec![text.into()], ..Options::default() };

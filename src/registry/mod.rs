@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `reference` | names of images |
 //! | `mirror` | where an image is looked for |
-//! | `pull`, `blob` | manifests and configs; streams of bytes |
+//! | `pull`, `memo`, `blob` | manifests and configs, each asked for once; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
 //! | `put`, `download` | a text to, a file from an address that is no registry's |
 //! | `retry` | what is tried again, and when |
@@ -29,6 +29,7 @@ mod cloud;
 mod download;
 mod engine;
 mod error;
+mod memo;
 mod mirror;
 mod options;
 mod pull;
@@ -48,7 +49,7 @@ pub use client::Client;
 pub use cloud::{AwsSettings, AzureSettings, Cloud, CloudSettings, GoogleSettings, Object};
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
-pub use options::Options;
+pub use options::{Options, Ranges};
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;

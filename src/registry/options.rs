@@ -47,6 +47,8 @@ pub struct Options {
     pub retry_budget: Duration,
     /// Blobs are sent in chunks of so many bytes; without, in one piece where that works.
     pub upload_chunk: Option<u64>,
+    /// How big blobs are read.
+    pub ranges: Ranges,
     /// What kiln calls itself.
     pub user_agent: String,
 }
@@ -72,7 +74,27 @@ impl Default for Options {
             retry_delay: Duration::from_millis(500),
             retry_budget: Duration::from_secs(180),
             upload_chunk: None,
+            ranges: Ranges::default(),
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+/// How blobs are read in several parts at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ranges {
+    /// Blobs with more bytes are.
+    pub over: u64,
+    /// Bytes of a part.
+    pub window: u64,
+    /// Parts of one blob on their way; 1 is a single request.
+    pub at_once: usize,
+    /// Parts that may wait in memory until those before them were read, of all blobs together.
+    pub ahead: usize,
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Self { over: 64 << 20, window: 8 << 20, at_once: 4, ahead: 6 }
     }
 }

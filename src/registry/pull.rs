@@ -1,9 +1,12 @@
 //! From a reference to an image: manifest, platform, config.
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 
 use super::error::RegistryError;
+use super::memo::{Fetched, Memo};
 use super::reference::{Reference, Repository};
 use super::retry::Policy;
 use super::transport::{Place, Request, Target, Transport, read_body};
@@ -96,25 +99,28 @@ pub(super) struct Question<'a> {
     pub(super) platform: &'a Platform,
 }
 
-/// One answer of a manifest URL.
-struct Fetched {
-    bytes: Vec<u8>,
-    content_type: Option<String>,
+/// The way to an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) memo: &'a Memo,
+    pub(super) policy: Policy,
 }
 
 impl Question<'_> {
     /// Asks one place after the other.
     pub(super) async fn ask(
         &self,
-        transport: &Transport,
+        way: Way<'_>,
         places: &[Repository],
-        policy: Policy,
     ) -> Result<Resolved, RegistryError> {
         let mut mirrors = Vec::new();
-        for (index, repository) in places.iter().enumerate() {
+        let skipped = self.mirrors_without_it(way.memo, places).await;
+        for (index, repository) in places.iter().enumerate().skip(skipped) {
             let is_last = index + 1 == places.len();
-            let policy = if is_last { policy } else { policy.impatient() };
-            match (Asking { question: self, transport, repository, policy }).run().await {
+            let policy = if is_last { way.policy } else { way.policy.impatient() };
+            let way = Way { policy, ..way };
+            match (Asking { question: self, way, repository }).run().await {
                 Err(error) if !is_last && !error.is_cancelled() => mirrors.push(error.to_string()),
                 Err(source) if !mirrors.is_empty() => {
                     let mirrors = mirrors.join("; ");
@@ -124,6 +130,17 @@ impl Question<'_> {
             }
         }
         Err(self.bad_config("there is no place to look for it")) // `places` is never empty
+    }
+
+    /// How many places before the one that gave the image for another platform did not have it.
+    async fn mirrors_without_it(&self, memo: &Memo, places: &[Repository]) -> usize {
+        let version = self.reference.version();
+        for (index, repository) in places.iter().enumerate() {
+            if memo.known(repository, &version).await.is_some() {
+                return index;
+            }
+        }
+        0
     }
 
     fn bad_config(&self, reason: &str) -> RegistryError {
@@ -173,18 +190,24 @@ pub fn choose_from<'i>(index: &'i Index, platform: &Platform) -> Result<&'i Desc
 /// which registries with limits do not count as a pull. Whoever gets no answer asks for the image
 /// and hears why.
 pub(super) async fn peek(
-    transport: &Transport,
+    way: Way<'_>,
     places: &[Repository],
     reference: &Reference,
-    policy: Policy,
 ) -> Option<(Repository, Digest)> {
     for repository in places {
         let place = Place::pull(repository);
-        let request = manifest_request(Method::HEAD, &place, &reference.version());
-        let answer = policy.impatient().run(async || transport.expect(&request, &[200]).await);
-        if let Ok(response) = answer.await
-            && let Some(digest) = content_digest(response.headers())
-        {
+        let version = reference.version();
+        let request = manifest_request(Method::HEAD, &place, &version);
+        let ask = async || {
+            let expect = async || way.transport.expect(&request, &[200]).await;
+            let response = way.policy.impatient().run(expect).await?;
+            content_digest(response.headers()).ok_or_else(|| RegistryError::Protocol {
+                host: place.host().to_owned(),
+                action: request.action.clone(),
+                reason: "it names no digest".into(),
+            })
+        };
+        if let Ok(digest) = way.memo.tag(repository, &version, ask).await {
             return Some((repository.clone(), digest));
         }
     }
@@ -194,9 +217,8 @@ pub(super) async fn peek(
 /// The question at one place.
 struct Asking<'a> {
     question: &'a Question<'a>,
-    transport: &'a Transport,
+    way: Way<'a>,
     repository: &'a Repository,
-    policy: Policy,
 }
 
 impl Asking<'_> {
@@ -205,7 +227,7 @@ impl Asking<'_> {
         let top = self.manifest(&reference.version(), reference.digest).await?;
         let (manifest, documents) = self.platform_manifest(top).await?;
         let config_bytes = self.config_bytes(&manifest.config).await?;
-        Resolved::new(reference, self.repository, documents, manifest, config_bytes)
+        Resolved::new(reference, self.repository, documents, manifest, config_bytes.to_vec())
     }
 
     /// The platform's manifest, and all documents up to it.
@@ -216,7 +238,7 @@ impl Asking<'_> {
         let mut documents = Vec::new();
         for _ in 0..NESTED_MAX {
             let document = self.parse(&fetched)?;
-            documents.push(fetched.bytes);
+            documents.push(fetched.bytes.to_vec());
             match document {
                 Document::Manifest(manifest) => return Ok((manifest, documents)),
                 Document::Index(index) => {
@@ -243,32 +265,53 @@ impl Asking<'_> {
         version: &str,
         expected: Option<Digest>,
     ) -> Result<Fetched, RegistryError> {
+        let fetched = self.way.memo.document(self.repository, version, async || {
+            self.way.policy.run(async || self.ask_manifest(version, expected).await).await
+        });
+        fetched.await
+    }
+
+    async fn ask_manifest(
+        &self,
+        version: &str,
+        expected: Option<Digest>,
+    ) -> Result<Fetched, RegistryError> {
         let name = image_name(self.repository, version);
         let request = manifest_request(Method::GET, &Place::pull(self.repository), version)
             .what(format!("the image `{name}`"));
         let host = self.repository.host();
-        self.policy
-            .run(async || {
-                let response = self.transport.expect(&request, &[200]).await?;
-                let announced = content_digest(response.headers());
-                let content_type = text(response.headers(), CONTENT_TYPE.as_str());
-                let bytes = read_body(response, host, MANIFEST_MAX, &request.action).await?;
-                let digest = Digest::of(&bytes);
-                // By digest the reference decides; by tag the header is all there is to check.
-                match expected.or(announced) {
-                    Some(expected) if expected != digest => Err(RegistryError::Digest {
-                        what: format!("the manifest of `{name}`"),
-                        host: host.to_owned(),
-                        expected,
-                        found: digest,
-                    }),
-                    _ => Ok(Fetched { bytes, content_type }),
-                }
-            })
-            .await
+        let response = self.way.transport.expect(&request, &[200]).await?;
+        let announced = content_digest(response.headers());
+        let content_type = text(response.headers(), CONTENT_TYPE.as_str());
+        let bytes = read_body(response, host, MANIFEST_MAX, &request.action).await?;
+        let digest = Digest::of(&bytes);
+        // By digest the reference decides; by tag the header is all there is to check.
+        match expected.or(announced) {
+            Some(expected) if expected != digest => Err(RegistryError::Digest {
+                what: format!("the manifest of `{name}`"),
+                host: host.to_owned(),
+                expected,
+                found: digest,
+            }),
+            _ => Ok(Fetched { bytes: bytes.into(), content_type, digest }),
+        }
     }
 
-    async fn config_bytes(&self, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+    async fn config_bytes(&self, descriptor: &Descriptor) -> Result<Arc<[u8]>, RegistryError> {
+        let ask = async || self.ask_config(descriptor).await.map(Arc::from);
+        let digest = descriptor.digest.to_string();
+        let bytes = self.way.memo.config(self.repository, &digest, ask).await?;
+        let expected = descriptor.size;
+        let found = bytes.len() as u64;
+        if expected != found {
+            let what = format!("the config {} of `{}`", descriptor.digest, self.repository);
+            let host = self.repository.host().to_owned();
+            return Err(RegistryError::Size { what, host, expected, found });
+        }
+        Ok(bytes)
+    }
+
+    async fn ask_config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
         let what = format!("the config {} of `{}`", descriptor.digest, self.repository);
         let host = self.repository.host().to_owned();
         let target = Target::Path(format!("blobs/{}", descriptor.digest));
@@ -276,10 +319,10 @@ impl Asking<'_> {
         let action = format!("read {what}");
         let request = Request::new(Method::GET, &place, target, action).what(what.clone());
         let fetch = async || {
-            let response = self.transport.expect(&request, &[200]).await?;
+            let response = self.way.transport.expect(&request, &[200]).await?;
             read_body(response, &host, CONFIG_MAX, &request.action).await
         };
-        let bytes = self.policy.run(fetch).await?;
+        let bytes = self.way.policy.run(fetch).await?;
         let (expected, found) = (descriptor.size, bytes.len() as u64);
         if expected != found {
             return Err(RegistryError::Size { what, host, expected, found });

@@ -174,7 +174,7 @@ pub(super) fn canonical_registry(host: &str) -> String {
     let lower = host.to_ascii_lowercase();
     let host = lower.strip_suffix(":443").unwrap_or(&lower);
     match host {
-        "index.docker.io" | HUB_HOST => HUB.to_owned(),
+        "index.docker.io" | "registry.hub.docker.com" | HUB_HOST => HUB.to_owned(),
         other => other.to_owned(),
     }
 }

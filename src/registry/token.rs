@@ -181,7 +181,7 @@ impl Fetch<'_> {
             _ => self.get(realm, scopes, None).await?,
         };
         if response.status() != StatusCode::OK {
-            return Err(self.refused(&host, &action, response).await);
+            return Err(self.refused(&host, &action, &scopes.join(" "), response).await);
         }
         let body = read_body(response, &host, TOKEN_MAX, &action).await?;
         let unusable = |reason: &str| RegistryError::Protocol {
@@ -272,13 +272,19 @@ impl Fetch<'_> {
         self.pool.exchange(exchange, None).await
     }
 
-    async fn refused(&self, host: &str, action: &str, response: Response) -> RegistryError {
+    async fn refused(
+        &self,
+        host: &str,
+        action: &str,
+        scope: &str,
+        response: Response,
+    ) -> RegistryError {
         // GitLab's answers 404 now and then and 200 a moment later
         // (GoogleContainerTools/kaniko#584, containers/podman#16065).
         if response.status() == StatusCode::NOT_FOUND {
             return RegistryError::TokenServer { host: host.to_owned(), action: action.to_owned() };
         }
-        let asked = Asked { host, action, what: "the token server", found: self.found };
+        let asked = Asked { host, action, what: "the token server", scope, found: self.found };
         failure(&asked, response).await
     }
 }

@@ -12,6 +12,7 @@ use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
 use super::super::mounts_flags::MountsFlags;
+use super::super::transfer_flags::TransferFlags;
 use super::super::{Job, Remark, build_context, resolve, values};
 use super::values::Values;
 use super::{git, log, registry, variables};
@@ -267,5 +268,6 @@ fn unset() -> RegistryFlags {
         registry_client_cert: Vec::new(),
         push_retry: 0,
         skip_push_permission_check: false,
+        transfer: TransferFlags::default(),
     }
 }

@@ -9,7 +9,6 @@
 //! | `variables` | what kaniko reads from the environment and kiln does not |
 //! | `help` | `--help`, made of the tables |
 
-mod duration;
 mod executor;
 mod executor_flags;
 mod git;

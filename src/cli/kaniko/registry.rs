@@ -3,6 +3,7 @@
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
 use super::super::flags::RegistryFlags;
+use super::super::transfer_flags::TransferFlags;
 use super::super::{resolve, values};
 use super::values::Values;
 use crate::request::RegistryChoice;
@@ -35,6 +36,7 @@ pub(super) fn choice(values: &Values, env: &Environment) -> Result<RegistryChoic
         registry_client_cert: values.each("registry-client-cert", values::host_certificate)?,
         push_retry: 0,
         skip_push_permission_check: false,
+        transfer: TransferFlags::default(),
     };
     let client = env.text(env::UPSTREAM_CLIENT_TYPE)?;
     // It goes into a header.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::super::error::CliError;
-use super::super::{Remark, values};
-use super::duration;
+use super::super::{Remark, duration, values};
 use super::table::{Effect, Flag, Kind};
 use crate::dockerfile::closest;
 

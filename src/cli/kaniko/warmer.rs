@@ -1,10 +1,11 @@
 //! `warmer`: the base images that shall have local copies.
 
+use super::super::duration;
 use super::super::env::Environment;
 use super::super::error::CliError;
 use super::super::{Warming, resolve, values};
 use super::values::Values;
-use super::{duration, executor, log, registry};
+use super::{executor, log, registry};
 use crate::remote::is_http;
 use crate::request::WarmRequest;
 

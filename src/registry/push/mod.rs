@@ -1,6 +1,7 @@
 //! Pushing: blobs, then the manifest that names them.
 
 mod chunks;
+mod manifest;
 mod part;
 mod session;
 mod source;
@@ -8,15 +9,15 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 
+use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, StatusCode};
 
 use self::session::Session;
 use super::client::Client;
 use super::error::RegistryError;
-use super::pull::{MANIFEST_MAX, content_digest, image_name, manifest_request};
+use super::pull::image_name;
 use super::reference::{Reference, Repository, is_tag};
-use super::transport::{Place, Request, Target, is_one_of, read_body};
+use super::transport::{Place, Request, Target};
 use crate::digest::Digest;
 use crate::image::Descriptor;
 
@@ -172,66 +173,4 @@ impl Pusher {
             reason: "up to 128 letters, digits, . _ and - are a tag".into(),
         })
     }
-
-    async fn put(
-        &self,
-        request: &Request,
-        digest: Digest,
-        version: &str,
-    ) -> Result<Digest, RegistryError> {
-        let response = self.client.transport().send(request, None).await?;
-        if is_one_of(response.status(), &[200, 201, 202, 204]) {
-            return match content_digest(response.headers()) {
-                Some(found) if found != digest => Err(RegistryError::Digest {
-                    what: format!("the manifest `{}`", image_name(&self.repository, version)),
-                    host: self.place.host().to_owned(),
-                    expected: digest,
-                    found,
-                }),
-                _ => Ok(digest),
-            };
-        }
-        let status = response.status();
-        let error = self.client.transport().failure(request, response).await;
-        if !is_about_tag(status, &error) {
-            return Err(error);
-        }
-        match self.head(version).await {
-            Ok(Some(found)) if found == digest => Ok(digest),
-            Ok(Some(_)) => Err(RegistryError::ImmutableTag {
-                reference: image_name(&self.repository, version),
-                said: error.said().to_owned(),
-            }),
-            _ => Err(error),
-        }
-    }
-
-    async fn head(&self, version: &str) -> Result<Option<Digest>, RegistryError> {
-        let transport = self.client.transport();
-        let head = manifest_request(Method::HEAD, &self.place, version);
-        let response = transport.send(&head, None).await?;
-        match response.status() {
-            StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::OK => {}
-            _ => return Err(transport.failure(&head, response).await),
-        }
-        if let Some(digest) = content_digest(response.headers()) {
-            return Ok(Some(digest));
-        }
-        // The header is optional for registries.
-        let get = manifest_request(Method::GET, &self.place, version);
-        let response = transport.expect(&get, &[200]).await?;
-        let bytes = read_body(response, self.place.host(), MANIFEST_MAX, &get.action).await?;
-        Ok(Some(Digest::of(&bytes)))
-    }
-}
-
-/// Whether a refusal may mean that the tag exists and must not change. ECR answers 400
-/// `ImageTagAlreadyExistsException` or TAG_INVALID, Artifact Registry 400 or 409, Harbor 412, GitLab
-/// 403 with a sentence.
-fn is_about_tag(status: StatusCode, error: &RegistryError) -> bool {
-    let said = error.said().to_ascii_lowercase();
-    let words = ["immutable", "already exists", "alreadyexists", "tag_invalid", "overwrite"];
-    matches!(status.as_u16(), 409 | 412)
-        || status.is_client_error() && words.iter().any(|word| said.contains(word))
 }

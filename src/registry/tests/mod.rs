@@ -1,8 +1,10 @@
 //! The client against scripted servers. One file for each theme.
 
 mod login;
+mod memo;
 mod pull;
 mod push;
+mod ranges;
 mod scheme;
 mod upload;
 mod uploads;

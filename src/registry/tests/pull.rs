@@ -192,9 +192,10 @@ fn passing_failures_are_tried_again() {
 fn patience_ends() {
     let server = Server::start(|_| Reply::new(429, "slow").header("Retry-After", "3600"));
     let error = client(options()).resolve(&reference(&server, "app:1"), &amd64()).expect_err("429");
-    assert!(matches!(error, RegistryError::TooManyRequests { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Impatient { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("asks to wait 3600 s") && text.contains("slow"), "{text}");
+    assert!(text.contains("180 s") && text.contains("--retry-budget"), "{text}");
     assert_eq!(server.lines().len(), 1, "longer than the budget");
 
     let server = Server::start(|_| Reply::new(502, ""));

@@ -156,6 +156,7 @@ fn a_token_that_dies_during_an_upload_is_renewed() {
             (Some("Bearer t0" | "Bearer t1"), "HEAD") => Reply::new(404, ""),
             (Some("Bearer t0" | "Bearer t1"), "POST") => begun(seen, Location::Query),
             (_, "DELETE") => Reply::new(204, ""),
+            (_, "GET") => Reply::new(404, ""),
             (Some("Bearer t1"), "PUT") => Reply::new(201, ""),
             _ => refused,
         }

@@ -4,6 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use super::answer::{retry_after, words};
+use super::hints;
 use crate::registry::auth::{Credentials, Found};
 use crate::registry::error::{RegistryError, Unauthorized};
 use crate::registry::reference::{HUB, api_host};
@@ -17,6 +18,8 @@ pub(in crate::registry) struct Asked<'a> {
     pub(in crate::registry) host: &'a str,
     pub(in crate::registry) action: &'a str,
     pub(in crate::registry) what: &'a str,
+    /// What a token must allow.
+    pub(in crate::registry) scope: &'a str,
     pub(in crate::registry) found: &'a Found,
 }
 
@@ -38,6 +41,8 @@ fn sort(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap, said: String
                 action: asked.action.to_owned(),
                 credentials: asked.found.source.clone(),
                 anonymous: asked.found.credentials.is_none(),
+                scope: asked.scope.to_owned(),
+                hint: hints::refusal(asked),
                 said,
             }))
         }
@@ -55,6 +60,7 @@ fn sort(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap, said: String
             },
             host,
             retry_after: retry_after(headers),
+            limit: hints::limit(headers),
             said,
         },
         StatusCode::PAYLOAD_TOO_LARGE if said.is_empty() => RegistryError::Status {

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod failure;
 mod guard;
+mod hints;
 mod names;
 mod pool;
 mod request;
@@ -95,6 +96,7 @@ impl Transport {
             host: &host_of(response.url()),
             action: &request.action,
             what: &request.what,
+            scope: &request.scopes().join(" "),
             found: &self.authorizer.credentials(&request.place).await,
         };
         failure(&asked, response).await

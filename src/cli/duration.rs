@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// `336h`, `1h30m`, `1.5h`, `0`; not negative.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a duration such as 336h or 1h30m".to_owned();
+    let expected = || "expected a duration such as 90s, 336h or 1h30m".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
     }
