@@ -6,6 +6,7 @@
 //! - [`base`]: base images from Debian packages.
 //! - [`image`]: images read back: merged tree, configuration, differences.
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
+//! - [`token_server`]: signs tokens that a Docker registry believes.
 //! - [`client`]: a small HTTP client.
 //!
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
@@ -18,6 +19,7 @@ pub mod image;
 pub mod process;
 pub mod registry;
 pub mod tar;
+pub mod token_server;
 pub mod tree;
 
 pub use registry::{Action, Fault, Quirk, Registry, Request};

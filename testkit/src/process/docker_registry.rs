@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use super::{Daemon, Ready, installed};
+use crate::token_server::{ISSUER, SERVICE, TokenServer};
 
 /// A running `docker-registry` with its storage in a temporary directory.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub struct DockerRegistryBuilder {
     login: Option<(String, String)>,
     tls: Option<(PathBuf, PathBuf)>,
     client_ca: Option<PathBuf>,
+    tokens: Option<(String, PathBuf)>,
 }
 
 impl DockerRegistryBuilder {
@@ -63,6 +65,13 @@ impl DockerRegistryBuilder {
     #[must_use]
     pub fn client_ca(mut self, certificate: &Path) -> Self {
         self.client_ca = Some(certificate.to_owned());
+        self
+    }
+
+    /// Asks for tokens of this server.
+    #[must_use]
+    pub fn tokens(mut self, server: &TokenServer) -> Self {
+        self.tokens = Some((server.realm(), server.bundle().to_owned()));
         self
     }
 
@@ -114,6 +123,13 @@ impl DockerRegistryBuilder {
             fs::write(&file, format!("{user}:{}\n", bcrypt(password)?))?;
             let file = file.display();
             config += &format!("auth:\n  htpasswd:\n    realm: testkit\n    path: {file}\n");
+        }
+        if let Some((realm, bundle)) = &self.tokens {
+            config += &format!(
+                "auth:\n  token:\n    realm: {realm}\n    service: {SERVICE}\n    \
+                 issuer: {ISSUER}\n    rootcertbundle: {}\n",
+                bundle.display()
+            );
         }
         Ok(config)
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Quirk;
 use super::auth::{Access, Auth, TOKEN_PATH};
 use super::http::{Body, BodyReader, Head, Response};
+use super::limits::Limits;
 use super::store::Store;
 use super::{blobs, manifests, uploads};
 use crate::digest::is_sha256;
@@ -23,7 +24,8 @@ pub(crate) struct Api {
     pub store: Store,
     pub auth: Auth,
     pub quirks: Vec<Quirk>,
-    /// Host and port of the storage that blobs are redirected to.
+    pub limits: Limits,
+    /// Host and port of the storage that blobs are redirected to, or uploads go to.
     pub storage: Option<String>,
 }
 
@@ -107,8 +109,11 @@ impl Api {
             body.take(MAX_FORM).read_to_string(&mut form)?;
             return Ok(self.auth.issue(head, &form));
         }
-        if let Some(digest) = head.path.strip_prefix("/storage/") {
-            return self.storage(head, digest);
+        if let Some(refusal) = self.limits.refuse(head) {
+            return Ok(refusal);
+        }
+        if let Some(path) = head.path.strip_prefix("/storage/") {
+            return self.storage(head, body, path);
         }
         let Some(route) = Route::parse(&head.path) else {
             return Ok(error(404, "UNSUPPORTED", "no such endpoint"));
@@ -119,6 +124,9 @@ impl Api {
         let need = route.repo().map(|repo| (repo, route.access(&head.method)));
         if let Err(refusal) = self.auth.check(head, need) {
             return Ok(refusal);
+        }
+        if head.method == "HEAD" && self.has(Quirk::NoHead) {
+            return Ok(method_not_allowed());
         }
         self.dispatch(&route, head, body)
     }
@@ -160,6 +168,14 @@ impl Api {
             }
             (Route::Uploads(repo), "POST") => uploads::begin(self, head, body, repo),
             (Route::Upload(repo, id), "GET" | "PATCH" | "PUT" | "DELETE") => {
+                let missing = match head.method.as_str() {
+                    "GET" => self.has(Quirk::NoUploadStatus),
+                    "PATCH" => self.has(Quirk::NoPatch),
+                    _ => false,
+                };
+                if missing {
+                    return Ok(method_not_allowed());
+                }
                 uploads::upload(self, head, body, repo, id)
             }
             (Route::Referrers(repo, digest), "GET") => {
@@ -171,14 +187,17 @@ impl Api {
 
     /// The object storage behind a registry. It signs its addresses, and as Amazon's does it
     /// refuses a request that brings a second kind of authorization along.
-    fn storage(&self, head: &Head, digest: &str) -> io::Result<Response> {
+    fn storage(&self, head: &Head, body: &mut BodyReader<'_>, path: &str) -> io::Result<Response> {
         if head.header("authorization").is_some() {
             return Ok(error(400, "InvalidArgument", "only one auth mechanism allowed"));
         }
-        if !is_sha256(digest) || !self.store.has_content(digest) {
+        if let Some(Route::Upload(repo, id)) = Route::parse(&format!("/{path}")) {
+            return uploads::upload(self, head, body, repo, id);
+        }
+        if !is_sha256(path) || !self.store.has_content(path) {
             return Ok(error(404, "NoSuchKey", "no such object"));
         }
-        let file = File::open(self.store.content(digest))?;
+        let file = File::open(self.store.content(path))?;
         let length = file.metadata()?.len();
         Ok(blobs::ranged(head, Body::File { file, start: 0, length }))
     }

@@ -60,6 +60,8 @@ pub(crate) struct TokenService {
     pub lifetime: Duration,
     /// Clients without credentials get tokens to pull.
     pub anonymous_pull: bool,
+    /// Requests that a token is good for.
+    pub uses: u64,
     tokens: Mutex<HashMap<String, Grant>>,
     serial: AtomicU64,
 }
@@ -67,6 +69,8 @@ pub(crate) struct TokenService {
 #[derive(Debug)]
 struct Grant {
     until: Instant,
+    /// Requests that it is still good for.
+    left: u64,
     /// Repository and the actions on it.
     scopes: Vec<(String, Vec<String>)>,
 }
@@ -75,6 +79,15 @@ impl Auth {
     /// Checks a request for access to a repository, or to the registry as a whole (`GET /v2/`).
     /// The error is the answer to give.
     pub fn check(&self, head: &Head, need: Option<(&str, Access)>) -> Result<(), Response> {
+        self.look(head, need, 1)
+    }
+
+    /// The same, once more for the same request.
+    pub fn check_again(&self, head: &Head, need: Option<(&str, Access)>) -> Result<(), Response> {
+        self.look(head, need, 0)
+    }
+
+    fn look(&self, head: &Head, need: Option<(&str, Access)>, uses: u64) -> Result<(), Response> {
         let sent = head.header("authorization");
         match self {
             Self::Open => Ok(()),
@@ -84,13 +97,13 @@ impl Auth {
                 }
                 Err(unauthorized(format!("Basic realm=\"{SERVICE}\""), "authentication required"))
             }
-            Self::Token(service) => service.check(head, sent, need),
+            Self::Token(service) => service.check(head, sent, need, uses),
         }
     }
 
     /// Whether this request may also read that repository: asked before a blob is mounted.
     pub fn may_pull(&self, head: &Head, repo: &str) -> bool {
-        self.check(head, Some((repo, Access::Pull))).is_ok()
+        self.check_again(head, Some((repo, Access::Pull))).is_ok()
     }
 
     /// Ends all tokens.
@@ -112,7 +125,8 @@ impl Auth {
 impl TokenService {
     pub fn new(credentials: Credentials, lifetime: Duration) -> Self {
         let (tokens, serial) = (Mutex::default(), AtomicU64::new(1));
-        Self { credentials, lifetime, anonymous_pull: false, tokens, serial }
+        let (anonymous_pull, uses) = (false, u64::MAX);
+        Self { credentials, lifetime, anonymous_pull, uses, tokens, serial }
     }
 
     fn check(
@@ -120,16 +134,22 @@ impl TokenService {
         head: &Head,
         sent: Option<&str>,
         need: Option<(&str, Access)>,
+        uses: u64,
     ) -> Result<(), Response> {
         let (scheme, token) = sent.and_then(|header| header.split_once(' ')).unwrap_or_default();
-        let tokens = lock(&self.tokens);
-        let grant = tokens.get(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"));
+        let mut tokens = lock(&self.tokens);
+        let grant = tokens.get_mut(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"));
         let problem = match grant {
             None if sent.is_none() => None,
             None => Some("invalid_token"),
-            Some(grant) if grant.until <= Instant::now() => Some("invalid_token"),
+            Some(grant) if grant.until <= Instant::now() || grant.left < uses => {
+                Some("invalid_token")
+            }
             Some(grant) if !grant.allows(need) => Some("insufficient_scope"),
-            Some(_) => return Ok(()),
+            Some(grant) => {
+                grant.left -= uses;
+                return Ok(());
+            }
         };
         // The host that the client used, so that the service is found under any name.
         let host = head.header("host").unwrap_or("127.0.0.1");
@@ -199,7 +219,7 @@ impl TokenService {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let token = digest::sha256(format!("{serial} {:?}", Instant::now()).as_bytes());
         let token = format!("{serial}.{}", &token[7..39]);
-        let grant = Grant { until: Instant::now() + self.lifetime, scopes };
+        let grant = Grant { until: Instant::now() + self.lifetime, left: self.uses, scopes };
         tokens.insert(token.clone(), grant);
         token
     }

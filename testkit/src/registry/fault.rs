@@ -31,8 +31,20 @@ pub enum Action {
     DropAnswer,
     /// Close the connection after so many bytes of the answer's body.
     CutAfter(u64),
+    /// Close the connection after so many bytes of the answer's status line and headers.
+    CutHead(usize),
     /// Close the connection after so many bytes of the request's body. A blob upload keeps them.
     CutUploadAfter(u64),
+    /// Answer with this status after so many bytes of the request's body, or at its end if that
+    /// comes first. The request has no effect, but a blob upload keeps the bytes.
+    RefuseAfter {
+        /// Status code.
+        code: u16,
+        /// Bytes of the request's body.
+        bytes: u64,
+    },
+    /// Do what was asked, then answer with this status, as a proxy without patience does.
+    LateStatus(u16),
     /// Send the answer's body in pieces with a pause before each.
     SlowBody {
         /// Bytes of a piece.
@@ -40,12 +52,32 @@ pub enum Action {
         /// The pause.
         pause: Duration,
     },
+    /// Read the request's body in pieces with a pause before each.
+    SlowUpload {
+        /// Bytes of a piece.
+        piece: u64,
+        /// The pause.
+        pause: Duration,
+    },
     /// Wait, then go on as usual.
     Delay(Duration),
+    /// Take the request and say nothing for as long as the client stays. It has no effect.
+    Silence,
     /// `Docker-Content-Digest` names other content.
     WrongDigestHeader,
     /// One bit of the answer's body is flipped.
     CorruptBody,
+    /// `Content-Length` is so much more or less than the body's length. All of the body is sent, and
+    /// the connection closed.
+    WrongLength(i64),
+    /// The answer lacks this header.
+    WithoutHeader(&'static str),
+    /// The answer has this header, with this value.
+    SetHeader(&'static str, String),
+    /// Answer 307 with the same path and query at this `HOST:PORT`. The request has no effect.
+    RedirectTo(String),
+    /// All uploads that have begun are forgotten before this request is looked at.
+    ForgetUploads,
     /// All tokens end now, before this request's own is looked at.
     ExpireTokens,
 }
@@ -61,6 +93,17 @@ impl Action {
         let headers = vec![("Location".to_owned(), location.into())];
         Self::Status { code: 307, headers, body: String::new() }
     }
+
+    /// A status with a text, as what stands before a registry sends it.
+    pub fn text(code: u16, body: impl Into<String>) -> Self {
+        Self::Status { code, headers: Vec::new(), body: body.into() }
+    }
+
+    /// A status with an error of the registry's.
+    pub fn error(code: u16, name: &str, message: &str) -> Self {
+        let body = serde_json::json!({ "errors": [{ "code": name, "message": message }] });
+        Self::text(code, body.to_string())
+    }
 }
 
 type Predicate = Box<dyn Fn(&str) -> bool + Send>;
@@ -69,6 +112,7 @@ type Predicate = Box<dyn Fn(&str) -> bool + Send>;
 pub struct Fault {
     method: Option<String>,
     path: Predicate,
+    query: String,
     action: Action,
     /// Matching requests that pass before the first one is struck.
     skip: usize,
@@ -97,7 +141,15 @@ impl Fault {
         action: Action,
     ) -> Self {
         let method = (method != "*").then(|| method.to_owned());
-        Self { method, path: Box::new(path), action, skip: 0, times: Some(1) }
+        let query = String::new();
+        Self { method, path: Box::new(path), query, action, skip: 0, times: Some(1) }
+    }
+
+    /// Strikes only requests with this text in what stands after the question mark, as sent.
+    #[must_use]
+    pub fn query(mut self, contains: &str) -> Self {
+        contains.clone_into(&mut self.query);
+        self
     }
 
     /// Strikes first at the nth matching request; 1 is the first.
@@ -124,7 +176,8 @@ impl Fault {
     /// The action if this request is to be struck; counts it.
     fn strike(&mut self, head: &Head) -> Option<Action> {
         let method = self.method.as_deref().is_none_or(|method| method == head.method);
-        if !method || !(self.path)(&head.path) || self.times == Some(0) {
+        let fits = method && (self.path)(&head.path) && head.query.contains(&self.query);
+        if !fits || self.times == Some(0) {
             return None;
         }
         if self.skip > 0 {

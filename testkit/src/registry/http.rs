@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Longest request head that is read.
 const MAX_HEAD: usize = 64 * 1024;
@@ -115,6 +116,10 @@ pub(crate) fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<
     Ok(Some(head))
 }
 
+fn scripted_cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "scripted cut")
+}
+
 fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
@@ -139,8 +144,12 @@ pub(crate) struct BodyReader<'a> {
     expects_continue: bool,
     /// Bytes handed out so far.
     pub read: u64,
-    /// The connection breaks after so many bytes: a scripted fault.
+    /// Reading fails after so many bytes: a scripted fault.
     pub cut_after: Option<u64>,
+    /// With `cut_after`: reading fails at the end too.
+    pub cut_at_end: bool,
+    /// A pause before each piece of so many bytes.
+    pub slow: Option<(u64, Duration)>,
 }
 
 impl<'a> BodyReader<'a> {
@@ -157,7 +166,32 @@ impl<'a> BodyReader<'a> {
             None => Framing::Done,
         };
         let expects_continue = head.header("expect").is_some_and(|v| v.contains("100-continue"));
-        Ok(Self { stream, framing, expects_continue, read: 0, cut_after: None })
+        let (cut_after, cut_at_end, slow) = (None, false, None);
+        Ok(Self { stream, framing, expects_continue, read: 0, cut_after, cut_at_end, slow })
+    }
+
+    /// Ends the faults, so that the rest can be skipped.
+    pub fn mend(&mut self) {
+        (self.cut_after, self.cut_at_end, self.slow) = (None, false, None);
+    }
+
+    /// How many bytes may be read at once; none where a fault strikes.
+    fn allowed(&self, wanted: usize) -> io::Result<u64> {
+        let mut limit = wanted as u64;
+        if let Some(cut) = self.cut_after {
+            limit = limit.min(cut.saturating_sub(self.read));
+        }
+        if limit == 0 {
+            return Err(scripted_cut());
+        }
+        if let Some((piece, pause)) = self.slow {
+            let done = self.read % piece.max(1);
+            if done == 0 {
+                std::thread::sleep(pause);
+            }
+            limit = limit.min(piece.max(1) - done);
+        }
+        Ok(limit)
     }
 
     /// Whether all of it has been read.
@@ -189,19 +223,16 @@ impl<'a> BodyReader<'a> {
 
 impl Read for BodyReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_done() && self.cut_at_end {
+            return Err(scripted_cut());
+        }
         if self.is_done() || buffer.is_empty() {
             return Ok(0);
         }
         if std::mem::take(&mut self.expects_continue) {
             self.stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let mut limit = buffer.len() as u64;
-        if let Some(cut) = self.cut_after {
-            limit = limit.min(cut.saturating_sub(self.read));
-            if limit == 0 {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "scripted cut"));
-            }
-        }
+        let limit = self.allowed(buffer.len())?;
         if let Framing::Chunked { left: 0, first } = self.framing {
             let left = self.next_chunk(first)?;
             self.framing = match left {
@@ -265,6 +296,15 @@ impl Response {
         self.with("Content-Type", content_type)
     }
 
+    /// The same with another value for this header, or without it.
+    pub fn instead(mut self, name: &str, value: Option<String>) -> Self {
+        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     /// Length of the body in bytes.
     pub fn length(&self) -> u64 {
         match &self.body {
@@ -273,15 +313,17 @@ impl Response {
         }
     }
 
-    /// The status line and the headers, ready to be sent.
-    pub fn head_bytes(&self, close: bool) -> Vec<u8> {
+    /// The status line and the headers, ready to be sent. The length that is announced may be wrong
+    /// by so much.
+    pub fn head_bytes(&self, close: bool, wrong: i64) -> Vec<u8> {
         let mut text = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         // A 204 must not carry a length (RFC 9110, 8.6).
         if self.status != 204 {
-            text.push_str(&format!("Content-Length: {}\r\n", self.length()));
+            let length = self.length().saturating_add_signed(wrong);
+            text.push_str(&format!("Content-Length: {length}\r\n"));
         }
         if close {
             text.push_str("Connection: close\r\n");

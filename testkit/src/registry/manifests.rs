@@ -107,6 +107,10 @@ fn check(api: &Api, head: &Head, repo: &str, bytes: &[u8]) -> Result<Value, Resp
             let detail = json!({ "digest": digest });
             return Err(error_about(404, "MANIFEST_BLOB_UNKNOWN", &message, detail));
         }
+        let stored = std::fs::metadata(api.store.content(digest)).map(|found| found.len());
+        if stored.is_ok_and(|stored| blob["size"] != stored) {
+            return Err(invalid(&format!("the size of {digest} is not the blob's")));
+        }
     }
     for child in &manifests {
         let digest = descriptor(child).ok_or_else(|| invalid("a descriptor is malformed"))?;
@@ -164,6 +168,9 @@ pub(crate) fn tags(api: &Api, head: &Head, repo: &str) -> Response {
 pub(crate) fn referrers(api: &Api, head: &Head, repo: &str, digest: &str) -> Response {
     if api.has(Quirk::NoReferrers) {
         return error(404, "UNSUPPORTED", "there is no such endpoint here");
+    }
+    if !is_sha256(digest) {
+        return error(400, DIGEST, &format!("{digest} is no sha256 digest"));
     }
     let filter = head.query("artifactType");
     let manifests = api.store.manifests(repo).into_iter();

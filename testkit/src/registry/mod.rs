@@ -1,6 +1,27 @@
 //! An OCI registry on loopback, as honest as the specification asks it to be, that can be told to
 //! misbehave.
 //!
+//! What it claims to do of the distribution specification 1.1 (the behaviours of its conformance
+//! suite), and where that is tested:
+//!
+//! | claim | section | tests |
+//! |---|---|---|
+//! | manifests by tag and digest, GET and HEAD; 404 and 400 with codes | Pulling manifests | `tests/pull.rs` |
+//! | blobs, GET and HEAD; `Range` with 206 and 416 | Pulling blobs | `tests/pull.rs` |
+//! | POST then PUT; POST with a digest | Pushing a blob monolithically | `tests/push.rs` |
+//! | PATCH in order, 416 out of order; GET of the status with `Range`; `OCI-Chunk-Min-Length` | Pushing a blob in chunks | `tests/push.rs` |
+//! | DELETE of an upload | Cancel a blob upload | `tests/push.rs` |
+//! | mounts: 201, 202 and an upload, without `from` | Mounting a blob from another repository | `tests/push.rs` |
+//! | manifests by tag and digest, refused without their blobs or with other sizes | Pushing Manifests | `tests/push.rs` |
+//! | a subject that is missing, `OCI-Subject` | Pushing Manifests with Subject | `tests/push.rs` |
+//! | tags with `n`, `last` and `Link` | Listing Tags | `tests/discovery.rs` |
+//! | referrers, `OCI-Filters-Applied` | Listing Referrers | `tests/discovery.rs` |
+//! | tags, manifests and blobs are deleted | Content Management | `tests/management.rs` |
+//!
+//! Digests are sha256 only. Beside that there is what a client meets in the world: credentials and
+//! tokens ([`Builder`]), ways that registries differ in ([`Quirk`]), and faults at any request
+//! ([`Action`]): statuses, cuts, pauses, wrong bytes, headers and addresses.
+//!
 //! ```
 //! use testkit::{Action, Fault, Registry};
 //!
@@ -13,170 +34,38 @@
 mod api;
 mod auth;
 mod blobs;
+mod builder;
+mod deliver;
 mod fault;
 mod http;
+mod limits;
 mod log;
 mod manifests;
+mod quirk;
 mod seed;
 mod server;
 mod store;
+mod strike;
 mod uploads;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use tempfile::TempDir;
 
+pub use builder::Builder;
 pub use fault::{Action, Fault};
 pub use log::Request;
+pub use quirk::Quirk;
 pub use seed::Layer;
 
-use api::Api;
-use auth::{Auth, Credentials, TokenService};
-use fault::Script;
+pub(crate) use http::form;
+
 use server::{Server, Shared};
 use store::{Store, lock};
-
-/// A way to behave that the specification allows, or that well-known registries have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Quirk {
-    /// Mounts are never done; the answer begins an upload instead.
-    NoMount,
-    /// A mount without `from` looks into all repositories.
-    AnonymousMount,
-    /// POST with a digest begins an upload instead of completing it.
-    NoMonolithicPost,
-    /// `Range` is ignored when a blob is read.
-    NoRange,
-    /// `Location` has no host in it.
-    RelativeLocation,
-    /// A tag cannot be moved.
-    ImmutableTags,
-    /// There is no referrers endpoint, and `subject` means nothing.
-    NoReferrers,
-    /// A blob's content is redirected to another host, which refuses any `Authorization`.
-    RedirectBlobs,
-}
-
-/// A registry before it starts.
-#[derive(Debug, Default)]
-pub struct Builder {
-    dir: Option<PathBuf>,
-    port: u16,
-    auth: Auth,
-    quirks: Vec<Quirk>,
-    script: Script,
-}
-
-impl Builder {
-    /// Keeps everything in that directory, and begins with what is there. Without it a temporary
-    /// directory is used.
-    #[must_use]
-    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.dir = Some(dir.into());
-        self
-    }
-
-    /// Listens on that port. Without it, or with 0, the kernel chooses one.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// Asks for HTTP basic authentication.
-    #[must_use]
-    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
-        self.auth = Auth::Basic(credentials(user, password));
-        self
-    }
-
-    /// Asks for bearer tokens, which this server itself hands out at `/token` and which live so
-    /// long. As an identity token (OAuth2's `refresh_token`) the password is taken.
-    #[must_use]
-    pub fn token_auth(mut self, user: &str, password: &str, lifetime: Duration) -> Self {
-        self.auth = Auth::Token(TokenService::new(credentials(user, password), lifetime));
-        self
-    }
-
-    /// With [`Builder::token_auth`]: whoever shows no credentials gets tokens to pull.
-    #[must_use]
-    pub fn anonymous_pull(mut self) -> Self {
-        if let Auth::Token(service) = &mut self.auth {
-            service.anonymous_pull = true;
-        }
-        self
-    }
-
-    /// Behaves so.
-    #[must_use]
-    pub fn quirk(mut self, quirk: Quirk) -> Self {
-        self.quirks.push(quirk);
-        self
-    }
-
-    /// Begins with these faults. More can be added at any time: [`Registry::fault`].
-    #[must_use]
-    pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
-        faults.into_iter().for_each(|fault| self.script.add(fault));
-        self
-    }
-
-    /// Starts the registry.
-    ///
-    /// # Panics
-    /// If that fails; [`Builder::try_start`] returns the error.
-    pub fn start(self) -> Registry {
-        self.try_start().unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
-    /// Starts the registry.
-    ///
-    /// # Errors
-    /// If the directory cannot be used or the port is taken.
-    pub fn try_start(self) -> anyhow::Result<Registry> {
-        let temporary = match self.dir {
-            Some(_) => None,
-            None => Some(TempDir::with_prefix("testkit-registry-")?),
-        };
-        let dir = match (&self.dir, &temporary) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(temporary)) => temporary.path().to_owned(),
-            (None, None) => unreachable!("one of the two is there"),
-        };
-        let store =
-            Store::open(&dir).with_context(|| format!("no registry in {}", dir.display()))?;
-        let listener = TcpListener::bind(("127.0.0.1", self.port))
-            .with_context(|| format!("cannot listen on 127.0.0.1:{}", self.port))?;
-        let host = listener.local_addr()?.to_string();
-        let storage = match self.quirks.contains(&Quirk::RedirectBlobs) {
-            true => Some(TcpListener::bind(("127.0.0.1", 0))?),
-            false => None,
-        };
-        let storage_host = match &storage {
-            Some(listener) => Some(listener.local_addr()?.to_string()),
-            None => None,
-        };
-        let (auth, quirks) = (self.auth, self.quirks);
-        let api = Api { store, auth, quirks, storage: storage_host };
-        let shared = Arc::new(Shared::new(api, self.script));
-        let servers = [Some(listener), storage].into_iter().flatten();
-        let servers = servers.map(|listener| Server::start(listener, Arc::clone(&shared)));
-        let servers = servers.collect::<Result<_, _>>()?;
-        Ok(Registry { host, shared, servers, _temporary: temporary })
-    }
-}
-
-fn credentials(user: &str, password: &str) -> Credentials {
-    Credentials { user: user.to_owned(), password: password.to_owned() }
-}
 
 /// A running registry. Dropped, it stops, and its threads have ended.
 #[derive(Debug)]
@@ -205,6 +94,11 @@ impl Registry {
     /// `127.0.0.1:PORT`.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// `127.0.0.1:PORT` of the storage that blobs or uploads are elsewhere in.
+    pub fn storage_host(&self) -> Option<&str> {
+        self.shared.api.storage.as_deref()
     }
 
     /// `http://127.0.0.1:PORT`.

@@ -1,9 +1,7 @@
-//! The listener, a thread per connection, and the way from a request to its answer on the wire,
-//! which is where faults strike.
+//! The listener, a thread per connection, and the way from a request to its answer on the wire.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::api::Api;
-use super::fault::{Action, Script};
-use super::http::{Body, BodyReader, Head, Response, read_head};
+use super::deliver::deliver;
+use super::fault::Script;
+use super::http::{BodyReader, read_head};
 use super::log::Log;
 use super::store::lock;
+use super::strike::{Outcome, prepare};
 
 /// Rest of an unread body that is skipped so that the connection can go on. Behind more than
 /// that, the connection is closed.
@@ -45,12 +45,12 @@ impl Shared {
         }
     }
 
-    fn is_stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// Sleeps, but not beyond the server's end.
-    fn sleep(&self, time: Duration) {
+    pub fn sleep(&self, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_stopping() {
             match end.checked_duration_since(Instant::now()) {
@@ -120,14 +120,6 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// How an answer is spoilt on its way.
-#[derive(Debug, Default)]
-struct Delivery {
-    cut_after: Option<u64>,
-    slow: Option<(usize, Duration)>,
-    corrupt: bool,
-}
-
 /// Serves one connection until either side closes it.
 fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -138,8 +130,12 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
         let number = shared.log.begin(&head);
         let action = lock(&shared.script).strike(&head);
         let (response, delivery) = match prepare(shared, &head, &mut body, action) {
-            Ok(Some(answer)) => answer,
-            Ok(None) | Err(_) => {
+            Ok(Outcome::Answer(response, delivery)) => (response, delivery),
+            Ok(Outcome::Silence) => {
+                let _ = skip(&mut body);
+                return wait_until_closed(shared, &mut reader);
+            }
+            Ok(Outcome::Break) | Err(_) => {
                 shared.log.update(number, 0, body.read, 0);
                 return Ok(());
             }
@@ -162,116 +158,26 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The answer, and how it is to be spoilt; none if the connection is to break instead.
-fn prepare(
-    shared: &Shared,
-    head: &Head,
-    body: &mut BodyReader<'_>,
-    action: Option<Action>,
-) -> io::Result<Option<(Response, Delivery)>> {
-    let mut delivery = Delivery::default();
-    let mut wrong_digest = false;
-    match action {
-        None => {}
-        Some(Action::DropConnection) => return Ok(None),
-        Some(Action::DropAnswer) => {
-            shared.api.answer(head, body)?;
-            return Ok(None);
-        }
-        Some(Action::Status { code, headers, body }) => {
-            let body = Body::Bytes(body.into_bytes());
-            return Ok(Some((Response { status: code, headers, body }, delivery)));
-        }
-        Some(Action::RetryAfter { code, seconds }) => {
-            let refusal = super::api::error(code, "TOOMANYREQUESTS", "come back later");
-            return Ok(Some((refusal.with("Retry-After", seconds.to_string()), delivery)));
-        }
-        Some(Action::CutUploadAfter(bytes)) => body.cut_after = Some(bytes),
-        Some(Action::Delay(time)) => shared.sleep(time),
-        Some(Action::ExpireTokens) => shared.api.auth.expire(),
-        Some(Action::CutAfter(bytes)) => delivery.cut_after = Some(bytes),
-        Some(Action::SlowBody { piece, pause }) => delivery.slow = Some((piece, pause)),
-        Some(Action::CorruptBody) => delivery.corrupt = true,
-        Some(Action::WrongDigestHeader) => wrong_digest = true,
-    }
-    let mut response = shared.api.answer(head, body)?;
-    if wrong_digest {
-        response.headers.retain(|(name, _)| name != "Docker-Content-Digest");
-        response = response.with("Docker-Content-Digest", crate::digest::sha256(b"other content"));
-    }
-    Ok(Some((response.with("Docker-Distribution-Api-Version", "registry/2.0"), delivery)))
-}
-
 /// Skips the rest of a body that nobody asked for. False if that is too much.
 fn skip(body: &mut BodyReader<'_>) -> io::Result<bool> {
     io::copy(&mut body.by_ref().take(MAX_SKIPPED), &mut io::sink())?;
     Ok(body.is_done())
 }
 
-/// Writes the answer. Returns how much of its body went out.
-fn deliver(
-    shared: &Shared,
-    writer: &mut TcpStream,
-    head: &Head,
-    response: Response,
-    delivery: &Delivery,
-    close: bool,
-) -> (u64, io::Result<()>) {
-    let mut sent = 0;
-    let mut result = writer.write_all(&response.head_bytes(close));
-    if head.method != "HEAD" && result.is_ok() {
-        let length = response.length();
-        result = match response.body {
-            Body::Bytes(bytes) => {
-                send(shared, writer, bytes.as_slice(), length, delivery, &mut sent)
-            }
-            Body::File { file, start, length } => seek(file, start)
-                .and_then(|file| send(shared, writer, file, length, delivery, &mut sent)),
-        };
+/// Says nothing until the client goes away or the server stops.
+fn wait_until_closed(shared: &Shared, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
+    let pause = Duration::from_millis(20);
+    reader.get_ref().set_read_timeout(Some(pause))?;
+    let mut buffer = [0; 16 * 1024];
+    while !shared.is_stopping() {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
-    (sent, result)
-}
-
-fn seek(mut file: File, start: u64) -> io::Result<File> {
-    file.seek(SeekFrom::Start(start))?;
-    Ok(file)
-}
-
-fn send(
-    shared: &Shared,
-    writer: &mut TcpStream,
-    body: impl Read,
-    length: u64,
-    delivery: &Delivery,
-    sent: &mut u64,
-) -> io::Result<()> {
-    let broken = |why: &str| Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.to_owned()));
-    let piece = delivery.slow.map_or(128 * 1024, |(piece, _)| piece.max(1));
-    let mut buffer = vec![0; piece];
-    let mut body = body.take(delivery.cut_after.unwrap_or(u64::MAX).min(length));
-    loop {
-        if let Some((_, pause)) = delivery.slow {
-            shared.sleep(pause);
-        }
-        if shared.is_stopping() {
-            return broken("the server stops");
-        }
-        let count = body.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        // In the middle, where neither a compressor's header nor its trailer is.
-        let spoilt = usize::try_from((length / 2).wrapping_sub(*sent)).unwrap_or(usize::MAX);
-        if let Some(byte) = buffer[..count].get_mut(spoilt).filter(|_| delivery.corrupt) {
-            *byte ^= 1;
-        }
-        writer.write_all(&buffer[..count])?;
-        *sent += count as u64;
-    }
-    match *sent == length {
-        true => Ok(()),
-        false => broken("scripted cut"),
-    }
+    Ok(())
 }
 
 /// Ends a connection on which the client may still be sending. Closed at once, the kernel would

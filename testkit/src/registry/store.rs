@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,10 +29,26 @@ pub(crate) struct Upload {
     hasher: Sha256,
     /// Bytes received so far.
     pub size: u64,
+    /// Length of the last chunk, if the last request was one.
+    pub last_chunk: Option<u64>,
 }
 
 impl Upload {
-    /// Appends what the reader yields. After an error, what came before it is kept.
+    /// Where it stands now.
+    pub fn mark(&self) -> Mark {
+        Mark { size: self.size, hasher: self.hasher.clone() }
+    }
+
+    /// Goes back to where it stood.
+    pub fn rewind(&mut self, mark: Mark) -> io::Result<()> {
+        self.file.set_len(mark.size)?;
+        self.file.seek(SeekFrom::Start(mark.size))?;
+        (self.size, self.hasher) = (mark.size, mark.hasher);
+        Ok(())
+    }
+
+    /// Appends what the reader yields. After an error, what came before it is kept. Zeroes become
+    /// holes of the file: what is large in a test costs no disk if it is nothing but zeroes.
     pub fn append(&mut self, mut body: impl Read) -> io::Result<()> {
         let mut buffer = vec![0; 128 * 1024];
         loop {
@@ -40,7 +56,12 @@ impl Upload {
             if count == 0 {
                 return Ok(());
             }
-            self.file.write_all(&buffer[..count])?;
+            if buffer[..count].iter().all(|byte| *byte == 0) {
+                self.file.seek(SeekFrom::Current(i64::try_from(count).unwrap_or(i64::MAX)))?;
+                self.file.set_len(self.size + count as u64)?;
+            } else {
+                self.file.write_all(&buffer[..count])?;
+            }
             self.hasher.update(&buffer[..count]);
             self.size += count as u64;
         }
@@ -50,6 +71,13 @@ impl Upload {
     pub fn digest(&self) -> String {
         spell(self.hasher.clone())
     }
+}
+
+/// Where an upload stood.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    pub size: u64,
+    hasher: Sha256,
 }
 
 /// A manifest as stored.
@@ -130,7 +158,7 @@ impl Store {
         let path = self.dir.join("uploads").join(&id);
         let file = File::create(&path)?;
         let repo = repo.to_owned();
-        let upload = Upload { repo, path, file, hasher: Sha256::new(), size: 0 };
+        let upload = Upload { repo, path, file, hasher: Sha256::new(), size: 0, last_chunk: None };
         lock(&self.uploads).insert(id.clone(), Arc::new(Mutex::new(upload)));
         Ok(id)
     }
@@ -152,6 +180,14 @@ impl Store {
     pub fn cancel(&self, id: &str, upload: &Upload) -> io::Result<()> {
         lock(&self.uploads).remove(id);
         gone(fs::remove_file(&upload.path)).map(|_| ())
+    }
+
+    /// Forgets all uploads.
+    pub fn forget_uploads(&self) -> io::Result<()> {
+        let uploads: Vec<_> = lock(&self.uploads).drain().collect();
+        uploads
+            .iter()
+            .try_for_each(|(_, upload)| gone(fs::remove_file(&lock(upload).path)).map(drop))
     }
 
     /// Uploads that have begun and are neither committed nor cancelled.
