@@ -99,6 +99,7 @@ fn fetch(request: &Request, ground: &Ground, source: &Source, into: &Path) -> Re
         settings::fetcher(request, &client, NamedBy::User, &ground.reporter, &ground.cancel);
     let task = ground.reporter.start(&format!("fetch {source}"));
     let fetched = fetcher.fetch(source, into, &|done, total| task.progress(done, total))?;
+    fetched.notes.iter().for_each(|note| ground.reporter.warning(note));
     task.done();
     Ok(fetched)
 }

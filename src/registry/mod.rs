@@ -10,6 +10,7 @@
 //! | `pull`, `blob` | manifests and configs; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
 //! | `put`, `download` | a text to, a file from an address that is no registry's |
+//! | `post` | streams from such an address |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
@@ -31,6 +32,7 @@ mod engine;
 mod error;
 mod mirror;
 mod options;
+mod post;
 mod pull;
 mod push;
 mod put;
@@ -49,6 +51,7 @@ pub use cloud::{AwsSettings, AzureSettings, Cloud, CloudSettings, GoogleSettings
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
+pub use post::Answer;
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;
