@@ -180,7 +180,7 @@ mod tests {
             (b"0003", "does not speak git's protocol"),
             (b"+0a0", "does not speak git's protocol"),
             (b"fff5", "does not speak git's protocol"),
-            (b"0015ERR access\x1b denied\n", "access denied"),
+            (b"0017ERR access\x1b denied\n", "access denied"),
             (b"0010abc", "ended before"),
         ] {
             let wrong = Packets::new(bytes).text().expect_err("wrong");
