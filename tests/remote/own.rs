@@ -25,7 +25,7 @@ fn own(url: &str) -> Built {
 #[track_caller]
 fn layer(url: &str, path: Option<&str>) -> String {
     let built = with_path("", &format!("{url}?mtime=commit"), path);
-    built.image().layers.last().expect("a layer").clone()
+    built.image().layers.last().cloned().unwrap_or_default()
 }
 
 #[track_caller]
@@ -60,7 +60,6 @@ fn refs_of_every_kind_from_new_and_old_servers() {
             ("#v1".into(), "one"),
             ("#again".into(), "one"),
             (format!("?tag=v1&checksum={tag}"), "one"),
-            // No branch begins there: of an old server, all has to be fetched.
             (format!("#{first}"), "one"),
             (format!("#{side}"), "two"),
             (format!("?ref=main&fetch-by-commit&checksum={first}"), "one"),
@@ -71,10 +70,16 @@ fn refs_of_every_kind_from_new_and_old_servers() {
         own(&format!("{url}#{missing}")).fails(missing);
         own(&format!("{url}#gone")).fails("repository does not contain ref gone: ");
     }
-    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "true"]);
-    let before = server.requests().len();
-    assert_eq!(own(&server.url(&format!("old/r.git#{first}"))).text("f"), "one");
-    assert_eq!(server.requests().len() - before, 2);
+    // Of a server that sends no single commits, all is fetched, and of others just this.
+    for (way, allowed, requests) in [("strict", "false", 3), ("old", "true", 2), ("git", "true", 2)]
+    {
+        repository.git(&["config", "uploadpack.allowReachableSHA1InWant", allowed]);
+        let before = server.requests().len();
+        assert_eq!(own(&server.url(&format!("{way}/r.git#{first}"))).text("f"), "one", "{way}");
+        assert_eq!(server.requests().len() - before, requests, "{way}");
+    }
+    own(&server.url("strict/r.git#0123456789012345678901234567890123456789"))
+        .fails("has no commit of that name on a branch or tag");
 }
 
 #[test]
@@ -239,6 +244,38 @@ fn credentials_stay_with_their_server() {
     own(&server.url("git/private.git")).fails("kiln shows it the secret GIT_AUTH_TOKEN");
 }
 
+#[test]
+fn trees_that_mean_harm_leave_nothing() {
+    let server = Server::of_repositories();
+    let repository = Repository::new(server.dir(), "evil.git");
+    repository.commit("f", "harm");
+    let blob = repository.name_of("HEAD:f");
+    let id: Vec<u8> = (0..40)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&blob[at..at + 2], 16).expect("digits"))
+        .collect();
+    for (names, words) in [
+        (&["100644 .git"][..], "a file named `.git`, as no file may be"),
+        (&["40000 .GIT"], "a file named `.GIT`, as no file may be"),
+        (&["100644 ../../../../harm"], "as no file may be"),
+        (&["100644 .."], "as no file may be"),
+        (&["120000 a", "100644 a"], "two files named `a`"),
+        (&["120000 .gitmodules"], "as no file may be"),
+        (&["40000 dir"], "is a blob and was to be a tree"),
+    ] {
+        let one = |name: &&str| [name.as_bytes(), b"\0", id.as_slice()].concat();
+        let tree: Vec<u8> = names.iter().flat_map(one).collect();
+        std::fs::write(server.dir().join("tree"), tree).expect("written");
+        let args = ["hash-object", "--literally", "-w", "-t", "tree", "../tree"];
+        let tree = repository.git(&args);
+        let commit = repository.git(&["commit-tree", "-m", "evil", &tree]);
+        repository.git(&["update-ref", "refs/heads/evil", &commit]);
+        let built = own(&server.url("git/evil.git#evil"));
+        built.fails(words);
+        assert!(!server.dir().join("harm").exists() && !built.dir().join("harm").exists());
+    }
+}
+
 fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
@@ -283,7 +320,7 @@ fn the_git_directory_is_one_that_git_accepts() {
     assert_eq!(git(top, &["rev-list", "--count", "HEAD"]), "3");
     // A commit that is found among all: its past is there, too.
     let first = repository.name_of("main~1");
-    let old = unpacked(&format!("{}#{first}", server.url("old/r.git")));
+    let old = unpacked(&format!("{}#{first}", server.url("strict/r.git")));
     git(old.path(), &["fsck", "--full", "--strict"]);
     assert_eq!(git(old.path(), &["rev-list", "--count", "HEAD"]), "2");
     assert_eq!(git(old.path(), &["status", "--porcelain"]), "");
@@ -297,7 +334,9 @@ fn the_git_directory_is_one_that_git_accepts() {
 fn what_fails_for_a_moment_is_tried_again() {
     let server = Server::of_repositories();
     let repository = Repository::with_history(server.dir(), "r.git");
-    repository.commit("large", &noise(200_000, 3));
+    repository.file("large", &noise(200_000, 3));
+    repository.git(&["add", "."]);
+    repository.commit("g", "large");
     assert_eq!(own(&server.url("flaky/r.git")).text("f"), "three");
     let asked = server.requests().iter().filter(|request| request.method == "GET").count();
     assert_eq!(asked, 3);

@@ -1,6 +1,6 @@
 //! A web server on loopback: files as a test says, and git repositories: `git http-backend` below
-//! `/git/`, without newer versions of the protocol below `/old/`, failing once each time below
-//! `/flaky/`, by way of a redirect below `/moved/`; plain files below `/dumb/`.
+//! `/git/`, without newer versions of the protocol below `/old/`, that sends no single commits
+//! below `/strict/`, failing once each time below `/flaky/`, by way of a redirect below `/moved/`; plain files below `/dumb/`.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -147,7 +147,10 @@ fn special(request: &Request, before: usize, root: &Path) -> Option<Answer> {
     let is_pack = request.body.windows(7).any(|bytes| bytes == b"deepen ");
     Some(match (way, request.method.as_str()) {
         ("git", _) => backend(request, root),
-        ("old", _) => {
+        // As upload-pack says it, but not where it is run for HTTP.
+        ("strict", "POST") if is_pack => Answer::file("0020ERR upload-pack: not our ref")
+            .header("Content-Type", "application/x-git-upload-pack-result"),
+        ("old" | "strict", _) => {
             let mut old = at_git;
             old.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("git-protocol"));
             backend(&old, root)

@@ -12,6 +12,7 @@ mod repository;
 mod resolve;
 mod settle;
 
+pub use self::own::survey;
 pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};
 pub use self::repository::Checkout;
 

@@ -44,6 +44,7 @@ use self::wrong::{Wrong, unusable};
 use super::auth::Remote;
 use super::repository::{Attempt, Job};
 use super::resolve::{Wanted, candidates, choose, head_of, is_commit};
+use crate::cancel::Cancel;
 use crate::registry::RegistryError;
 use crate::remote::{Fetcher, RemoteError};
 use crate::rootfs::Root;
@@ -315,4 +316,31 @@ fn words(wrong: Wrong) -> String {
             other => other.to_string(),
         },
     }
+}
+
+/// Reads what a server might send as a pack, in its packet lines, and resolves it; how many objects are in
+/// it, none of which may be larger than a megabyte. For tests that send what no server would.
+///
+/// # Errors
+/// What is wrong with it, as a user would be told.
+pub fn survey(answer: &[u8], dir: &Path) -> Result<usize, String> {
+    let limits = Limits { object: 1 << 20, objects: 10_000, work: 64 << 20, ..Limits::default() };
+    let file = tempfile::tempfile_in(dir).map_err(|error| error.to_string())?;
+    let pack = pkt::Band::new(pkt::Packets::new(answer));
+    let objects = Objects::receive(pack, file, dir, limits, &Cancel::default(), &|_| {});
+    let mut objects = objects.map_err(|wrong| wrong.to_string())?;
+    let ids: Vec<Id> = objects.listed().map(|(id, ..)| id).collect();
+    for id in &ids {
+        let Some((_, kind)) = objects.find(id) else { return Err(format!("{id} is lost")) };
+        let content = objects.small(id, kind).map_err(|wrong| wrong.to_string())?;
+        let bytes = content.bytes().unwrap_or_default();
+        let read = match kind {
+            Kind::Tree => tree::entries(bytes).map(drop),
+            Kind::Commit => tree::commit(bytes).map(drop),
+            Kind::Tag => tree::tag(bytes).map(drop),
+            Kind::Blob => modules::parse(&String::from_utf8_lossy(bytes)).map(drop),
+        };
+        read.map_err(|wrong| wrong.to_string())?;
+    }
+    Ok(ids.len())
 }

@@ -138,7 +138,7 @@ fn packs_of_git_are_read_in_every_form() {
 fn packs_that_mean_harm_are_refused() {
     let blob = whole(3, b"abc");
     let id = name(Kind::Blob, b"abc");
-    let good = pack(&[blob.clone()]);
+    let good = pack(std::slice::from_ref(&blob));
     let mut wrong_sum = good.clone();
     *wrong_sum.last_mut().expect("bytes") ^= 1;
     let mut wrong_byte = good.clone();

@@ -37,7 +37,7 @@ impl<'a> Server<'a> {
         };
         match answer.media_type() {
             ADVERTISEMENT => {}
-            "text/plain" | "application/octet-stream" => {
+            "" | "text/plain" | "application/octet-stream" => {
                 return unusable(
                     "the server offers files only (dumb HTTP), which kiln reads with the program \
                      git: install git where kiln runs",
