@@ -144,6 +144,63 @@ fn repair(header: &mut [u8]) {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
+/// An object of a pack: its kind and content, or a delta to one of those before.
+fn packed(kind: u8, content: &[u8], back: u8, announced: u8) -> Vec<u8> {
+    let mut bytes = vec![kind << 4 | announced & 0x0f];
+    match kind {
+        6 => bytes.push(back),
+        7 => bytes.extend_from_slice(&[back; 20]),
+        _ => {}
+    }
+    let mut encoder = flate2::write::ZlibEncoder::new(bytes, flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A pack in packet lines, of objects whose sizes are mostly right.
+fn pack() -> impl Strategy<Value = Vec<u8>> {
+    let content = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..15),
+        prop::sample::select(vec![
+            &b"tree 1\n\n"[..],
+            b"100644 a\0",
+            b"\x03\x03\x90\x03",
+            b"\x03\x06\x90\x03\x90\x03",
+            b"[a \"b\"]\nurl=x",
+            b"\x00\x00",
+            b"abc",
+            b"\x03\x02\x02xy",
+        ])
+        .prop_map(<[u8]>::to_vec),
+    ];
+    let kind = prop::sample::select(vec![1_u8, 2, 3, 3, 4, 6, 6, 7, 5]);
+    let object =
+        (kind, content, 0..40_u8, prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)]);
+    let damage =
+        prop_oneof![3 => Just(None), 1 => any::<(prop::sample::Index, u8)>().prop_map(Some)];
+    (prop::collection::vec(object, 0..6), damage, 1..60_usize).prop_map(
+        |(objects, damage, step)| {
+            let mut bytes = b"PACK\0\0\0\x02".to_vec();
+            bytes.extend_from_slice(&(objects.len() as u32).to_be_bytes());
+            for (kind, content, back, announced) in &objects {
+                let announced = announced.unwrap_or(content.len() as u8);
+                bytes.extend_from_slice(&packed(*kind, content, *back, announced));
+            }
+            if let Some((at, byte)) = damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let sum = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &bytes);
+            bytes.extend_from_slice(sum.as_ref());
+            let line =
+                |part: &[u8]| [format!("{:04x}\x01", part.len() + 5).as_bytes(), part].concat();
+            let mut lines: Vec<u8> = bytes.chunks(step).flat_map(line).collect();
+            lines.extend_from_slice(b"0000");
+            lines
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -161,6 +218,11 @@ proptest! {
     #[test]
     fn an_ignore_file_answers_for_every_path(bytes in parts(IGNORE, 40)) {
         entries::dockerignore(&bytes);
+    }
+
+    #[test]
+    fn a_pack_is_read_to_its_end_or_refused(bytes in pack()) {
+        entries::git_pack(&bytes);
     }
 
     #[test]

@@ -10,9 +10,15 @@ mod contexts;
 mod git;
 #[path = "remote/http.rs"]
 mod http;
+#[path = "remote/kaniko.rs"]
+mod kaniko;
 #[path = "remote/named.rs"]
 mod named;
+#[path = "remote/own.rs"]
+mod own;
 #[path = "remote/repository.rs"]
 mod repository;
 #[path = "remote/server.rs"]
 mod server;
+#[path = "remote/ssh.rs"]
+mod ssh;

@@ -113,6 +113,7 @@ fn fetch(request: &Request, ground: &Ground, source: &Source, into: &Path) -> Re
     let fetcher = fetcher(request, ground)?;
     let task = ground.reporter.start(&format!("fetch {source}"));
     let fetched = fetcher.fetch(source, into, &|done, total| task.progress(done, total))?;
+    fetched.notes.iter().for_each(|note| ground.reporter.warning(note));
     task.done();
     Ok(fetched)
 }

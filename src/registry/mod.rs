@@ -10,6 +10,7 @@
 //! | `pull`, `memo`, `blob` | manifests and configs, each asked for once; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
 //! | `put`, `download` | a text to, a file from an address that is no registry's; objects |
+//! | `post` | streams from such an address |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
@@ -33,6 +34,7 @@ mod error;
 mod memo;
 mod mirror;
 mod options;
+mod post;
 mod pull;
 mod push;
 mod put;
@@ -55,6 +57,7 @@ pub use cloud::{
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};
 pub use options::{Options, Ranges};
+pub use post::Answer;
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;

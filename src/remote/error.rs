@@ -36,8 +36,9 @@ pub enum RemoteError {
     },
     /// There is no program to fetch with.
     #[error(
-        "there is no git here, which {remote} is fetched with: install git where kiln runs (its \
-         directory must be in PATH), or clone the repository before the build and name the directory"
+        "there is no git here, which {remote} is fetched with: install git (and ssh, if the address \
+         needs it) where kiln runs, in a directory of PATH; or write an https address, which kiln reads \
+         itself, for a private repository with the secret GIT_AUTH_TOKEN"
     )]
     NoGit {
         /// Without secrets.

@@ -42,6 +42,8 @@ pub struct Fetched {
     pub dir: PathBuf,
     /// Its name there, if it is one file.
     pub file: Option<String>,
+    /// What the user should know of it, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Source {
@@ -63,7 +65,8 @@ impl std::fmt::Display for Source {
 }
 
 impl Fetcher {
-    /// Fetches it into an empty directory. `progress` hears of a file's bytes.
+    /// Fetches it into an empty directory. `progress` hears of bytes, and of how many there are
+    /// where that is known.
     ///
     /// # Errors
     /// As [`Fetcher::file`], [`Fetcher::object`] and [`Fetcher::repository`].
@@ -76,15 +79,15 @@ impl Fetcher {
         match source {
             Source::File { address, name, checksum } => {
                 self.file(address, checksum.as_ref(), into, name, progress)?;
-                Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()) })
+                Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()), notes: Vec::new() })
             }
             Source::Object { object, name } => {
                 self.object(object, into, name, progress)?;
                 Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()) })
             }
             Source::Repository { reference, keep_git_dir } => {
-                let checkout = self.repository(reference, *keep_git_dir, into)?;
-                Ok(Fetched { dir: checkout.dir, file: None })
+                let checkout = self.repository(reference, *keep_git_dir, into, progress)?;
+                Ok(Fetched { dir: checkout.dir, file: None, notes: checkout.notes })
             }
         }
     }

@@ -156,6 +156,7 @@ impl Downloads {
         let task = self.reporter.start(&format!("fetch {source}"));
         let fetched =
             self.fetcher.fetch(source, &dir, &|done, total| task.progress(done, total))?;
+        fetched.notes.iter().for_each(|note| self.reporter.warning(note));
         task.done();
         Ok(fetched)
     }

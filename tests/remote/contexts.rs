@@ -83,38 +83,6 @@ fn an_address_is_a_tar_or_a_dockerfile() {
 }
 
 #[test]
-fn kanikos_contexts() {
-    let server = Server::of_repositories();
-    let repository = Repository::with_history(server.dir(), "private.git");
-    let first = repository.commit("Dockerfile", "FROM scratch\nCOPY f /\n");
-    repository.commit("f", "later");
-    let place = format!("git://{}/git/private.git", server.host());
-    let executor = |context: &str| {
-        let (command, dir) = Kiln::build().into_bare_command();
-        let output = std::process::Command::new(command.get_program())
-            .arg("executor")
-            .args(["-c", context, "--no-push", "--oci-layout-path", "layout"])
-            .current_dir(dir.path())
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("TMPDIR", dir.path().join("tmp"))
-            .env("HOME", dir.path().join("home"))
-            .env("GIT_PULL_METHOD", "http")
-            .env("GIT_USERNAME", "x-access-token")
-            .env("GIT_PASSWORD", "geheim")
-            .output()
-            .expect("kiln starts");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        assert!(!said.contains("geheim"), "{said}");
-        let layout = dir.path().join("layout");
-        testkit::image::Image::from_layout(&layout, None).expect("a layout").text("f").expect("f")
-    };
-    assert_eq!(executor(&format!("{place}#refs/heads/main")), "later");
-    assert_eq!(executor(&format!("{place}#refs/heads/main#{first}")), "three");
-}
-
-#[test]
 fn a_directory_inside_of_any_context() {
     let files = || {
         TarBytes::new()

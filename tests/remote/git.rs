@@ -235,9 +235,21 @@ fn failures_are_sentences() {
     add(&server.url("git/r.git#abcdef12")).fails("a commit needs all its 40 digits");
     let missing = "0123456789012345678901234567890123456789";
     add(&server.url(&format!("git/r.git#{missing}"))).fails(missing);
-    let dockerfile = format!("FROM scratch\nADD {} /\n", server.url("git/r.git"));
-    run(Kiln::build().dockerfile(&dockerfile).env("PATH", "/nowhere"))
-        .fails("there is no git here");
+    for address in ["ssh://git@127.0.0.1/r.git", "git@127.0.0.1:r.git", "git://127.0.0.1/r.git"] {
+        let dockerfile = format!("FROM scratch\nADD {address} /\n");
+        let built = run(Kiln::build().dockerfile(&dockerfile).env("PATH", "/nowhere"));
+        built.fails("there is no git here");
+        built.fails("or write an https address, which kiln reads itself");
+    }
+}
+
+#[test]
+fn what_fails_for_a_moment_is_tried_again() {
+    let server = Server::of_repositories();
+    Repository::with_history(server.dir(), "r.git");
+    assert_eq!(add(&server.url("flaky/r.git")).text("f"), "three");
+    let asked = server.requests().iter().filter(|request| request.method == "GET").count();
+    assert!(asked > 2, "{asked}");
 }
 
 /// git's own daemon, for `git://`.

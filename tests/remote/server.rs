@@ -1,5 +1,6 @@
-//! A web server on loopback: files as a test says, and git repositories, both ways (`git
-//! http-backend` below `/git/`, plain files below `/dumb/`).
+//! A web server on loopback: files as a test says, and git repositories: `git http-backend` below
+//! `/git/`, without newer versions of the protocol below `/old/`, that sends no single commits
+//! below `/strict/`, failing once each time below `/flaky/`, by way of a redirect below `/moved/`; plain files below `/dumb/`.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -116,11 +117,14 @@ fn serve(stream: TcpStream, route: &Route, root: &Path, log: &Mutex<Vec<Request>
         log.push(request.clone());
         log.iter().filter(|other| other.path == request.path).count() - 1
     };
-    let authorized = match request.path.contains("/private.git/") {
-        true => request
-            .header("authorization")
-            .eq_ignore_ascii_case("Basic eC1hY2Nlc3MtdG9rZW46Z2VoZWlt"),
-        false => true,
+    let shown = request.header("authorization");
+    let authorized = if request.path.contains("/private.git/") {
+        shown.eq_ignore_ascii_case("Basic eC1hY2Nlc3MtdG9rZW46Z2VoZWlt")
+    } else if request.path.contains("/token.git/") {
+        // A token as the name of a user, as kaniko has it.
+        shown == "Basic Z2VoZWltOg=="
+    } else {
+        true
     };
     let answer = match (authorized, request.path.strip_prefix("/dumb/")) {
         (false, _) => Answer::status(401).header("WWW-Authenticate", "Basic realm=\"git\""),
@@ -128,10 +132,39 @@ fn serve(stream: TcpStream, route: &Route, root: &Path, log: &Mutex<Vec<Request>
             Ok(bytes) => Answer::file(bytes),
             Err(_) => Answer::status(404),
         },
-        (true, None) if request.path.starts_with("/git/") => backend(&request, root),
-        (true, None) => route(&request, before),
+        (true, None) => match special(&request, before, root) {
+            Some(answer) => answer,
+            None => route(&request, before),
+        },
     };
     _ = write(stream, &answer);
+}
+
+/// Repositories by git's own program.
+fn special(request: &Request, before: usize, root: &Path) -> Option<Answer> {
+    let (way, path) = request.path.get(1..)?.split_once('/')?;
+    let at_git = Request { path: format!("/git/{path}"), ..request.clone() };
+    let is_pack = request.body.windows(7).any(|bytes| bytes == b"deepen ");
+    Some(match (way, request.method.as_str()) {
+        ("git", _) => backend(request, root),
+        // As upload-pack says it, but not where it is run for HTTP.
+        ("strict", "POST") if is_pack => Answer::file("0020ERR upload-pack: not our ref")
+            .header("Content-Type", "application/x-git-upload-pack-result"),
+        ("old" | "strict", _) => {
+            let mut old = at_git;
+            old.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("git-protocol"));
+            backend(&old, root)
+        }
+        ("flaky", "GET") if before == 0 => Answer::status(503),
+        // The first question is about refs, the second for a pack, which breaks off.
+        ("flaky", "POST") if is_pack && before <= 1 => backend(&at_git, root).breaks_after(100),
+        ("flaky", _) => backend(&at_git, root),
+        ("moved", "GET") => {
+            let place = format!("{}?{}", at_git.path, request.query);
+            Answer::status(301).header("Location", &place)
+        }
+        _ => return None,
+    })
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {

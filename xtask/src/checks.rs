@@ -11,7 +11,7 @@ use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
 use crate::{emulators, gitlab_ci_local, image, packages};
 
 /// What tests compare kiln with, and what they make base images from.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 18] = [
     "attr",
     "buildah",
     "busybox-static",
@@ -22,6 +22,8 @@ const PACKAGES: [&str; 16] = [
     "iptables",
     "libcap2-bin",
     "mmdebstrap",
+    "openssh-client",
+    "openssh-server",
     "podman",
     "rsync",
     "runc",

@@ -140,7 +140,7 @@ impl<'a> Git<'a> {
         if self.settings.skip_tls_verify {
             all.push(("http.sslVerify".into(), "false".into()));
         }
-        if let Some(header) = self.remote.header.clone() {
+        if let Some(header) = self.remote.header() {
             all.push(header);
             // git would show it to whom the first answer leads to, too.
             all.push(("http.followRedirects".into(), "false".into()));

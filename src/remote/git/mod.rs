@@ -1,16 +1,20 @@
 //! Git repositories: which one ([`GitReference`]), and its files at one commit
-//! ([`Fetcher::repository`](super::Fetcher::repository)), with the `git` of this machine.
+//! ([`Fetcher::repository`](super::Fetcher::repository)), with the `git` of this machine (`program`,
+//! `command`) or without (`own`).
 
 mod auth;
 mod command;
-mod fetch;
+mod own;
+mod program;
 mod query;
 mod reference;
+mod repository;
 mod resolve;
 mod settle;
 
-pub use self::fetch::Checkout;
+pub use self::own::survey;
 pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};
+pub use self::repository::Checkout;
 
 #[cfg(test)]
 mod vectors;

@@ -2,6 +2,16 @@
 
 use super::command::{Failed, Git};
 
+/// A ref of a remote repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ref {
+    /// The name of the object that it is now.
+    pub(super) object: String,
+    pub(super) name: String,
+    /// The ref that it stands for.
+    pub(super) target: Option<String>,
+}
+
 /// What is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -41,31 +51,56 @@ pub(super) fn resolve(
         return Ok(Some(Wanted::Commit(name.to_owned())));
     }
     let said = git.run(&["ls-remote", "--", url, name])?;
-    Ok(choose(name, &said))
+    Ok(choose(name, &refs(&said)))
 }
 
 /// The default branch, or the commit where the remote stands on none.
 fn head(git: &Git<'_>, url: &str) -> Result<Option<Wanted>, Failed> {
     let said = git.run(&["ls-remote", "--symref", "--", url, "HEAD"])?;
-    let lines = || said.lines().filter_map(|line| line.split_once('\t'));
-    let branch = lines().find_map(|(value, name)| {
-        value.strip_prefix("ref: ").filter(|_| name == "HEAD").map(str::to_owned)
-    });
-    let commit = lines().find(|(value, name)| *name == "HEAD" && is_commit(value));
-    let object = commit.map(|(value, _)| value.to_owned());
-    Ok(object.map(|object| match branch {
-        Some(name) => Wanted::Ref { name, object },
-        None => Wanted::Commit(object),
-    }))
+    Ok(head_of(&refs(&said)))
 }
 
-/// Among the refs that end in a name: the one of just this name, else the branch, else the tag.
-fn choose(name: &str, said: &str) -> Option<Wanted> {
-    let refs: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once('\t')).collect();
+/// The lines of git's answer.
+fn refs(said: &str) -> Vec<Ref> {
+    let mut refs: Vec<Ref> = Vec::new();
+    let mut targets = Vec::new();
+    for (value, name) in said.lines().filter_map(|line| line.split_once('\t')) {
+        match value.strip_prefix("ref: ") {
+            Some(target) => targets.push((name, target)),
+            None => {
+                refs.push(Ref { object: value.to_owned(), name: name.to_owned(), target: None })
+            }
+        }
+    }
+    for (name, target) in targets {
+        if let Some(found) = refs.iter_mut().find(|found| found.name == name) {
+            found.target = Some(target.to_owned());
+        }
+    }
+    refs
+}
+
+/// The same, among these.
+pub(super) fn head_of(refs: &[Ref]) -> Option<Wanted> {
+    let head = refs.iter().find(|found| found.name == "HEAD" && is_commit(&found.object))?;
+    let object = head.object.clone();
+    Some(match head.target.clone() {
+        Some(name) => Wanted::Ref { name, object },
+        None => Wanted::Commit(object),
+    })
+}
+
+/// The full names that a name may stand for: just this one, a branch, a tag.
+pub(super) fn candidates(name: &str) -> [String; 3] {
     let bare = |prefix: &str| format!("{prefix}{}", name.strip_prefix(prefix).unwrap_or(name));
-    ["refs/", "refs/heads/", "refs/tags/"].map(bare).into_iter().find_map(|candidate| {
-        let (object, _) = refs.iter().find(|(_, name)| *name == candidate)?;
-        Some(Wanted::Ref { name: candidate, object: (*object).to_owned() })
+    ["refs/", "refs/heads/", "refs/tags/"].map(bare)
+}
+
+/// The first of them that there is.
+pub(super) fn choose(name: &str, refs: &[Ref]) -> Option<Wanted> {
+    candidates(name).into_iter().find_map(|candidate| {
+        let found = refs.iter().find(|found| found.name == candidate)?;
+        Some(Wanted::Ref { name: candidate, object: found.object.clone() })
     })
 }
 
@@ -85,12 +120,26 @@ mod tests {
             ("refs/pull/7/head", Some("refs/pull/7/head")),
             ("head", None),
         ] {
-            let chosen = match choose(name, said) {
+            let chosen = match choose(name, &refs(said)) {
                 Some(Wanted::Ref { name, .. }) => Some(name),
                 _ => None,
             };
             assert_eq!(chosen.as_deref(), found, "{name}");
         }
+    }
+
+    #[test]
+    fn the_default_branch_is_what_head_stands_for() {
+        let one = "1".repeat(40);
+        let on_branch = format!("ref: refs/heads/main\tHEAD\n{one}\tHEAD\n");
+        let found = head_of(&refs(&on_branch));
+        assert_eq!(
+            found,
+            Some(Wanted::Ref { name: "refs/heads/main".into(), object: one.clone() })
+        );
+        let detached = format!("{one}\tHEAD\n");
+        assert_eq!(head_of(&refs(&detached)), Some(Wanted::Commit(one)));
+        assert_eq!(head_of(&refs("")), None);
     }
 
     #[test]
