@@ -101,15 +101,15 @@ impl Sender<'_> {
         Ok(sent)
     }
 
-    /// Whether a tag is as it shall be. No answer is no yes: the push will say why.
+    /// Whether a tag is as it shall be. Who may not read may be allowed to push.
     fn leads_to(&self, name: &Reference, cargo: &Cargo) -> Result<bool> {
-        let found = self.client.pusher(name).head_manifest();
-        if let Err(error) = &found
-            && error.is_cancelled()
-        {
-            self.cancel.check()?;
+        match self.client.pusher(name).head_manifest() {
+            Ok(found) => Ok(found == Some(cargo.digest)),
+            Err(error) if error.is_unauthorized() || error.is_not_found() => Ok(false),
+            Err(error) => {
+                Err(error).with_context(|| PushFailed::Refused(format!("to {}", name.familiar())))
+            }
         }
-        Ok(found.ok().flatten() == Some(cargo.digest))
     }
 
     fn load(&self, cargo: &Cargo, to: &Destination) -> Result<Load> {
