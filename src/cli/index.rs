@@ -89,7 +89,7 @@ mod tests {
             ("r.io/app:1-arm64", "r.io/app:1-arm64", None),
             ("r.io/app:1=linux/arm64/v8", "r.io/app:1", Some("linux/arm64")),
             ("oci-layout://out:1", "oci-layout:///here/out:1", None),
-            ("oci-layout:///out=linux/arm", "oci-layout:///out", Some("linux/arm")),
+            ("oci-layout:///out=linux/arm", "oci-layout:///out", Some("linux/arm/v7")),
         ] {
             let found = source(text, &env).expect(text);
             let shown = found.platform.as_ref().map(Platform::to_string);

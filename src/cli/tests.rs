@@ -503,7 +503,9 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     let more = ["-d", "--mount"].map(str::to_owned);
     the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
     the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
-    the_help_names_every_flag_of("push", include_str!("help/push.txt"), ["-d".to_owned()]);
+    // The second is of a build, and named as what writes an archive.
+    let more = ["-d", "--tar-path"].map(str::to_owned);
+    the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
     the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
     the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
     the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);

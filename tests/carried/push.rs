@@ -372,6 +372,8 @@ fn what_is_no_image_is_said() {
     ] {
         kiln("push", args).fails(code, why);
     }
+    let outcome = kiln("push", &["--foo"]).fails(2, "there is no flag `--foo`");
+    assert!(outcome.stderr.contains("`kiln push --help` explains"), "{outcome}");
     let mut command = Command::new(crate::common::program());
     let output = command.args(["push", "--help"]).stdin(Stdio::null()).output().expect("starts");
     assert!(String::from_utf8_lossy(&output.stdout).contains("kiln push [FLAGS] SOURCE NAME"));
