@@ -34,6 +34,7 @@ pub struct Cargo {
 
 /// A document, read. In contrast to [`crate::image::Document`], its layers may be of any kind:
 /// attestations, charts, signatures.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 #[derive(Debug)]
 pub enum Contents {
     /// It names other documents.
