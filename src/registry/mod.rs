@@ -9,11 +9,13 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `memo`, `blob` | manifests and configs, each asked for once; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
+//! | `admission` | whether a user is let in |
 //! | `put`, `download` | a text to, a file from an address that is no registry's; objects |
 //! | `post` | streams from such an address |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
+//! | `proxy` | who is reached through a proxy |
 //! | `cloud` | logins and signatures of clouds |
 //! | `xml` | the errors of clouds |
 //! | `tls` | who is trusted |
@@ -23,11 +25,13 @@
 //! server, nowhere else; bytes are what their digest says; texts of registries are cut and stripped
 //! before they are shown; each wait ends when the build is cancelled.
 
+mod admission;
 mod auth;
 mod blob;
 mod challenge;
 mod client;
 mod cloud;
+mod document;
 mod download;
 mod engine;
 mod error;
@@ -35,6 +39,7 @@ mod memo;
 mod mirror;
 mod options;
 mod post;
+mod proxy;
 mod pull;
 mod push;
 mod put;
@@ -46,7 +51,8 @@ mod transport;
 mod xml;
 
 pub use auth::{
-    CredentialSource, HostLogin, Login, Secret, SourceReport, SourceState, credential_report,
+    CredentialSource, HostLogin, KeptBy, Login, Secret, Server, SourceReport, SourceState,
+    StoreError, credential_report, drop_all_logins, drop_login, keep_login,
 };
 pub use blob::BlobReader;
 pub use client::Client;
@@ -54,10 +60,12 @@ pub use cloud::{
     AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, AzureManaged, AzureSettings,
     AzureStorage, Cloud, CloudSettings, GoogleMetadata, GoogleSettings, Object, StaticKeys,
 };
+pub use document::RemoteDocument;
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};
 pub use options::{Options, Ranges};
 pub use post::Answer;
+pub use proxy::{ProxySettings, ProxyVariable};
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;

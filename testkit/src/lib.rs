@@ -7,6 +7,7 @@
 //! - [`image`]: images read back: merged tree, configuration, differences.
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
 //! - [`token_server`]: signs tokens that a Docker registry believes.
+//! - [`proxy`]: an HTTP proxy.
 //! - [`client`]: a small HTTP client.
 //!
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
@@ -17,6 +18,7 @@ pub mod client;
 pub mod digest;
 pub mod image;
 pub mod process;
+pub mod proxy;
 pub mod registry;
 pub mod tar;
 pub mod token_server;
