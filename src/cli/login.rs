@@ -3,7 +3,8 @@
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::login_flags::{LoginFlags, LogoutFlags};
-use super::{Invocation, Remark, credentials, gitlab, resolve};
+use super::transfer_flags::TransferFlags;
+use super::{Invocation, Remark, clouds, credentials, gitlab, resolve};
 use crate::registry::{HUB, Secret, Server};
 use crate::request::{LoginRequest, LogoutRequest};
 
@@ -61,7 +62,8 @@ pub(super) fn login(flags: LoginFlags, env: &Environment) -> Result<Invocation, 
             PasswordFrom::Argument(password.into())
         }
     };
-    let registry = resolve::registry_choice(flags.reach.with_retries(0), env);
+    let registry =
+        resolve::registry_choice(flags.reach.with_retries(0, TransferFlags::default()), env);
     let request = Box::new(LoginRequest { server, file: file(env)?, registry });
     Ok(Invocation::Login(Entrance { request, user, password, remarks }))
 }
@@ -72,7 +74,12 @@ pub(super) fn logout(flags: LogoutFlags, env: &Environment) -> Result<Invocation
     }
     let server = if flags.all { None } else { Some(server(flags.server.as_deref())?) };
     let credentials = credentials::sources(env);
-    Ok(Invocation::Logout(Box::new(LogoutRequest { server, file: file(env)?, credentials })))
+    Ok(Invocation::Logout(Box::new(LogoutRequest {
+        server,
+        file: file(env)?,
+        credentials,
+        clouds: clouds::settings(env),
+    })))
 }
 
 /// Without a server it is Docker Hub, as with docker. docker takes an empty one for that, too, and so

@@ -67,6 +67,9 @@ pub(super) fn destinations(
         image_name_with_digest_file: path(flags.image_name_with_digest_file),
         image_name_tag_with_digest_file: path(flags.image_name_tag_with_digest_file),
         skip_push_check: flags.skip_push_permission_check,
-        registry: resolve::registry_choice(flags.reach.with_retries(flags.push_retry), env),
+        registry: resolve::registry_choice(
+            flags.reach.with_retries(flags.push_retry, flags.transfer),
+            env,
+        ),
     })
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::flags::OutputFlags;
 use super::reach_flags::ReachFlags;
+use super::transfer_flags::TransferFlags;
 use super::values;
 use crate::request::CompressionChoice;
 
@@ -53,6 +54,8 @@ pub(super) struct ToFlags {
     pub(super) reach: ReachFlags,
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::number::<u32>)]
     pub(super) push_retry: u32,
+    #[command(flatten)]
+    pub(super) transfer: TransferFlags,
     #[arg(long)]
     pub(super) skip_push_permission_check: bool,
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::flags::RegistryFlags;
+use super::transfer_flags::TransferFlags;
 use super::values;
 
 /// TLS, or not.
@@ -24,7 +25,7 @@ pub(super) struct ReachFlags {
 
 impl ReachFlags {
     /// The same among all flags of registries. What is pushed to by plain HTTP is read so too.
-    pub(super) fn with_retries(self, push_retry: u32) -> RegistryFlags {
+    pub(super) fn with_retries(self, push_retry: u32, transfer: TransferFlags) -> RegistryFlags {
         RegistryFlags {
             registry_mirror: Vec::new(),
             registry_map: Vec::new(),
@@ -37,6 +38,7 @@ impl ReachFlags {
             registry_certificate: self.registry_certificate,
             registry_client_cert: self.registry_client_cert,
             push_retry,
+            transfer,
             skip_push_permission_check: false,
         }
     }

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::Cancel;
 use crate::registry::{
-    Client, CredentialSource, KeptBy, Login, RegistryError, Repository, Secret, Server,
-    SourceState, credential_report, drop_all_logins, drop_login, keep_login,
+    Client, CloudSettings, CredentialSource, KeptBy, Login, RegistryError, Repository, Secret,
+    Server, SourceState, credential_report, drop_all_logins, drop_login, keep_login,
 };
 use crate::request::{LoginRequest, LogoutRequest};
 use crate::settings;
@@ -50,7 +50,7 @@ pub fn log_in(
     asked.map_err(|error| refused(error, server, user))?;
     let kept_by = keep_login(file, server, user, password, cancel)
         .with_context(|| format!("cannot keep the login for {server}"))?;
-    let used = used(&registry.credentials, server, cancel);
+    let used = used(&registry.credentials, &registry.clouds, server, cancel);
     let own = file.display().to_string();
     Ok(LoggedIn { kept_by, hidden_by: used.filter(|name| *name != own) })
 }
@@ -77,7 +77,7 @@ fn refused(error: RegistryError, server: &Server, user: &str) -> anyhow::Error {
 
 /// Takes logins back; one that is not there is as good.
 pub fn log_out(request: &LogoutRequest, cancel: &Cancel) -> Result<LoggedOut> {
-    let LogoutRequest { server, file, credentials } = request;
+    let LogoutRequest { server, file, credentials, clouds } = request;
     let Some(server) = server else {
         let servers = drop_all_logins(file, cancel).context("cannot log out")?;
         return Ok(LoggedOut { servers, left: None });
@@ -85,13 +85,18 @@ pub fn log_out(request: &LogoutRequest, cancel: &Cancel) -> Result<LoggedOut> {
     let was_there =
         drop_login(file, server, cancel).with_context(|| format!("cannot log out of {server}"))?;
     let servers = if was_there { vec![server.to_string()] } else { Vec::new() };
-    Ok(LoggedOut { servers, left: used(credentials, server, cancel) })
+    Ok(LoggedOut { servers, left: used(credentials, clouds, server, cancel) })
 }
 
 /// The source whose credentials a build would use.
-fn used(sources: &[CredentialSource], server: &Server, cancel: &Cancel) -> Option<String> {
+fn used(
+    sources: &[CredentialSource],
+    clouds: &CloudSettings,
+    server: &Server,
+    cancel: &Cancel,
+) -> Option<String> {
     let repository = Repository { registry: server.registry.clone(), name: server.path.clone() };
-    let report = credential_report(sources, &repository, cancel);
+    let report = credential_report(sources, clouds, &repository, cancel);
     let has = |state: &SourceState| matches!(state, SourceState::Credentials { .. });
     report.into_iter().find(|source| has(&source.state)).map(|source| source.name)
 }

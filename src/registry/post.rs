@@ -221,7 +221,13 @@ async fn checked(response: Response) -> Result<Response, RegistryError> {
     let words = read_body(response, &host, WORDS_MAX, ACTION).await.unwrap_or_default();
     let said = if plain { clean(&String::from_utf8_lossy(&words)) } else { String::new() };
     match status {
-        429 => Err(RegistryError::TooManyRequests { host, retry_after, said, hint: "" }),
+        429 => Err(RegistryError::TooManyRequests {
+            host,
+            retry_after,
+            limit: String::new(),
+            said,
+            hint: "",
+        }),
         _ => Err(RegistryError::Status { host, action: ACTION.into(), status, retry_after, said }),
     }
 }

@@ -83,7 +83,7 @@ impl Fetcher {
             }
             Source::Object { object, name } => {
                 self.object(object, into, name, progress)?;
-                Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()) })
+                Ok(Fetched { dir: into.to_owned(), file: Some(name.clone()), notes: Vec::new() })
             }
             Source::Repository { reference, keep_git_dir } => {
                 let checkout = self.repository(reference, *keep_git_dir, into, progress)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::RegistryChoice;
-use crate::registry::{CredentialSource, Server};
+use crate::registry::{CloudSettings, CredentialSource, Server};
 
 /// Where a login is for, and where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,4 +25,6 @@ pub struct LogoutRequest {
     pub file: PathBuf,
     /// Where builds look for credentials, in order.
     pub credentials: Vec<CredentialSource>,
+    /// Who this machine is to a cloud.
+    pub clouds: CloudSettings,
 }
