@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use testkit::base;
 
 use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
-use crate::{gitlab_ci_local, image, packages};
+use crate::{gitlab_ci_local, image, moto, packages};
 
 /// What tests compare kiln with, and what they make base images from.
 const PACKAGES: [&str; 16] = [
@@ -104,6 +104,7 @@ fn tests(binary: &Path, image: &Path) -> anyhow::Result<String> {
     command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
     command.env("KILN_RELEASE", binary).env("KILN_IMAGE", image);
     command.env("KILN_GITLAB_CI_LOCAL", gitlab_ci_local::ensure()?);
+    command.env("KILN_MOTO", moto::ensure()?);
     let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
     let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
     if rows.is_dir() {

@@ -5,6 +5,7 @@ mod checks;
 mod demo;
 mod gitlab_ci_local;
 mod image;
+mod moto;
 mod packages;
 mod step;
 
