@@ -217,6 +217,7 @@ fn every_registry_flag_reaches_the_request() {
             ("no_proxy", "a,b"),
         ],
     );
+    let plain = Environment::new(project.path(""), [("HOME".into(), home.clone().into())]);
     let expected = RegistryChoice {
         insecure: true,
         insecure_pull: true,
@@ -233,14 +234,8 @@ fn every_registry_flag_reaches_the_request() {
             ("c".into(), vec!["d".into()]),
         ],
         no_default_fallback: true,
-        credentials: credentials::sources(&Environment::new(
-            project.path(""),
-            [("HOME".into(), home.clone().into())],
-        )),
-        clouds: clouds::settings(&Environment::new(
-            project.path(""),
-            [("HOME".into(), home.clone().into())],
-        )),
+        credentials: credentials::sources(&plain),
+        clouds: super::clouds::settings(&plain),
         more_ca: vec!["/kaniko/ssl/certs".into(), project.path("gitlab.pem")],
         host_dirs: [
             home.join(".config/containers/certs.d"),
