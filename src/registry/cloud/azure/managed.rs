@@ -44,8 +44,9 @@ pub(super) async fn token(
         }
         (Err(why), _) => return Err(Lack::Nobody(format!("the metadata service {why}"))),
     };
-    // Other clouds have other things at the same address, and say so in many ways.
-    if let (404 | 405, AzureManaged::Usual) = (reply.status, managed) {
+    // A machine without an identity hears 400, and other clouds have other things at the same
+    // address: neither must keep anybody from what is public.
+    if reply.status != 200 && !matches!(managed, AzureManaged::Service { .. }) {
         return Err(Lack::Nobody(format!("the metadata service: {}", reply.refusal())));
     }
     let granted = reply.read::<Granted>();
