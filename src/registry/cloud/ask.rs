@@ -132,7 +132,7 @@ impl<'a> Question<'a> {
 
     /// Whether a server of the surroundings answers this, whatever it says. Quick where there is
     /// none.
-    pub(super) async fn is_answered(self, http: &Pool) -> CloudAnswer<()> {
+    pub(super) async fn probe(self, http: &Pool) -> CloudAnswer<()> {
         match tokio::time::timeout(PROBE, http.ask_nearby(self.exchange())).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(unheard(error)),

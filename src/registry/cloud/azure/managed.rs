@@ -66,7 +66,7 @@ async fn machine<'a>(
     let url = url.map_err(Lack::Broken)?;
     if !given && !machine_says(CHASSIS.0, CHASSIS.1) {
         // Without the header nobody is asked for a token.
-        let answered = Question::get(url.clone()).is_answered(http).await;
+        let answered = Question::get(url.clone()).probe(http).await;
         answered.map_err(|why| {
             Lack::Nobody(format!("the metadata service at {} {why}", origin(&url)))
         })?;
