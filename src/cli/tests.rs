@@ -208,6 +208,7 @@ fn every_registry_flag_reaches_the_request() {
             ("SSL_CERT_DIR", "/etc/certs:more"),
         ],
     );
+    let plain = Environment::new(project.path(""), [("HOME".into(), home.clone().into())]);
     let expected = RegistryChoice {
         insecure: true,
         insecure_pull: true,
@@ -224,14 +225,8 @@ fn every_registry_flag_reaches_the_request() {
             ("c".into(), vec!["d".into()]),
         ],
         no_default_fallback: true,
-        credentials: credentials::sources(&Environment::new(
-            project.path(""),
-            [("HOME".into(), home.clone().into())],
-        )),
-        clouds: clouds::settings(&Environment::new(
-            project.path(""),
-            [("HOME".into(), home.clone().into())],
-        )),
+        credentials: credentials::sources(&plain),
+        clouds: super::clouds::settings(&plain),
         push_retry: 2,
         pull_retry: 0,
         upstream_client: None,

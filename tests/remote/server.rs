@@ -50,6 +50,12 @@ impl Answer {
         self
     }
 
+    /// The same with another status.
+    #[allow(dead_code, reason = "each test file uses its own part")]
+    pub fn of_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn breaks_after(mut self, bytes: usize) -> Self {
         self.breaks_after = Some(bytes);
         self

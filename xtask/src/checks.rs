@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use testkit::base;
 
 use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
-use crate::{emulators, gitlab_ci_local, image, packages};
+use crate::{emulators, gitlab_ci_local, image, moto, packages};
 
 /// What tests compare kiln with, and what they make base images from.
 const PACKAGES: [&str; 16] = [
@@ -106,6 +106,7 @@ fn tests(binary: &Path, image: &Path) -> anyhow::Result<String> {
     command.env("KILN_GITLAB_CI_LOCAL", gitlab_ci_local::ensure()?);
     command.env("KILN_AZURITE", emulators::azurite()?);
     command.env("KILN_GCP_STORAGE_EMULATOR", emulators::google()?);
+    command.env("KILN_MOTO", moto::ensure()?);
     let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
     let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
     if rows.is_dir() {

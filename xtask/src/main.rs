@@ -6,6 +6,7 @@ mod demo;
 mod emulators;
 mod gitlab_ci_local;
 mod image;
+mod moto;
 mod packages;
 mod step;
 

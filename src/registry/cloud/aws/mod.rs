@@ -20,6 +20,8 @@ mod s3;
 mod settings;
 mod sigv4;
 mod sts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
