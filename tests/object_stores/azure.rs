@@ -147,7 +147,7 @@ fn accounts_have_names_of_microsoft_s() {
     let host = format!("{ACCOUNT}.blob.core.windows.net");
     let (pem, key) = certificates.self_signed("azure", &format!("DNS:{host}"));
     let (behind, content) = (azurite.host(), tar("by identity"));
-    let store = Front::tls("127.0.0.71:443", (&pem, key), move |seen| {
+    let store = Front::tls((&pem, key), move |seen| {
         if seen.path() == "/box/a.tar" {
             return Reply::To(behind.clone());
         }
@@ -169,8 +169,7 @@ fn accounts_have_names_of_microsoft_s() {
     let authority = format!("http://{}", identities.host());
     let address = |path: &str| format!("https://{host}/{path}");
     let build = |path: &str, variables: &[(&str, &str)]| {
-        let kiln =
-            kiln(variables).env("SSL_CERT_FILE", &pem).hosts(&format!("127.0.0.71 {host}\n"));
+        let kiln = kiln(variables).env("SSL_CERT_FILE", &pem).hosts(&store.named(&host));
         build_in(kiln, &address(path), &["-v"], b"")
     };
     let keyed = build("box/a.tar", &[("AZURE_STORAGE_ACCESS_KEY", KEY)]);

@@ -22,12 +22,11 @@ struct Azure {
     registry: Registry,
     front: Front,
     pem: std::path::PathBuf,
-    address: &'static str,
     _certificates: Certificates,
 }
 
 impl Azure {
-    fn start(address: &'static str, accepted: &'static str) -> Self {
+    fn start(accepted: &'static str) -> Self {
         let user = "00000000-0000-0000-0000-000000000000";
         let registry = Registry::builder().token_auth(user, REFRESH, Duration::from_secs(300));
         let registry = registry.anonymous_pull().start();
@@ -35,14 +34,14 @@ impl Azure {
         let certificates = Certificates::new();
         let (pem, key) = certificates.self_signed("azure", &format!("DNS:{HOST}"));
         let behind = registry.host().to_owned();
-        let front = Front::tls(&format!("{address}:443"), (&pem, key), move |seen| {
+        let front = Front::tls((&pem, key), move |seen| {
             if seen.target == "/oauth2/exchange" {
                 exchange(seen, accepted)
             } else {
                 Reply::To(behind.clone())
             }
         });
-        Self { registry, front, pem, address, _certificates: certificates }
+        Self { registry, front, pem, _certificates: certificates }
     }
 
     fn run(&self, variables: &[(&str, &str)]) -> Outcome {
@@ -54,7 +53,7 @@ impl Azure {
             .args(["--registry-certificate", &format!("{HOST}={}", self.pem.display())])
             .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", format!("http://{}", ports::nobody()));
         let kiln = variables.iter().fold(kiln, |kiln, (name, value)| kiln.env(name, value));
-        let outcome = kiln.hosts(&format!("{} {HOST}\n", self.address)).run();
+        let outcome = kiln.hosts(&self.front.named(HOST)).run();
         assert!(!outcome.to_string().contains("geheim"), "{outcome}");
         outcome
     }
@@ -96,7 +95,7 @@ fn entra(proof: &'static str, value: &'static str) -> Front {
 
 #[test]
 fn an_application_s_token_becomes_the_registry_s() {
-    let azure = Azure::start("127.0.0.75", TOKEN);
+    let azure = Azure::start(TOKEN);
     let entra = entra("client_secret", "geheim");
     let authority = format!("http://{}/", entra.host());
     let application = |secret| {
@@ -123,7 +122,7 @@ fn an_application_s_token_becomes_the_registry_s() {
 
 #[test]
 fn a_registry_may_want_the_other_token() {
-    let azure = Azure::start("127.0.0.76", MANAGEMENT);
+    let azure = Azure::start(MANAGEMENT);
     let dir = tempfile::tempdir().expect("a directory");
     let token = dir.path().join("token");
     std::fs::write(&token, "geheim-federated\n").expect("a file");
@@ -137,14 +136,14 @@ fn a_registry_may_want_the_other_token() {
     ];
     azure.run(&federated).ok();
     assert_eq!((entra.seen().len(), azure.exchanges()), (2, 2));
-    let neither = Azure::start("127.0.0.77", "another");
+    let neither = Azure::start("another");
     let refused = neither.run(&federated).fails(1, "is not accepted: ");
     assert!(refused.stderr.contains("answered 401: authentication required"), "{refused}");
 }
 
 #[test]
 fn a_machine_has_an_identity() {
-    let azure = Azure::start("127.0.0.78", TOKEN);
+    let azure = Azure::start(TOKEN);
     let machine = Front::plain(|seen| {
         let known = seen.header("metadata") == Some("true");
         let asked = seen.target.contains("resource=https%3A%2F%2Fcontainerregistry.azure.net%2F");

@@ -72,12 +72,12 @@ impl Reply {
 impl Front {
     /// Plain HTTP on a free port.
     pub fn plain(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start("127.0.0.1:0", None, Arc::new(handler))
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        Self::start(listener, None, Arc::new(handler))
     }
 
-    /// TLS at an address of this machine, such as `127.0.0.9:443`.
+    /// TLS on port 443 of an address of this machine that nobody else uses. Needs root.
     pub fn tls(
-        address: &str,
         (certificate, key): (impl AsRef<Path>, impl AsRef<Path>),
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -91,11 +91,12 @@ impl Front {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .expect("a certificate and its key");
-        Self::start(address, Some(Arc::new(config)), Arc::new(handler))
+        let mut addresses = (1..=250).map(|last| format!("127.71.0.{last}:443"));
+        let free = addresses.find_map(|address| TcpListener::bind(address).ok());
+        Self::start(free.expect("a free port 443"), Some(Arc::new(config)), Arc::new(handler))
     }
 
-    fn start(address: &str, tls: Option<Arc<ServerConfig>>, handler: Arc<Handler>) -> Self {
-        let listener = TcpListener::bind(address).expect("an address of this machine");
+    fn start(listener: TcpListener, tls: Option<Arc<ServerConfig>>, handler: Arc<Handler>) -> Self {
         let address = listener.local_addr().expect("bound");
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let ended: Arc<AtomicBool> = Arc::default();
@@ -115,6 +116,11 @@ impl Front {
     /// `127.0.0.1:port`.
     pub fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// A line of /etc/hosts that gives it a name.
+    pub fn named(&self, name: &str) -> String {
+        format!("{} {name}\n", self.address.ip())
     }
 
     /// What came so far.

@@ -103,7 +103,7 @@ fn objects_are_read_with_a_token_or_without() {
     let certificates = Certificates::new();
     let (pem, key) = certificates.self_signed("google", &format!("DNS:{host}"));
     let content = tar("at Google's");
-    let store = Front::tls("127.0.0.72:443", (&pem, key), move |seen| {
+    let store = Front::tls((&pem, key), move |seen| {
         let known = seen.header("authorization") == Some(&format!("Bearer {TOKEN}"));
         match seen.target.as_str() {
             "/download/storage/v1/b/public/o/a.tar?alt=media" => {}
@@ -123,7 +123,7 @@ fn objects_are_read_with_a_token_or_without() {
     });
     let build = |context: &str, metadata: &str| -> Built {
         let kiln = Kiln::build().env("GCE_METADATA_HOST", metadata).env("SSL_CERT_FILE", &pem);
-        build_in(kiln.hosts(&format!("127.0.0.72 {host}\n")), context, &["-v"], b"")
+        build_in(kiln.hosts(&store.named(host)), context, &["-v"], b"")
     };
     let nobody = ports::nobody();
     assert_eq!(build("gs://public/a.tar", &nobody).text("f"), "at Google's");

@@ -42,13 +42,12 @@ fn claims(assertion: &str, public: &[u8]) -> Option<Value> {
 struct Google {
     registry: Registry,
     pem: std::path::PathBuf,
-    address: &'static str,
-    _front: Front,
+    front: Front,
     _certificates: Certificates,
 }
 
 impl Google {
-    fn start(address: &'static str, is_open: bool) -> Self {
+    fn start(is_open: bool) -> Self {
         let builder = Registry::builder();
         let builder = match is_open {
             true => builder
@@ -61,9 +60,8 @@ impl Google {
         let certificates = Certificates::new();
         let (pem, key) = certificates.self_signed("google", &format!("DNS:{HOST}"));
         let behind = registry.host().to_owned();
-        let front =
-            Front::tls(&format!("{address}:443"), (&pem, key), move |_| Reply::To(behind.clone()));
-        Self { registry, pem, address, _front: front, _certificates: certificates }
+        let front = Front::tls((&pem, key), move |_| Reply::To(behind.clone()));
+        Self { registry, pem, front, _certificates: certificates }
     }
 
     /// A build on an image of the registry that is pushed there.
@@ -74,7 +72,7 @@ impl Google {
             .args(["-v", "-t", &format!("{HOST}/p/app:1")])
             .env("SSL_CERT_FILE", &self.pem)
             .env("GCE_METADATA_HOST", ports::nobody());
-        let outcome = prepare(kiln).hosts(&format!("{} {HOST}\n", self.address)).run();
+        let outcome = prepare(kiln).hosts(&self.front.named(HOST)).run();
         let text = outcome.to_string();
         assert!(!text.contains("geheim") && !text.contains("PRIVATE KEY"), "{text}");
         outcome
@@ -83,7 +81,7 @@ impl Google {
 
 #[test]
 fn a_service_account_s_key_is_a_login() {
-    let google = Google::start("127.0.0.73", false);
+    let google = Google::start(false);
     let dir = tempfile::tempdir().expect("a directory");
     let (pem, public) = key(dir.path());
     let tokens = Front::plain(move |seen| {
@@ -130,7 +128,7 @@ fn a_service_account_s_key_is_a_login() {
 
 #[test]
 fn who_may_pull_without_a_login_is_not_stopped_by_one_that_fails() {
-    let google = Google::start("127.0.0.74", true);
+    let google = Google::start(true);
     let machine = Front::plain(|_| {
         let body = json!({"access_token": TOKEN, "expires_in": 3599}).to_string();
         Reply::Own(200, vec![("Metadata-Flavor", "Google".into())], body.into_bytes())

@@ -13,6 +13,9 @@ use crate::registry::transport::{Exchange, Pool, clean, host_of, read_body};
 
 /// Largest answer; tokens have some thousand bytes.
 const ANSWER_MAX: usize = 1 << 20;
+/// How long one answer of a token endpoint may take. Longer than any needs, and shorter than a pull
+/// that may need no login should wait.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to find out whether a server is there at all.
 const PROBE: Duration = Duration::from_millis(500);
 /// Before each further attempt. A metadata service may need some seconds after a pod's start
@@ -35,12 +38,12 @@ pub(super) struct Question<'a> {
 }
 
 /// What came back.
-pub(super) struct Reply<'a> {
+pub(super) struct Reply {
     host: String,
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     body: Vec<u8>,
-    secrets: Vec<&'a str>,
+    secrets: Vec<String>,
 }
 
 impl<'a> Question<'a> {
@@ -91,11 +94,16 @@ impl<'a> Question<'a> {
     }
 
     /// Asks a server on the network. Busy ones are asked again.
-    pub(super) async fn send(self, http: &Pool) -> CloudAnswer<Reply<'a>> {
+    pub(super) async fn send(self, http: &Pool) -> CloudAnswer<Reply> {
         let mut pauses = PAUSES.iter();
         loop {
-            let response = http.exchange(self.exchange(), None).await.map_err(said)?;
-            let reply = self.read(response).await?;
+            let answer = async {
+                let response = http.exchange(self.exchange(), None).await.map_err(said)?;
+                self.read(response).await
+            };
+            let reply = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| {
+                format!("`{}` did not answer within {} s", host_of(&self.url), PATIENCE.as_secs())
+            })??;
             match pauses.next() {
                 Some(pause) if reply.is_busy() => tokio::time::sleep(*pause).await,
                 _ => return Ok(reply),
@@ -104,7 +112,7 @@ impl<'a> Question<'a> {
     }
 
     /// Asks a server of the surroundings, which is there. One that starts just now gets time.
-    pub(super) async fn send_nearby(self, http: &Pool) -> CloudAnswer<Reply<'a>> {
+    pub(super) async fn send_nearby(self, http: &Pool) -> CloudAnswer<Reply> {
         let mut pauses = PAUSES.iter();
         loop {
             let answer = match http.ask_nearby(self.exchange()).await {
@@ -124,7 +132,7 @@ impl<'a> Question<'a> {
 
     /// Whether a server of the surroundings answers this, whatever it says. Quick where there is
     /// none.
-    pub(super) async fn is_answered(self, http: &Pool) -> CloudAnswer<()> {
+    pub(super) async fn probe(self, http: &Pool) -> CloudAnswer<()> {
         match tokio::time::timeout(PROBE, http.ask_nearby(self.exchange())).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(unheard(error)),
@@ -143,15 +151,19 @@ impl<'a> Question<'a> {
         }
     }
 
-    async fn read(&self, response: Response) -> CloudAnswer<Reply<'a>> {
+    async fn read(&self, response: Response) -> CloudAnswer<Reply> {
         let (host, status) = (host_of(&self.url), response.status().as_u16());
+        // A server may repeat the form as it came.
+        let encode = |secret: &str| encoded(&self.url, &[(secret, "")]);
+        let spelled = self.secrets.iter().map(|secret| encode(secret).trim_end_matches('=').into());
+        let secrets = self.secrets.iter().map(|secret| (*secret).to_owned()).chain(spelled);
         let headers = response.headers().clone();
         let body = read_body(response, &host, ANSWER_MAX, "read an answer").await.map_err(said)?;
-        Ok(Reply { host, status, headers, body, secrets: self.secrets.clone() })
+        Ok(Reply { host, status, headers, body, secrets: secrets.collect() })
     }
 }
 
-impl Reply<'_> {
+impl Reply {
     fn is_busy(&self) -> bool {
         matches!(self.status, 429 | 500 | 502 | 503 | 504)
     }
@@ -183,6 +195,13 @@ impl Reply<'_> {
         let colon = if words.is_empty() { "" } else { ": " };
         format!("`{}` answered {}{colon}{}", self.host, self.status, clean(&words))
     }
+}
+
+/// A form's text. The one encoder of forms that is here belongs to URLs; this one's query is not used.
+fn encoded(url: &Url, fields: &[(&str, &str)]) -> String {
+    let mut encoder = url.clone();
+    encoder.query_pairs_mut().clear().extend_pairs(fields);
+    encoder.query().unwrap_or_default().to_owned()
 }
 
 /// Finds the words in an error: OAuth2's `error_description` and `error`, the `error.message` of

@@ -24,7 +24,7 @@ pub(super) fn small_file(path: &Path) -> CloudAnswer<Vec<u8>> {
 
 /// A path, unless it seems to be the file's content: where a CI system keeps variables of both kinds
 /// (GitLab does), it is easily taken for the other.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     let content = text.contains(['{', '"', '\n']) || text.split('/').any(|part| part.len() > 200);
     if content {

@@ -138,7 +138,8 @@ impl Clouds {
     pub(super) fn plan(&self, cloud: Cloud) -> CloudAnswer<String> {
         match cloud {
             Cloud::Aws => self.aws.plan(),
-            Cloud::Google | Cloud::Azure => Ok("would be asked during a build".to_owned()),
+            Cloud::Google => self.google.plan(),
+            Cloud::Azure => self.azure.plan(),
         }
     }
 

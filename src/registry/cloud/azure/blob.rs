@@ -59,7 +59,11 @@ pub(super) fn sign(storage: &AzureStorage, url: &Url, from: u64) -> CloudAnswer<
     if url.query_pairs().any(|(name, _)| name == "sig") {
         return with_query(url.clone(), "its address");
     }
-    let Some(account) = account(storage, url) else { return Ok(Signed::No(Vec::new())) };
+    let Some(account) = account(storage, url) else {
+        let below = is_below_endpoint(storage, url).is_some();
+        let why = below.then(|| "AZURE_STORAGE_ACCOUNT is not set".to_owned());
+        return Ok(Signed::No(why.into_iter().collect()));
+    };
     let meant = storage.account.as_deref();
     let mut unusable = Vec::new();
     let mut for_another = |variable: &str| {
@@ -94,8 +98,13 @@ fn may_see(storage: &AzureStorage, url: &Url) -> bool {
     may_see_tokens(url) || url.scheme() == "https" && is_below_endpoint(storage, url).is_some()
 }
 
+/// Whether an address is that of a blob.
+pub(super) fn is_blob(storage: &AzureStorage, url: &Url) -> bool {
+    account(storage, url).is_some() || is_below_endpoint(storage, url).is_some()
+}
+
 /// The account that an address belongs to.
-pub(super) fn account(storage: &AzureStorage, url: &Url) -> Option<String> {
+fn account(storage: &AzureStorage, url: &Url) -> Option<String> {
     let host = url.host_str()?;
     let own = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain));
     if let Some(name) = own {
@@ -256,6 +265,10 @@ x-ms-date",
         let other = "http://127.0.0.1:10001/devstoreaccount1/box/a.tar";
         assert_eq!(signed(&storage(None, endpoint), other), None);
         let own = Some("https://blobs.example.com/");
+        let url = parse("https://blobs.example.com/box/a.tar").expect("a URL");
+        assert!(is_blob(&storage(None, own), &url) && !is_blob(&storage(None, endpoint), &url));
+        let Ok(Signed::No(why)) = sign(&storage(None, own), &url, 0) else { panic!("no account") };
+        assert_eq!(why, ["AZURE_STORAGE_ACCOUNT is not set"]);
         let named = storage(Some("me"), own);
         let me = Some("SharedKey me".to_owned());
         assert_eq!(signed(&named, "https://blobs.example.com/box/a.tar"), me);

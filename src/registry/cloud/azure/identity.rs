@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
-use super::{AzureSettings, managed};
+use super::{AzureManaged, AzureSettings, managed};
 use crate::registry::auth::Secret;
 use crate::registry::cloud::ask::Question;
 use crate::registry::cloud::jwt::{Algorithm, Key};
@@ -57,6 +57,22 @@ pub(super) async fn token(http: &Pool, settings: &AzureSettings, resource: &str)
         }
     }
     Err(Lack::Nobody(format!("no identity of Azure's: {}", looked.join(", "))))
+}
+
+/// Who would be asked for a token, without asking.
+pub(super) fn plan(settings: &AzureSettings) -> CloudAnswer<String> {
+    let why = match application(settings) {
+        Ok(application) => return Ok(format!("would ask as {}", application.named())),
+        Err(why) => why,
+    };
+    match &settings.managed {
+        Some(AzureManaged::Service { .. }) => Ok("would ask IDENTITY_ENDPOINT".into()),
+        Some(AzureManaged::At(host)) => Ok(format!("would ask the metadata service at {host}")),
+        Some(AzureManaged::Usual) => {
+            Ok("would ask the metadata service, if this machine is Microsoft's".into())
+        }
+        None => Err(why),
+    }
 }
 
 /// The application that the variables describe, or which of them is missing.

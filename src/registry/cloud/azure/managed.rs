@@ -44,8 +44,9 @@ pub(super) async fn token(
         }
         (Err(why), _) => return Err(Lack::Nobody(format!("the metadata service {why}"))),
     };
-    // Other clouds have other things at the same address, and say so in many ways.
-    if let (404 | 405, AzureManaged::Usual) = (reply.status, managed) {
+    // A machine without an identity hears 400, and other clouds have other things at the same
+    // address: neither must keep anybody from what is public.
+    if reply.status != 200 && !matches!(managed, AzureManaged::Service { .. }) {
         return Err(Lack::Nobody(format!("the metadata service: {}", reply.refusal())));
     }
     let granted = reply.read::<Granted>();
@@ -65,7 +66,7 @@ async fn machine<'a>(
     let url = url.map_err(Lack::Broken)?;
     if !given && !machine_says(CHASSIS.0, CHASSIS.1) {
         // Without the header nobody is asked for a token.
-        let answered = Question::get(url.clone()).is_answered(http).await;
+        let answered = Question::get(url.clone()).probe(http).await;
         answered.map_err(|why| {
             Lack::Nobody(format!("the metadata service at {} {why}", origin(&url)))
         })?;

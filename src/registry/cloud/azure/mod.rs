@@ -146,6 +146,11 @@ impl Azure {
         }
     }
 
+    /// What would be asked for an identity, without asking.
+    pub(super) fn plan(&self) -> CloudAnswer<String> {
+        identity::plan(&self.settings)
+    }
+
     /// An access token for a service of Azure's.
     async fn token(&self, http: &Pool, resource: &str) -> Found {
         let fetch = identity::token(http, &self.settings, resource);
@@ -182,7 +187,7 @@ impl AzureStorage {
     /// Whether an address is that of a blob: at Microsoft's names for accounts, or below the
     /// account's own address.
     pub fn is_blob(&self, address: &str) -> bool {
-        blob::parse(address).is_ok_and(|url| blob::account(self, &url).is_some())
+        blob::parse(address).is_ok_and(|url| blob::is_blob(self, &url))
     }
 }
 

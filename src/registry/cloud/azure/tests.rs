@@ -164,8 +164,9 @@ async fn what_cannot_be_used_says_why_and_shows_nothing() {
     });
     let gone = gone();
     let base = || application(&server);
-    let file = |text: &str| Some(written(dir.path(), "file", text));
-    let secret = Some(Secret::from(SECRET));
+    let file = |text: &str| Some(written(dir.path(), &text.len().to_string(), text));
+    // As a form spells it, it looks different.
+    let secret = Some(Secret::from("geheim+&"));
     let at = |url: String| Some(AzureManaged::At(url));
     for (settings, expected) in [
         (AzureSettings { secret: secret.clone(), ..base() }, "answered 401: AADSTS7000215: "),
@@ -214,7 +215,17 @@ async fn what_cannot_be_used_says_why_and_shows_nothing() {
                 managed: at(format!("http://{}", server.host())),
                 ..AzureSettings::default()
             },
-            "no token of this machine's managed identity: ",
+            "the metadata service: `127.0.0.1:",
+        ),
+        (
+            AzureSettings {
+                managed: Some(AzureManaged::Service {
+                    endpoint: format!("http://{}/token", server.host()),
+                    header: SECRET.into(),
+                }),
+                ..AzureSettings::default()
+            },
+            "no token of this machine's managed identity: `127.0.0.1:",
         ),
         (
             AzureSettings {
@@ -247,6 +258,18 @@ async fn blobs_are_asked_for_with_whatever_there_is() {
     assert_eq!((signed.url.as_str(), names), (blob, vec!["x-ms-version"]));
     let why = signed.identity.expect_err("nobody");
     assert!(why.starts_with("no identity of Azure's: none of AZURE_CLIENT_SECRET"), "{why}");
+    // A machine that has no identity, as Microsoft's metadata service says it.
+    let without = Server::start(|_| {
+        Reply::new(
+            400,
+            r#"{"error": "invalid_request", "error_description": "Identity not found"}"#,
+        )
+    });
+    let managed = Some(AzureManaged::At(format!("http://{}", without.host())));
+    let machine = Azure::new(AzureSettings { managed, ..AzureSettings::default() });
+    let signed = machine.sign(&pool(), blob, 0).await.expect("unsigned");
+    let why = signed.identity.expect_err("nobody");
+    assert!(why.ends_with("answered 400: Identity not found"), "{why}");
     let settings = AzureSettings { secret: Some(SECRET.into()), ..application(&server) };
     let azure = Azure::new(settings.clone());
     let signed = azure.sign(&pool(), blob, 0).await.expect("signed");
@@ -308,4 +331,18 @@ fn refresh_tokens_end_when_they_say() {
         assert_eq!(end(&other), None, "{other}");
     }
     assert!(crate::registry::cloud::token::at(u64::MAX) > SystemTime::now());
+}
+
+#[test]
+fn plans_name_who_would_be_asked() {
+    let server = Server::start(|_| granted());
+    let plan = |settings: AzureSettings| Azure::new(settings).plan();
+    let secret = AzureSettings { secret: Some(SECRET.into()), ..application(&server) };
+    let expected = "would ask as the application client (AZURE_CLIENT_SECRET)";
+    assert_eq!(plan(secret).as_deref(), Ok(expected));
+    let managed = Some(AzureManaged::At("http://h".into()));
+    let machine = plan(AzureSettings { managed, ..AzureSettings::default() });
+    assert_eq!(machine.as_deref(), Ok("would ask the metadata service at http://h"));
+    assert!(plan(AzureSettings::default()).is_err());
+    assert_eq!(server.seen().len(), 0);
 }

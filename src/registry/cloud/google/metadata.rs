@@ -27,8 +27,8 @@ pub(super) async fn token(http: &Pool, metadata: &GoogleMetadata) -> Result<Toke
     let nobody = |why: String| Lack::Nobody(format!("the metadata server at {host} {why}"));
     if !given && !machine_says(PRODUCT, GOOGLE) {
         let root = url(host, "/").map_err(Lack::Broken)?;
-        let probe = Question::get(root).header(FLAVOR, GOOGLE);
-        probe.is_answered(http).await.map_err(nobody)?;
+        let question = Question::get(root).header(FLAVOR, GOOGLE);
+        question.probe(http).await.map_err(nobody)?;
     }
     let url = url(host, PATH).map_err(Lack::Broken)?;
     let reply =

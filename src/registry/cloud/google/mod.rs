@@ -16,8 +16,9 @@ mod user;
 use std::path::PathBuf;
 
 use super::ask::bearer_header;
+use super::file::{shown, small_file};
 use super::token::{Found, Kept, Lack, Token};
-use super::{CloudAnswer, CloudLogin, SignedGet, small_file};
+use super::{CloudAnswer, CloudLogin, SignedGet};
 use crate::registry::auth::{Credentials, Secret};
 use crate::registry::transport::Pool;
 
@@ -101,6 +102,28 @@ impl Google {
                 Ok(SignedGet { url, headers: Vec::new(), identity: Err(why) })
             }
             Err(Lack::Broken(why)) => Err(why),
+        }
+    }
+
+    /// What would be asked for an identity, without asking.
+    pub(super) fn plan(&self) -> CloudAnswer<String> {
+        let settings = &self.settings;
+        if let Some((variable, _)) = &settings.access_token {
+            return Ok(format!("would use the access token in {variable}"));
+        }
+        let existing = settings.well_known_file.as_ref().filter(|path| path.exists());
+        let named = settings.access_token_file.as_ref().map(|(_, path)| path);
+        if let Some(path) = named.or(settings.credentials_file.as_ref()).or(existing) {
+            return Ok(format!("would use {}", shown(path)));
+        }
+        match &settings.metadata {
+            Some(GoogleMetadata::At(host)) => {
+                Ok(format!("would ask the metadata server at {host}"))
+            }
+            Some(GoogleMetadata::Usual) => {
+                Ok("would ask the metadata server, if this machine is Google's".into())
+            }
+            None => Err("no file and no variable has an identity, and NO_GCE_CHECK is set".into()),
         }
     }
 

@@ -406,3 +406,21 @@ async fn files_that_cannot_be_used_say_why_and_show_nothing() {
     let error = login(nobody(dir.path())).await.expect_err("no JSON");
     assert!(error.ends_with("adc.json: is not JSON (line 2, column 2)"), "{error}");
 }
+
+#[test]
+fn plans_name_the_place_that_would_decide() {
+    let dir = tempfile::tempdir().expect("temp");
+    let plan = |settings: GoogleSettings| Google::new(settings).plan();
+    let metadata = |metadata| GoogleSettings { metadata, ..nobody(dir.path()) };
+    assert!(plan(nobody(dir.path())).expect_err("nobody").contains("NO_GCE_CHECK"));
+    let at = metadata(Some(GoogleMetadata::At("h:1".into())));
+    assert_eq!(plan(at.clone()).as_deref(), Ok("would ask the metadata server at h:1"));
+    let credentials_file = Some(dir.path().join("key.json"));
+    let named = plan(GoogleSettings { credentials_file, ..at.clone() }).expect("a plan");
+    assert!(named.ends_with("/key.json"), "{named}");
+    std::fs::write(dir.path().join("adc.json"), "{}").expect("written");
+    assert!(plan(at).expect("a plan").ends_with("/adc.json"));
+    let access_token = Some(("V".to_owned(), SECRET.into()));
+    let token = plan(GoogleSettings { access_token, ..nobody(dir.path()) });
+    assert_eq!(token.as_deref(), Ok("would use the access token in V"));
+}
