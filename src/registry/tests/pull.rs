@@ -205,6 +205,22 @@ fn patience_ends() {
 }
 
 #[test]
+fn a_limit_of_requests_is_told() {
+    let server = Server::start(|_| {
+        Reply::new(429, "toomanyrequests")
+            .header("RateLimit-Limit", "100;w=21600")
+            .header("RateLimit-Remaining", "0;w=21600")
+            .header("Docker-RateLimit-Source", "192.0.2.7")
+    });
+    let hasty = Options { retries: 0, ..options() };
+    let error = client(hasty).resolve(&reference(&server, "app:1"), &amd64()).expect_err("429");
+    let text = error.to_string();
+    let limit = "its limit is 100 in 6 h, 0 are left, counted for `192.0.2.7`";
+    assert!(text.contains(limit) && text.contains("toomanyrequests"), "{text}");
+    assert_eq!(server.lines(), ["GET /v2/app/manifests/1"], "nothing else is asked for it");
+}
+
+#[test]
 fn mirrors_are_asked_first_and_the_registry_when_they_fail() {
     let broken = Server::start(|_| Reply::new(500, ""));
     let mirror = {
