@@ -254,6 +254,31 @@ fn mirrors_are_asked_first_and_the_registry_when_they_fail() {
 }
 
 #[test]
+fn a_mirror_gets_its_own_credentials_and_the_registry_its_own() {
+    let guarded = |name: &'static str, image: Image| {
+        Server::start(move |seen| match seen.header("authorization") {
+            None => Reply::new(401, "").header("WWW-Authenticate", "Basic"),
+            Some(_) => image.serve(name, seen),
+        })
+    };
+    let mirror = guarded("proxy/app", Image::new(b"layer"));
+    let origin = guarded("app", Image::new(b"layer"));
+    // base64 of m:m and o:o.
+    let auths = json!({mirror.host(): {"auth": "bTpt"}, origin.host(): {"auth": "bzpv"}});
+    let (_dir, options) = config_json(&auths);
+    let map = vec![(origin.host(), vec![format!("{}/proxy", mirror.host())])];
+    let client = client(Options { registry_map: map, ..options });
+    client.resolve(&reference(&origin, "app:1"), &amd64()).expect("from the mirror");
+    let missing = client.resolve(&reference(&origin, "app:2"), &amd64());
+    assert!(missing.expect_err("nowhere").is_not_found());
+    for (server, own) in [(&mirror, "Basic bTpt"), (&origin, "Basic bzpv")] {
+        let seen = server.seen();
+        let shown: Vec<_> = seen.iter().filter_map(|seen| seen.header("authorization")).collect();
+        assert!(!shown.is_empty() && shown.iter().all(|header| *header == own), "{shown:?}");
+    }
+}
+
+#[test]
 fn the_errors_of_all_places_are_told() {
     let mirror = Server::start(|_| Reply::new(403, "no mirror for you"));
     let origin = Server::start(|_| Reply::new(404, ""));
