@@ -61,7 +61,7 @@ impl Uploads {
         self.state.lock().expect("lock").blobs.get(&digest.to_string()).cloned()
     }
 
-    /// The methods of all requests, as one letter each but for those of one letter twice.
+    /// The methods of all requests, in order.
     pub(super) fn methods(&self) -> String {
         let methods = self.server.seen().into_iter().map(|seen| seen.method);
         methods.collect::<Vec<_>>().join(" ")
