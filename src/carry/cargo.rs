@@ -95,6 +95,24 @@ impl Cargo {
         })
     }
 
+    /// Reads a document that another one names.
+    pub(super) fn named(item: &Item, client: &Client) -> Result<Self> {
+        let Item { descriptor, home } = item;
+        // Layouts may hold some images of an index only; registries take none without all.
+        let missing = home.path(&descriptor.digest).is_some_and(|path| !path.exists());
+        Self::of(item, client).with_context(|| match missing {
+            true => {
+                let platform = descriptor.platform.as_ref().map(|it| format!(" for {it}"));
+                format!(
+                    "the index names {}{}, which is not in {home}; --platform pushes an image that is",
+                    descriptor.digest,
+                    platform.unwrap_or_default()
+                )
+            }
+            false => format!("the index names {}", descriptor.digest),
+        })
+    }
+
     /// Every document below, itself included, those that are named before those that name them.
     ///
     /// # Errors
@@ -108,7 +126,7 @@ impl Cargo {
     fn collect(&self, client: &Client, depth: usize, all: &mut Vec<Cargo>) -> Result<()> {
         check_depth(depth)?;
         for item in &self.items {
-            Self::of(item, client)?.collect(client, depth + 1, all)?;
+            Self::named(item, client)?.collect(client, depth + 1, all)?;
         }
         all.push(self.clone());
         Ok(())

@@ -146,7 +146,7 @@ impl Sender<'_> {
         if self.client.pusher(&reference).head_manifest().ok().flatten() == Some(digest) {
             return Ok(());
         }
-        let document = Cargo::of(item, self.client)?;
+        let document = Cargo::named(item, self.client)?;
         for below in &document.items {
             self.add(below, to, depth + 1, known, load)?;
         }

@@ -49,7 +49,9 @@ fn lines(outcome: &Outcome) -> &str {
 fn every_form_is_pushed_as_it_is() {
     let images = Images::build("linux/amd64");
     tools::run("gzip", ["-k", &images.path("oci.tar")]);
-    for source in ["layout", "layout:1", "oci.tar", "oci.tar:1", "oci.tar.gz"] {
+    for source in
+        ["layout", "layout:1", "layout:registry.test/app:1", "oci.tar", "oci.tar:1", "oci.tar.gz"]
+    {
         let registry = Registry::start();
         let name = format!("{}/app:1", registry.host());
         let outcome = kiln("push", &[&images.path(source), &name]).ok();
@@ -70,6 +72,8 @@ fn every_form_is_pushed_as_it_is() {
     }
     let registry = Registry::start();
     let name = format!("{}/app:1", registry.host());
+    let wrong = format!("{}:registry.test/other:1", images.path("layout"));
+    kiln("push", &[&wrong, &name]).fails(1, "the names in it: registry.test/app:1");
     let by_digest = format!("{}@{}", images.path("layout"), images.digest);
     kiln("push", &[&by_digest, "-t", &name]).ok();
     assert_eq!(registry.digest("app", "1").as_ref(), Some(&images.digest));
@@ -223,6 +227,13 @@ fn an_index_is_pushed_whole_or_one_image_of_it() {
     kiln("push", &[&format!("{layout}:1"), &name, "--platform", "linux/arm64"]).ok();
     let image = Image::from_registry(&one, "one", "1").expect("an image and no index");
     assert_eq!(image.config["architecture"], "arm64");
+    let path =
+        Path::new(&layout).join("blobs/sha256").join(image.digest.trim_start_matches("sha256:"));
+    fs::remove_file(path).expect("a manifest");
+    let outcome = kiln("push", &[&format!("{layout}:1"), &format!("{}/other:1", other.host())]);
+    outcome.fails(1, "for linux/arm64, which is not in");
+    assert_eq!(other.tags("other"), [""; 0]);
+    kiln("push", &[&format!("{layout}:1"), &name, "--platform", "linux/amd64"]).ok();
     let outcome = kiln("push", &[&format!("{layout}:1"), &name, "--platform", "linux/s390x"]);
     outcome.fails(1, "has no image for linux/s390x; it has linux/amd64, linux/arm64");
 }

@@ -59,7 +59,8 @@ impl Roots {
     }
 
     fn add(&mut self, place: &Path, found: Vec<CertificateDer<'static>>) {
-        if !found.is_empty() {
+        // kiln's image names one of them twice.
+        if !found.is_empty() && !self.places.iter().any(|known| known == place) {
             self.certificates.extend(found);
             self.places.push(place.to_owned());
         }
