@@ -24,6 +24,7 @@
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
 //! | [`publish`] | uploads, tags, files that name the digest |
+//! | [`carry`] | images that are there already, on their way to registries |
 //! | [`schedule`] | stages side by side |
 //! | [`work_dir`], `settings` | the build's own directory; a request in the words of the modules |
 //! | [`warm`] | fills the base cache |
@@ -34,6 +35,7 @@
 
 pub mod base_cache;
 pub mod cancel;
+pub mod carry;
 pub mod cli;
 pub mod context;
 pub mod digest;

@@ -1,5 +1,10 @@
 //! The program: children of the sandbox first, then flags, isolation, the build, the exit code.
 
+#[path = "main/carriers.rs"]
+mod carriers;
+#[path = "main/logins.rs"]
+mod logins;
+
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -16,7 +21,9 @@ use kiln::request::{DoctorRequest, IsolationChoice, Request};
 use kiln::sandbox::{self, Choice};
 use kiln::stage::RunFailed;
 use kiln::ui::check::Source;
-use kiln::ui::{self, Console, Device, During, LogLevel, OutputChoice, ProgressChoice, Report};
+use kiln::ui::{
+    self, Console, Device, During, LogLevel, OutputChoice, ProgressChoice, Report, Work,
+};
 use kiln::warm;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -47,8 +54,12 @@ fn main() -> ExitCode {
         Ok(Ok(Invocation::Plan(job))) => plan(&job),
         Ok(Ok(Invocation::Warm(warming))) => warm_up(&warming),
         Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
+        Ok(Ok(Invocation::Push(pushing))) => carriers::push(&pushing),
+        Ok(Ok(Invocation::Index(joining))) => carriers::index(&joining),
+        Ok(Ok(Invocation::Login(entrance))) => logins::log_in(entrance),
+        Ok(Ok(Invocation::Logout(request))) => logins::log_out(&request),
         Ok(Ok(Invocation::Shell(shell))) => become_shell(&shell),
-        Ok(Ok(Invocation::Help(text) | Invocation::Version(text))) => {
+        Ok(Ok(Invocation::Nothing(text) | Invocation::Help(text) | Invocation::Version(text))) => {
             ui::print(&text);
             ExitCode::SUCCESS
         }
@@ -275,6 +286,7 @@ fn examine(request: &DoctorRequest, json: bool) -> ExitCode {
 
 fn report(built: Built, stdout_taken: bool) -> Report {
     Report {
+        work: Work::Built,
         names: built.places,
         digest: built.digest,
         size: built.size,

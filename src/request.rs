@@ -5,6 +5,8 @@ mod annotation;
 mod contexts;
 mod export;
 mod freshness;
+mod login;
+mod push;
 mod run;
 
 use std::collections::BTreeMap;
@@ -14,8 +16,10 @@ use std::time::Duration;
 pub use self::annotation::{Annotated, Annotation, Annotations};
 pub use self::export::{Export, Exports, Sink};
 pub use self::freshness::Freshness;
+pub use self::login::{LoginRequest, LogoutRequest};
+pub use self::push::{Destinations, IndexRequest, IndexSource, PushRequest};
 use crate::image::{ImageFormat, Platform};
-use crate::registry::{CloudSettings, CredentialSource, Repository};
+use crate::registry::{CloudSettings, CredentialSource, ProxySettings, Repository};
 use crate::remote::GitSettings;
 
 pub use self::contexts::{Elsewhere, NamedSource, dockerfile_at};
@@ -214,6 +218,12 @@ pub struct RegistryChoice {
     pub ca_bundle: Option<PathBuf>,
     /// Directories of such files (`SSL_CERT_DIR`).
     pub ca_dirs: Vec<PathBuf>,
+    /// Files and directories with further ones; what is not there has none.
+    pub more_ca: Vec<PathBuf>,
+    /// Directories with one for each host, as `/etc/docker/certs.d`.
+    pub host_dirs: Vec<PathBuf>,
+    /// Who is reached through a proxy. Shows no password.
+    pub proxies: ProxySettings,
     /// Mirrors of Docker Hub, tried in this order: `host[:port][/prefix]`.
     pub mirrors: Vec<String>,
     /// For a host, what stands in for it when pulling, tried in this order.

@@ -31,6 +31,9 @@ pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
         skip_tls_registries: choice.skip_tls_registries,
         ca_bundle: choice.ca_bundle,
         ca_dirs: choice.ca_dirs,
+        more_ca: choice.more_ca,
+        host_dirs: choice.host_dirs,
+        proxies: choice.proxies,
         registry_ca: choice.registry_ca,
         client_certs: choice.client_certs,
         mirrors: choice.mirrors,
@@ -50,14 +53,17 @@ pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
 
 /// How new layers are compressed.
 pub(crate) fn compression(request: &Request) -> Compression {
-    match request.compression {
+    compression_of(request.compression, request.compression_level)
+}
+
+/// The same, of a choice and its level.
+pub(crate) fn compression_of(choice: CompressionChoice, level: Option<i32>) -> Compression {
+    match choice {
         CompressionChoice::Gzip => {
-            let level = request.compression_level.and_then(|level| u8::try_from(level).ok());
+            let level = level.and_then(|level| u8::try_from(level).ok());
             Compression::Gzip { level: level.unwrap_or(DEFAULT_GZIP_LEVEL) }
         }
-        CompressionChoice::Zstd => {
-            Compression::Zstd { level: request.compression_level.unwrap_or(DEFAULT_ZSTD_LEVEL) }
-        }
+        CompressionChoice::Zstd => Compression::Zstd { level: level.unwrap_or(DEFAULT_ZSTD_LEVEL) },
         CompressionChoice::Uncompressed => Compression::None,
     }
 }

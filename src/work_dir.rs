@@ -73,6 +73,14 @@ impl WorkDir {
         Err(first_failure.unwrap_or_else(|| anyhow::anyhow!("there is no temporary directory")))
     }
 
+    /// One for files that belong to no context.
+    pub fn for_archive(named: Option<&Path>, temp_dir: &Path, reporter: &Reporter) -> Result<Self> {
+        let parent = named.unwrap_or(temp_dir);
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make the work directory {}", parent.display()))?;
+        Self::at(parent, None, reporter)
+    }
+
     fn at(parent: &Path, overlay: Option<&Namespaces>, reporter: &Reporter) -> Result<Self> {
         remove_leftovers(parent);
         Self::make_in(parent, overlay, reporter)

@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "sandbox",
     "stage",
     "publish",
+    "carry",
     "schedule",
     "work_dir",
     "settings",

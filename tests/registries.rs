@@ -8,8 +8,12 @@ mod certificates;
 mod formats;
 #[path = "registries/login.rs"]
 mod login;
+#[path = "registries/logins.rs"]
+mod logins;
 #[path = "registries/plain.rs"]
 mod plain;
+#[path = "registries/proxy.rs"]
+mod proxy;
 #[path = "registries/sources.rs"]
 mod sources;
 #[path = "registries/tls.rs"]

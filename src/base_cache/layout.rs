@@ -95,6 +95,15 @@ pub fn layout_dir(address: &str) -> &Path {
     Address::parse(address.strip_prefix(LAYOUT).unwrap_or(address)).dir
 }
 
+/// Finds what an address of a layout names, whatever it is.
+///
+/// # Errors
+/// [`LayoutError`].
+pub fn layout_entry(address: &str) -> Result<Descriptor, LayoutError> {
+    let address = Address::parse(address.strip_prefix(LAYOUT).unwrap_or(address));
+    Layout(address.dir).named(&address)
+}
+
 /// Finds the image that an address of a layout names, for a platform.
 ///
 /// # Errors

@@ -68,6 +68,16 @@ fn files(env: &Environment) -> Vec<CredentialSource> {
     files
 }
 
+/// Where a login is kept: in the file that a variable names, Docker's before Podman's, else in Docker's
+/// ordinary one. None without a home.
+pub(super) fn login_file(env: &Environment) -> Option<PathBuf> {
+    let path = |name| env.get(name).map(|value| env.absolute(value));
+    path(env::DOCKER_CONFIG)
+        .map(config_json)
+        .or_else(|| path(env::REGISTRY_AUTH_FILE))
+        .or_else(|| path(env::HOME).map(|home| home.join(".docker/config.json")))
+}
+
 /// DOCKER_CONFIG is a directory, but the file's own path is a mistake that cannot mean anything
 /// else.
 fn config_json(path: PathBuf) -> PathBuf {

@@ -30,6 +30,14 @@ pub(super) const CI_JOB_TOKEN: &str = "CI_JOB_TOKEN";
 pub(super) const CI_REGISTRY: &str = "CI_REGISTRY";
 pub(super) const CI_REGISTRY_USER: &str = "CI_REGISTRY_USER";
 pub(super) const CI_REGISTRY_PASSWORD: &str = "CI_REGISTRY_PASSWORD";
+/// The host of the GitLab server, and its port.
+pub(super) const CI_SERVER_HOST: &str = "CI_SERVER_HOST";
+pub(super) const CI_SERVER_PORT: &str = "CI_SERVER_PORT";
+/// Files that GitLab Runner makes of its own `tls-ca-file`, `tls-cert-file` and `tls-key-file`: who
+/// signed the GitLab server's certificate, and what is shown to that server.
+pub(super) const CI_SERVER_TLS_CA_FILE: &str = "CI_SERVER_TLS_CA_FILE";
+pub(super) const CI_SERVER_TLS_CERT_FILE: &str = "CI_SERVER_TLS_CERT_FILE";
+pub(super) const CI_SERVER_TLS_KEY_FILE: &str = "CI_SERVER_TLS_KEY_FILE";
 /// The text of Docker's `config.json`, or its path.
 pub(super) const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// The directory that holds Docker's `config.json`; `~/.docker` if it is not set.
@@ -87,6 +95,8 @@ pub(super) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub(super) const TERM: &str = "TERM";
 /// The directory for temporary files.
 pub(super) const TMPDIR: &str = "TMPDIR";
+/// A user's directory of settings; `~/.config` if it is not set.
+pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// A user's directory that ends with the session.
 pub(super) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// kaniko's: who started it (`skaffold`), for the User-Agent header.

@@ -135,9 +135,16 @@ impl ClapError<'_> {
         ]
         .into_iter()
         .find_map(|kind| self.text(kind));
-        let in_command = self.text(ContextKind::Usage).is_none_or(|usage| usage.contains("build"));
+        let usage = self.text(ContextKind::Usage);
+        let in_command = usage.as_ref().is_none_or(|usage| usage.contains("build"));
+        let other = ["push", "index", "login", "logout"].into_iter().find(|name| {
+            usage.as_ref().is_some_and(|usage| usage.contains(&format!("kiln {name}")))
+        });
         match suggestion {
             Some(suggestion) => format!("did you mean `{suggestion}`?"),
+            None if other.is_some() => {
+                format!("`kiln {} --help` explains all flags", other.unwrap_or_default())
+            }
             None if in_command => "`kiln build --help` explains all flags".to_owned(),
             // `kiln -t app .`: the flags are those of a command that was left out.
             None => "an image is built by `kiln build [FLAGS] [CONTEXT]`".to_owned(),

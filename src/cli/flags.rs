@@ -10,7 +10,10 @@ use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::build_context_flags::BuildContextFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
+use super::index_flags::IndexFlags;
+use super::login_flags::{LoginFlags, LogoutFlags};
 use super::mounts_flags::MountsFlags;
+use super::push_flags::PushFlags;
 use super::{annotations, values};
 use crate::image::ImageFormat;
 use crate::request::{Annotation, CompressionChoice, IsolationChoice};
@@ -32,6 +35,14 @@ pub(super) enum Command {
     Check(Box<CheckFlags>),
     #[command(override_help = include_str!("help/doctor.txt"), args_override_self = true)]
     Doctor(DoctorFlags),
+    #[command(override_help = include_str!("help/push.txt"), args_override_self = true)]
+    Push(Box<PushFlags>),
+    #[command(override_help = include_str!("help/index.txt"), args_override_self = true)]
+    Index(Box<IndexFlags>),
+    #[command(override_help = include_str!("help/login.txt"), args_override_self = true)]
+    Login(Box<LoginFlags>),
+    #[command(override_help = include_str!("help/logout.txt"), args_override_self = true)]
+    Logout(LogoutFlags),
 }
 
 /// `kiln build`.
@@ -202,6 +213,10 @@ pub(super) fn command() -> clap::Command {
         .mut_subcommand("build", |build| build.mut_args(with_optional_value))
         .mut_subcommand("check", |check| check.mut_args(with_optional_value))
         .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
+        .mut_subcommand("push", |push| push.mut_args(with_optional_value))
+        .mut_subcommand("index", |index| index.mut_args(with_optional_value))
+        .mut_subcommand("login", |login| login.mut_args(with_optional_value))
+        .mut_subcommand("logout", |logout| logout.mut_args(with_optional_value))
 }
 
 fn with_optional_value(arg: Arg) -> Arg {

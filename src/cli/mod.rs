@@ -20,13 +20,21 @@ mod exports;
 mod fields;
 mod flags;
 mod gitlab;
+mod index;
+mod index_flags;
 mod kaniko;
+mod login;
+mod login_flags;
 mod mounts;
 mod mounts_flags;
 mod outputs;
+mod push;
+mod push_flags;
+mod reach_flags;
 mod resolve;
 mod result;
 mod shell;
+mod trust;
 mod values;
 
 #[cfg(test)]
@@ -35,6 +43,7 @@ mod tests;
 pub use check::{Call, Subject};
 pub use env::Environment;
 pub use error::CliError;
+pub use login::{Entrance, PasswordFrom};
 
 pub use shell::Shell;
 
@@ -45,7 +54,9 @@ use clap::error::ErrorKind;
 
 use self::flags::{BuildFlags, ResultFlags};
 use self::kaniko::Tool;
-use crate::request::{DoctorRequest, Request, WarmRequest};
+use crate::request::{
+    DoctorRequest, IndexRequest, LogoutRequest, PushRequest, Request, WarmRequest,
+};
 pub use crate::ui::OutputChoice;
 
 /// What the command line asks for.
@@ -71,6 +82,16 @@ pub enum Invocation {
         /// Whether a program reads the answer.
         json: bool,
     },
+    /// Send an image that is there already.
+    Push(Pushing),
+    /// Join images of several platforms.
+    Index(Joining),
+    /// Let a registry's login be used from now on.
+    Login(Entrance),
+    /// Take logins back.
+    Logout(Box<LogoutRequest>),
+    /// Do nothing; the text says why that is right.
+    Nothing(String),
     /// Become a shell.
     Shell(Shell),
     /// Print this text to standard output.
@@ -88,6 +109,24 @@ pub struct Job {
     pub output: OutputChoice,
     /// What is to be said first.
     pub remarks: Vec<Remark>,
+}
+
+/// An image to be pushed.
+#[derive(Debug)]
+pub struct Pushing {
+    /// Which, and where it goes.
+    pub request: Box<PushRequest>,
+    /// How it is shown.
+    pub output: OutputChoice,
+}
+
+/// Images to be joined.
+#[derive(Debug)]
+pub struct Joining {
+    /// Which, and where the index goes.
+    pub request: Box<IndexRequest>,
+    /// How it is shown.
+    pub output: OutputChoice,
 }
 
 /// Base images to be fetched.
@@ -158,6 +197,10 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
             let (call, flags) = check::of_check(*flags)?;
             look(call, flags, env)
         }
+        Some(flags::Command::Push(flags)) => push::push(*flags, env).map(Invocation::Push),
+        Some(flags::Command::Index(flags)) => index::index(*flags, env).map(Invocation::Index),
+        Some(flags::Command::Login(flags)) => login::login(*flags, env),
+        Some(flags::Command::Logout(flags)) => login::logout(flags, env),
         Some(flags::Command::Doctor(flags)) => {
             let json = flags.json;
             let request = Box::new(doctor::request(flags, env)?);

@@ -11,7 +11,8 @@ use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
 use super::result::{all_exports, look, pushed};
 use super::{
-    annotations, build_context, clouds, context, credentials, exports, mounts, outputs, values,
+    annotations, build_context, clouds, context, credentials, exports, mounts, outputs, trust,
+    values,
 };
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
@@ -128,7 +129,7 @@ fn isolation(
 }
 
 /// Refuses names that no image can have.
-fn names(destinations: &[String]) -> Result<(), CliError> {
+pub(super) fn names(destinations: &[String]) -> Result<(), CliError> {
     for name in destinations {
         let reference: Reference =
             name.parse().map_err(|error: ReferenceError| CliError::complete(error.to_string()))?;
@@ -296,7 +297,7 @@ pub(super) fn platform(typed: Option<String>) -> Result<Option<String>, CliError
 }
 
 /// The platforms of a build, each once: `--platform a,b --platform c`.
-fn platforms(typed: &[String]) -> Result<Vec<Platform>, CliError> {
+pub(super) fn platforms(typed: &[String]) -> Result<Vec<Platform>, CliError> {
     let mut all: Vec<Platform> = Vec::new();
     for text in typed.iter().flat_map(|text| text.split(',')).map(str::trim) {
         if text.is_empty() {
@@ -332,13 +333,12 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
             .into_iter()
             .map(|(host, file)| (host, env.absolute(file)))
             .collect(),
-        client_certs: flags
-            .registry_client_cert
-            .into_iter()
-            .map(|(host, certificate, key)| (host, env.absolute(certificate), env.absolute(key)))
-            .collect(),
+        client_certs: trust::client_certs(flags.registry_client_cert, env),
         ca_bundle: env.get(env::SSL_CERT_FILE).map(|file| env.absolute(file)),
         ca_dirs: directories.into_iter().flatten().map(|path| env.absolute(path)).collect(),
+        more_ca: trust::more_ca(env),
+        host_dirs: trust::host_dirs(env),
+        proxies: trust::proxies(env),
         mirrors: flags.registry_mirror,
         registry_map: map,
         no_default_fallback: flags.skip_default_registry_fallback,
@@ -361,6 +361,6 @@ pub(super) fn temp_dir(env: &Environment) -> PathBuf {
     }
 }
 
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::image::ImageFormat;
+use crate::registry::{ProxySettings, ProxyVariable};
 use crate::request::{
     Annotated, Annotation, Annotations, CompressionChoice, DockerfileSource, Export, Exports,
     Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
@@ -103,6 +104,8 @@ fn defaults() {
         checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
+            more_ca: trust::more_ca(&Environment::new("/".into(), [])),
+            host_dirs: trust::host_dirs(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
         },
     };
@@ -185,6 +188,8 @@ fn every_flag_reaches_the_request() {
         checks_may_fail: true,
         registry: RegistryChoice {
             credentials: credentials::sources(&Environment::new("/".into(), [])),
+            more_ca: trust::more_ca(&Environment::new("/".into(), [])),
+            host_dirs: trust::host_dirs(&Environment::new("/".into(), [])),
             ..RegistryChoice::default()
         },
     };
@@ -204,6 +209,9 @@ fn every_registry_flag_reaches_the_request() {
             ("HOME", &home.display().to_string()),
             ("SSL_CERT_FILE", "bundle.pem"),
             ("SSL_CERT_DIR", "/etc/certs:more"),
+            ("CI_SERVER_TLS_CA_FILE", "gitlab.pem"),
+            ("HTTPS_PROXY", "p:3128"),
+            ("no_proxy", "a,b"),
         ],
     );
     let expected = RegistryChoice {
@@ -227,6 +235,20 @@ fn every_registry_flag_reaches_the_request() {
             [("HOME".into(), home.clone().into())],
         )),
         clouds: Default::default(),
+        more_ca: vec!["/kaniko/ssl/certs".into(), project.path("gitlab.pem")],
+        host_dirs: [
+            home.join(".config/containers/certs.d"),
+            home.join(".docker/certs.d"),
+            home.join(".config/docker/certs.d"),
+            "/etc/containers/certs.d".into(),
+            "/etc/docker/certs.d".into(),
+        ]
+        .into(),
+        proxies: ProxySettings {
+            https: Some(ProxyVariable { variable: "HTTPS_PROXY".into(), address: "p:3128".into() }),
+            http: None,
+            no_proxy: "a,b".into(),
+        },
         push_retry: 2,
         pull_retry: 0,
         upstream_client: None,
@@ -481,6 +503,12 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     let more = ["-d", "--mount"].map(str::to_owned);
     the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
     the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
+    // The second is of a build, and named as what writes an archive.
+    let more = ["-d", "--tar-path"].map(str::to_owned);
+    the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
+    the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
+    the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
+    the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);
     assert_fits(include_str!("help/kiln.txt"));
     assert_fits(include_str!("help/check.txt"));
 }

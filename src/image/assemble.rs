@@ -58,6 +58,21 @@ pub fn assemble(
     })
 }
 
+/// Writes an index of manifests.
+pub fn index_of(
+    manifests: Vec<Descriptor>,
+    format: ImageFormat,
+    annotations: BTreeMap<String, String>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Index {
+        schema_version: 2,
+        media_type: Some(format.index().to_owned()),
+        manifests,
+        annotations,
+        other: Map::new(),
+    })
+}
+
 /// Joins images of several platforms. `annotations` are those of the index, `of_descriptor` those of
 /// what leads to it.
 pub fn join(
@@ -70,14 +85,7 @@ pub fn join(
         platform: Some(image.platform.clone()),
         ..image.descriptor()
     };
-    let index = Index {
-        schema_version: 2,
-        media_type: Some(format.index().to_owned()),
-        manifests: images.iter().map(entry).collect(),
-        annotations,
-        other: Map::new(),
-    };
-    let bytes = serde_json::to_vec(&index)?;
+    let bytes = index_of(images.iter().map(entry).collect(), format, annotations)?;
     Ok(FinishedIndex {
         digest: Digest::of(&bytes),
         bytes,

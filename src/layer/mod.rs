@@ -21,7 +21,7 @@ pub mod writer;
 
 pub use compress::{Compression, Compressor, DEFAULT_GZIP_LEVEL};
 pub use content::{Content, FileSlice, Node, Source, Tree};
-pub use decompress::{Format, Limit, decoder, decoder_limited, sniff, threaded};
+pub use decompress::{Format, Limit, SNIFFED, decoder, decoder_limited, sniff, threaded};
 pub use entry::{Entry, Kind, Metadata, Timestamp};
 pub(crate) use read_ahead::fill;
 pub use store::{BlobStore, BlobWriter, StoreError};

@@ -3,9 +3,11 @@
 mod destination;
 mod digest_files;
 mod metadata_file;
+mod result_files;
 mod uploads;
 
 pub use destination::{Destination, PushFailed};
 pub use digest_files::{send_digest, write_digest_files};
 pub use metadata_file::{platform_dir, write_iid_file, write_metadata_file};
+pub use result_files::write_result_files;
 pub use uploads::Uploads;

@@ -91,6 +91,20 @@ pub enum RegistryError {
         /// Whether the other side does not speak TLS at all.
         plain: bool,
     },
+    /// A proxy that is in the way.
+    #[error("the registry `{host}` cannot be reached: the proxy `{proxy}` {cause}. {hint}")]
+    Proxy {
+        /// `host[:port]`.
+        host: String,
+        /// The proxy's address, without user and password.
+        proxy: String,
+        /// What it did; a part of a sentence.
+        cause: String,
+        /// What to do.
+        hint: String,
+        /// Whether it may be otherwise soon.
+        passing: bool,
+    },
     /// The registry does not let these credentials do this.
     #[error("{}", UnauthorizedText(.0))]
     Unauthorized(Box<Unauthorized>),
@@ -358,6 +372,7 @@ impl RegistryError {
             Self::Connection { .. }
             | Self::Refused { .. }
             | Self::TokenServer { .. }
+            | Self::Proxy { passing: true, .. }
             | Self::Dns { unknown: false, .. } => Retry::Backoff,
             _ => Retry::Never,
         }

@@ -9,10 +9,12 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `blob` | manifests and configs; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
+//! | `admission` | whether a user is let in |
 //! | `put`, `download` | a text to, a file from an address that is no registry's |
 //! | `retry` | what is tried again, and when |
 //! | `transport` | one request: scheme, credentials, redirects, errors |
 //! | `token`, `challenge`, `auth` | from a 401 to an `Authorization` header |
+//! | `proxy` | who is reached through a proxy |
 //! | `cloud` | logins and signatures of clouds |
 //! | `tls` | who is trusted |
 //! | `engine` | the runtime inside |
@@ -21,16 +23,19 @@
 //! server, nowhere else; bytes are what their digest says; texts of registries are cut and stripped
 //! before they are shown; each wait ends when the build is cancelled.
 
+mod admission;
 mod auth;
 mod blob;
 mod challenge;
 mod client;
 mod cloud;
+mod document;
 mod download;
 mod engine;
 mod error;
 mod mirror;
 mod options;
+mod proxy;
 mod pull;
 mod push;
 mod put;
@@ -41,14 +46,17 @@ mod token;
 mod transport;
 
 pub use auth::{
-    CredentialSource, HostLogin, Login, Secret, SourceReport, SourceState, credential_report,
+    CredentialSource, HostLogin, KeptBy, Login, Secret, Server, SourceReport, SourceState,
+    StoreError, credential_report, drop_all_logins, drop_login, keep_login,
 };
 pub use blob::BlobReader;
 pub use client::Client;
 pub use cloud::{AwsSettings, AzureSettings, Cloud, CloudSettings, GoogleSettings, Object};
+pub use document::RemoteDocument;
 pub use download::Downloaded;
 pub use error::{RegistryError, Unauthorized};
 pub use options::Options;
+pub use proxy::{ProxySettings, ProxyVariable};
 pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::auth::CredentialSource;
 use super::cloud::CloudSettings;
+use super::proxy::ProxySettings;
 
 /// How to reach registries. Hosts are `host[:port]` as in references; for Docker Hub each of its
 /// names will do.
@@ -25,6 +26,13 @@ pub struct Options {
     pub ca_bundle: Option<PathBuf>,
     /// Directories with PEM files of further roots (SSL_CERT_DIR).
     pub ca_dirs: Vec<PathBuf>,
+    /// Files and directories with further roots; one that is not there has none.
+    pub more_ca: Vec<PathBuf>,
+    /// Directories in which hosts have directories of their own, as Docker's `/etc/docker/certs.d`:
+    /// `HOST[:PORT]/*.crt` are roots, `*.cert` and `*.key` what is shown.
+    pub host_dirs: Vec<PathBuf>,
+    /// Who is reached through a proxy.
+    pub proxies: ProxySettings,
     /// Host and PEM file with further roots for it.
     pub registry_ca: Vec<(String, PathBuf)>,
     /// Host, PEM certificate chain and PEM key to show it.
@@ -59,6 +67,9 @@ impl Default for Options {
             skip_tls_registries: Vec::new(),
             ca_bundle: None,
             ca_dirs: Vec::new(),
+            more_ca: Vec::new(),
+            host_dirs: Vec::new(),
+            proxies: ProxySettings::default(),
             registry_ca: Vec::new(),
             client_certs: Vec::new(),
             mirrors: Vec::new(),

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::choice::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 use super::live::Live;
 use super::log::{During, Log, LogLines};
+use super::paint::Paint;
 use super::plain::Plain;
 use super::quiet::Quiet;
 use super::report::Report;
 use super::sections::Sections;
-use super::{Size, View, diagnostic};
+use super::{Size, View, diagnostic, task};
 use crate::event::{Event, Observer};
 
 /// Between two frames of the live view.
@@ -272,6 +273,14 @@ pub fn print_error(rendered: &str) {
     write_all(&mut io::stderr(), rendered);
 }
 
+/// Prints a warning to standard error, where there is no console.
+pub fn print_warning(text: &str) {
+    let paint = Paint(stderr_colour(ColorChoice::Auto));
+    if let Some(line) = task::remark(&Event::Warning(text), paint) {
+        print_error(&(line + "\n"));
+    }
+}
+
 /// Whether [`print`] may use colours.
 pub fn stdout_colour(choice: ColorChoice) -> bool {
     choice.applies(io::stdout().is_terminal())
@@ -326,6 +335,7 @@ mod tests {
         task.output(Stream::Out, b"made\n");
         task.done();
         console.report(&Report {
+            work: crate::ui::Work::Built,
             names: vec!["registry.example/app:1".into()],
             digest: Digest::of(b""),
             size: 45_200_000,

@@ -26,6 +26,7 @@ mod live;
 mod log;
 mod paint;
 mod plain;
+mod prompt;
 mod quiet;
 mod report;
 mod sections;
@@ -37,9 +38,12 @@ mod script;
 pub use choice::{
     ColorChoice, LogChoice, LogFormat, LogLevel, OutputChoice, ProgressChoice, Verbosity,
 };
-pub use console::{Console, Device, print, print_error, stderr_colour, stdout_colour};
+pub use console::{
+    Console, Device, print, print_error, print_warning, stderr_colour, stdout_colour,
+};
 pub use log::During;
-pub use report::Report;
+pub use prompt::{ask, ask_secretly, read_secret};
+pub use report::{Report, Work};
 
 use std::time::Duration;
 

@@ -15,9 +15,36 @@ const WORTH_NAMING: Duration = Duration::from_secs(1);
 /// Columns of a step's name.
 const NAME: usize = 60;
 
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// An image was built.
+    Built,
+    /// One that was there already was pushed.
+    Pushed {
+        /// Blobs whose bytes were sent.
+        uploaded: usize,
+        /// Blobs that registries had elsewhere.
+        mounted: usize,
+        /// Whether all tags led to it before.
+        nothing_to_do: bool,
+    },
+    /// Images were joined.
+    Joined {
+        /// Their platforms.
+        platforms: Vec<String>,
+        /// Blobs that were copied because images were in other repositories.
+        uploaded: usize,
+        /// Whether all tags led to the index before.
+        nothing_to_do: bool,
+    },
+}
+
 /// What a build made.
 #[derive(Debug, Clone)]
 pub struct Report {
+    /// What was done.
+    pub work: Work,
     /// Where the image is now: names in registries, paths of files.
     pub names: Vec<String>,
     /// The manifest's digest.
@@ -46,28 +73,53 @@ impl Report {
         for name in &self.names {
             push_line(&mut text, &paint.bold(&clean::line(name)));
         }
-        let layers = if self.layers == 1 { "layer" } else { "layers" };
-        let platforms = match self.images {
-            0 | 1 => String::new(),
-            several => format!(" for {several} platforms"),
-        };
-        let elapsed = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
-        let memory = self.peak_memory.map(|bytes| format!(", {} of memory", format::size(bytes)));
-        push_line(
-            &mut text,
-            &format!(
-                "{} in {} {layers}{platforms}, built in {}{}",
-                format::size(self.size),
-                self.layers,
-                format::duration(elapsed),
-                memory.unwrap_or_default()
-            ),
-        );
+        push_line(&mut text, &self.size_and_time());
         for (name, duration) in self.worth_naming(verbose) {
             let name = clean::truncate(&clean::line(name), NAME);
             push_line(&mut text, &format!("{:>8}  {name}", format::duration(*duration)));
         }
         text
+    }
+
+    fn size_and_time(&self) -> String {
+        let layers = if self.layers == 1 { "layer" } else { "layers" };
+        let platforms = match self.images {
+            0 | 1 => String::new(),
+            several => format!(" for {several} platforms"),
+        };
+        let image = format!("{} in {} {layers}{platforms}", format::size(self.size), self.layers);
+        let elapsed = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
+        let elapsed = format::duration(elapsed);
+        let blobs = |count: usize, what: &str| match count {
+            0 => String::new(),
+            1 => format!(", 1 blob {what}"),
+            several => format!(", {several} blobs {what}"),
+        };
+        match &self.work {
+            Work::Built => {
+                let memory = self.peak_memory.map(format::size);
+                let memory = memory.map(|bytes| format!(", {bytes} of memory")).unwrap_or_default();
+                format!("{image}, built in {elapsed}{memory}")
+            }
+            Work::Pushed { nothing_to_do: true, .. } => {
+                format!("{image}; it is there already, found in {elapsed}")
+            }
+            Work::Pushed { uploaded, mounted, .. } => {
+                let (sent, mounted) = (blobs(*uploaded, "sent"), blobs(*mounted, "mounted"));
+                format!("{image}, pushed in {elapsed}{sent}{mounted}")
+            }
+            Work::Joined { platforms, uploaded, nothing_to_do } => {
+                let images = if platforms.len() == 1 { "image" } else { "images" };
+                let list = platforms.join(", ");
+                let copied = blobs(*uploaded, "copied");
+                let what = if *nothing_to_do {
+                    format!("the index is there already, found in {elapsed}")
+                } else {
+                    format!("joined in {elapsed}{copied}")
+                };
+                format!("{} {images}: {list}; {what}", platforms.len())
+            }
+        }
     }
 
     /// All steps in order, or the slowest ones.
@@ -89,6 +141,7 @@ mod tests {
     fn report() -> Report {
         let step = |name: &str, millis| (name.to_owned(), Duration::from_millis(millis));
         Report {
+            work: Work::Built,
             names: vec!["registry.example/app:1".into(), "/out/app.tar".into()],
             digest: Digest::of(b""),
             size: 45_240_000,
@@ -124,6 +177,35 @@ mod tests {
         let summary = report().summary(true, false);
         assert_eq!(summary.lines().count(), 8, "{summary}");
         assert!(summary.contains("1.0s  [build 3/4] RUN strip"), "{summary}");
+    }
+
+    #[test]
+    fn what_was_sent_is_counted() {
+        let said = |work| {
+            let report = Report { names: Vec::new(), steps: Vec::new(), work, ..report() };
+            report.summary(false, false)
+        };
+        let platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
+        for (work, expected) in [
+            (
+                Work::Pushed { uploaded: 2, mounted: 1, nothing_to_do: false },
+                "45.2 MB in 7 layers, pushed in 1m23s, 2 blobs sent, 1 blob mounted\n",
+            ),
+            (
+                Work::Pushed { uploaded: 0, mounted: 0, nothing_to_do: true },
+                "45.2 MB in 7 layers; it is there already, found in 1m23s\n",
+            ),
+            (
+                Work::Joined { platforms: platforms.clone(), uploaded: 0, nothing_to_do: false },
+                "2 images: linux/amd64, linux/arm64; joined in 1m23s\n",
+            ),
+            (
+                Work::Joined { platforms, uploaded: 3, nothing_to_do: true },
+                "2 images: linux/amd64, linux/arm64; the index is there already, found in 1m23s\n",
+            ),
+        ] {
+            assert_eq!(said(work), expected);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`base`]: base images from Debian packages.
 //! - [`image`]: images read back: merged tree, configuration, differences.
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
+//! - [`proxy`]: an HTTP proxy.
 //! - [`client`]: a small HTTP client.
 //!
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
@@ -16,6 +17,7 @@ pub mod client;
 pub mod digest;
 pub mod image;
 pub mod process;
+pub mod proxy;
 pub mod registry;
 pub mod tar;
 pub mod tree;

@@ -50,6 +50,16 @@ fn a_private_ca_is_trusted_in_every_way_to_name_it() {
     there_and_back(host, |kiln| kiln.args(["--registry-certificate", &flag]));
     there_and_back(host, |kiln| kiln.env("SSL_CERT_FILE", &ca));
     there_and_back(host, |kiln| kiln.env("SSL_CERT_DIR", &dir));
+    there_and_back(host, |kiln| kiln.env("CI_SERVER_TLS_CA_FILE", &ca));
+    // In addition to a bundle that does not have it.
+    let (other, _) = certificates.self_signed("other", "DNS:other");
+    there_and_back(host, |kiln| {
+        kiln.env("SSL_CERT_FILE", &other).env("CI_SERVER_TLS_CA_FILE", &ca)
+    });
+    let pem = std::fs::read(&ca).expect("the file");
+    for dir in [".config/containers/certs.d", ".docker/certs.d", ".config/docker/certs.d"] {
+        there_and_back(host, |kiln| kiln.home_file(&format!("{dir}/{host}/ca.crt"), &pem));
+    }
     there_and_back(host, |kiln| kiln.args(["--skip-tls-verify-registry", host]));
     there_and_back(host, |kiln| kiln.args(["--skip-tls-verify"]));
 }
@@ -81,6 +91,8 @@ fn without_the_ca_the_registry_is_refused_and_the_flag_named() {
             let outcome = kiln.run().fails(1, reason);
             let flag = format!("--registry-certificate {host}=FILE");
             assert!(outcome.stderr.contains(&flag), "{outcome}");
+            let file = format!("/etc/docker/certs.d/{host}/ca.crt");
+            assert!(outcome.stderr.contains(&file), "{outcome}");
         }
         // A certificate for another registry is no help.
         let (ca, _) = certificates.files("ca");
@@ -121,6 +133,27 @@ fn a_registry_that_wants_a_client_certificate_gets_it() {
         .args(["--registry-certificate", &trusted, "--registry-client-cert", &shown])
         .run()
         .ok();
+    // As Docker and Podman find them.
+    let read = |path: &Path| std::fs::read(path).expect("the file");
+    let works = |prepare: &dyn Fn(Kiln) -> Kiln| {
+        let push = Kiln::build().dockerfile("FROM scratch\nCOPY Dockerfile /\n");
+        prepare(push.args(["-t", &format!("{host}/base:1")])).run().ok();
+        let [pull, _] = builds(host);
+        prepare(pull).run().ok();
+    };
+    works(&|kiln| {
+        let file = |name: &str| format!(".docker/certs.d/{host}/{name}");
+        let kiln = kiln.home_file(&file("ca.crt"), read(&ca));
+        let kiln = kiln.home_file(&file("client.cert"), read(&client));
+        kiln.home_file(&file("client.key"), read(&client_key))
+    });
+    // The runner's, for the GitLab server's own host.
+    let (name, port) = host.split_once(':').expect("a port");
+    works(&|kiln| {
+        let kiln = kiln.env("CI_SERVER_TLS_CA_FILE", &ca).env("CI_SERVER_HOST", name);
+        let kiln = kiln.env("CI_SERVER_PORT", port);
+        kiln.env("CI_SERVER_TLS_CERT_FILE", &client).env("CI_SERVER_TLS_KEY_FILE", &client_key)
+    });
     let [pull, push] = builds(host);
     for kiln in [pull, push] {
         let outcome = kiln.args(["--registry-certificate", &trusted, "--push-retry=0"]).run();

@@ -80,9 +80,10 @@ fn read(tool: Tool, args: Vec<OsString>, env: &Environment) -> Result<Invocation
         Some("version" | "--version") => {
             return Ok(Invocation::Version(format!("kiln {}\n", env!("CARGO_PKG_VERSION"))));
         }
-        Some(command @ ("login" | "push" | "bake")) if tool == Tool::Executor => {
-            return Err(no_command(command));
+        Some("login" | "push") if tool == Tool::Executor => {
+            return super::kiln([OsString::from("kiln")].into_iter().chain(args).collect(), env);
         }
+        Some("bake") if tool == Tool::Executor => return Err(no_bake()),
         _ => {}
     }
     let wants_help = |arg: &OsString| arg == "--help" || arg == "-h";
@@ -103,13 +104,6 @@ fn is_help(args: &[OsString]) -> bool {
     args.first().is_some_and(|arg| arg == "help")
 }
 
-fn no_command(name: &str) -> CliError {
-    let help = match name {
-        "login" => "write Docker's config.json, as docs/registries.md shows",
-        "push" => {
-            "give the build a --destination, or push the file with another tool (skopeo, crane)"
-        }
-        _ => "call executor once for each image",
-    };
-    CliError::new(format!("kiln has no `executor {name}`"), help)
+fn no_bake() -> CliError {
+    CliError::new("kiln has no `executor bake`", "call executor once for each image")
 }

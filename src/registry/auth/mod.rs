@@ -7,6 +7,8 @@ mod load;
 mod login;
 mod report;
 mod source;
+mod store;
+mod store_helper;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +27,7 @@ use crate::cancel::Cancel;
 
 pub use self::report::{SourceReport, SourceState, credential_report};
 pub use self::source::{CredentialSource, HostLogin, Login, Secret};
+pub use self::store::{KeptBy, Server, StoreError, drop_all_logins, drop_login, keep_login};
 
 /// The key of Docker Hub in config.json and for helpers, since the days of its version 1.
 const HUB_KEY: &str = "https://index.docker.io/v1/";

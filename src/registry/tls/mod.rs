@@ -1,9 +1,11 @@
 //! TLS settings, for all registries and for single ones.
 //!
 //! Made here and not by the HTTP library, which refuses to start where no CA bundle is installed,
-//! even for plain HTTP. Roots are those of the configured file, else of the system's bundle, plus
-//! the configured directories; where there are none at all, Mozilla's, compiled in.
+//! even for plain HTTP. Roots are those of the configured file, else the system's, plus the configured
+//! directories and files; where there are none at all, Mozilla's, compiled in. A host may have more of
+//! its own, from flags and from directories of its name.
 
+mod host_dirs;
 mod roots;
 mod validity;
 mod verifier;
@@ -17,9 +19,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use self::host_dirs::HostDirs;
 use self::roots::Roots;
 use super::error::RegistryError;
 use super::options::Options;
+use super::proxy::Proxies;
 use super::reference::canonical_registry;
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -28,6 +32,9 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     roots: Roots,
+    host_dirs: HostDirs,
+    /// Which way the connections go.
+    pub(super) proxies: Arc<Proxies>,
     extra: HashMap<String, Vec<CertificateDer<'static>>>,
     identities: HashMap<String, Identity>,
     unverified: HashSet<String>,
@@ -49,7 +56,9 @@ impl Tls {
         }
         Ok(Self {
             provider: Arc::new(rustls::crypto::ring::default_provider()),
-            roots: Roots::load(options.ca_bundle.as_deref(), &options.ca_dirs)?,
+            roots: Roots::load(options)?,
+            host_dirs: HostDirs::new(options.host_dirs.clone()),
+            proxies: Arc::new(Proxies::new(&options.proxies)?),
             extra,
             identities,
             unverified: options.skip_tls_registries.iter().map(|h| canonical_registry(h)).collect(),
@@ -62,11 +71,18 @@ impl Tls {
         self.extra.contains_key(registry)
             || self.identities.contains_key(registry)
             || self.unverified.contains(registry)
+            || !self.host_dirs.of(registry).is_ok_and(|own| own.is_empty())
     }
 
     /// What to say after a certificate was refused; a part of a sentence.
-    pub(super) fn note(&self) -> &str {
-        &self.roots.note
+    pub(super) fn note(&self, registry: &str) -> String {
+        let place = match self.host_dirs.example(registry) {
+            Some(path) => format!("; {} would be too", path.display()),
+            None => String::new(),
+        };
+        let own = self.host_dirs.of(registry).map(|own| own.notes.clone()).unwrap_or_default();
+        let own: String = own.iter().map(|note| format!(", {note}")).collect();
+        format!("{}{own}{place}{}", self.roots.trusted(), self.roots.missing())
     }
 
     /// The settings for one registry.
@@ -76,12 +92,15 @@ impl Tls {
             value: registry.to_owned(),
             reason,
         };
+        let own = self.host_dirs.of(registry)?;
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier(registry).map_err(failed)?);
-        match self.identities.get(registry) {
+            .with_custom_certificate_verifier(
+                self.verifier(registry, &own.certificates).map_err(failed)?,
+            );
+        match self.identities.get(registry).or(own.identity.as_ref()) {
             Some((chain, key)) => builder
                 .with_client_auth_cert(chain.clone(), key.clone_key())
                 .map_err(|error| failed(format!("the client certificate: {error}"))),
@@ -92,12 +111,13 @@ impl Tls {
     fn verifier(
         &self,
         registry: &str,
+        own: &[CertificateDer<'static>],
     ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
         if self.unverified_all || self.unverified.contains(registry) {
             return Ok(Arc::new(verifier::Unverified::new(&self.provider)));
         }
-        let extra = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
-        let (store, listed) = self.roots.with(extra);
+        let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
+        let (store, listed) = self.roots.with(&[given, own].concat());
         Ok(Arc::new(verifier::Verifier::new(&self.provider, store, listed)?))
     }
 }

@@ -1,7 +1,7 @@
 //! Which certificates are trusted.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::super::error::RegistryError;
+use super::super::options::Options;
 
 /// Where distributions keep their bundle (the list of Go's crypto/x509, root_linux.go).
 const SYSTEM_BUNDLES: [&str; 6] = [
@@ -20,33 +21,104 @@ const SYSTEM_BUNDLES: [&str; 6] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// Where they keep single files (the same); people mount or copy a company's CA there.
+const SYSTEM_DIRS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+/// What update-ca-certificates(8) links to is in the bundle that it writes.
+const BUNDLED: &str = "/usr/share/ca-certificates/";
 /// No bundle is larger; a directory may hold anything.
 const FILE_MAX: u64 = 16 << 20;
 
 /// The trusted certificates: their bytes where they came from files, else Mozilla's list.
+#[derive(Debug, Default)]
 pub(super) struct Roots {
     certificates: Vec<CertificateDer<'static>>,
-    /// What is noteworthy when a certificate is refused; may be empty.
-    pub(super) note: String,
+    /// Where they came from.
+    places: Vec<PathBuf>,
+    /// What was named and could not be used; parts of a sentence.
+    missing: Vec<String>,
 }
 
 impl Roots {
-    /// Reads the bundle (the configured, else the system's) and the directories.
-    pub(super) fn load(bundle: Option<&Path>, dirs: &[PathBuf]) -> Result<Self, RegistryError> {
-        let mut note = String::new();
-        let mut certificates = Vec::new();
-        match bundle {
-            Some(path) if path.exists() => certificates = read_file(path, "as the CA bundle")?,
-            Some(path) => note = format!("; the CA bundle {} does not exist", path.display()),
+    /// Reads the bundle (the configured, else the system's) and what is trusted in addition.
+    pub(super) fn load(options: &Options) -> Result<Self, RegistryError> {
+        let mut roots = Self::default();
+        match &options.ca_bundle {
+            Some(path) if path.exists() => roots.add(path, read_file(path, "as the CA bundle")?),
+            Some(path) => roots.missing.push(format!("{} does not exist", path.display())),
             None => {}
         }
-        if certificates.is_empty() {
-            certificates = system_bundle();
+        if roots.certificates.is_empty() {
+            roots.add_system(options.ca_dirs.is_empty());
         }
-        certificates.extend(dirs.iter().flat_map(|dir| read_dir(dir)));
+        for path in options.ca_dirs.iter().chain(&options.more_ca) {
+            roots.add_place(path);
+        }
         let mut seen = HashSet::new();
-        certificates.retain(|certificate| seen.insert(certificate.clone()));
-        Ok(Self { certificates, note })
+        roots.certificates.retain(|certificate| seen.insert(certificate.clone()));
+        Ok(roots)
+    }
+
+    fn add(&mut self, place: &Path, found: Vec<CertificateDer<'static>>) {
+        // kiln's image names one of them twice.
+        if !found.is_empty() && !self.places.iter().any(|known| known == place) {
+            self.certificates.extend(found);
+            self.places.push(place.to_owned());
+        }
+    }
+
+    /// The first bundle that has any; and, as Go does it, the system's directories where no others
+    /// are named.
+    fn add_system(&mut self, directories: bool) {
+        let bundles =
+            SYSTEM_BUNDLES.iter().map(Path::new).map(|path| (path, certificates_of(path)));
+        if let Some((path, found)) = bundles.into_iter().find(|(_, found)| !found.is_empty()) {
+            self.add(path, found);
+        }
+        if directories {
+            for dir in SYSTEM_DIRS.iter().map(Path::new) {
+                let known = |path: &&PathBuf| !is_bundled(path) && !self.places.contains(path);
+                let files = files_of(dir);
+                let found = files.iter().filter(known).flat_map(|path| certificates_of(path));
+                let found: Vec<_> = found.collect();
+                self.add(dir, found);
+            }
+        }
+    }
+
+    /// A directory's files, or a file.
+    fn add_place(&mut self, path: &Path) {
+        if path.is_dir() {
+            let found = files_of(path).iter().flat_map(|path| certificates_of(path)).collect();
+            return self.add(path, found);
+        }
+        match read_limited(path) {
+            Ok(bytes) => {
+                let found = certificates_in(&bytes);
+                if found.is_empty() {
+                    self.missing.push(format!("{} holds no PEM certificate", path.display()));
+                }
+                self.add(path, found);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                self.missing.push(format!("{} cannot be read ({error})", path.display()));
+            }
+        }
+    }
+
+    /// Where the trusted certificates are from; a part of a sentence.
+    pub(super) fn trusted(&self) -> String {
+        let places: Vec<_> = self.places.iter().map(|path| path.display().to_string()).collect();
+        let trusted = match &places[..] {
+            [] => "Mozilla's list".to_owned(),
+            places => places.join(", "),
+        };
+        format!("; trusted now: {trusted}")
+    }
+
+    /// What was named and cannot be used; a part of a sentence, or nothing.
+    pub(super) fn missing(&self) -> String {
+        self.missing.iter().map(|what| format!("; {what}")).collect()
     }
 
     /// The store to verify chains with, and the listed certificates themselves, `extra` included.
@@ -76,33 +148,43 @@ pub(super) fn read_file(
         reason,
     };
     let bytes = read_limited(path).map_err(|error| failed(error.to_string()))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = certificates.map_err(|error| failed(error.to_string()))?;
+    parse(&bytes).map_err(failed)
+}
+
+/// All certificates of a PEM text: at least one.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+    let certificates = certificates.map_err(|error| error.to_string())?;
     if certificates.is_empty() {
-        return Err(failed("it holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into()));
+        return Err("it holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into());
     }
     Ok(certificates)
 }
 
-fn system_bundle() -> Vec<CertificateDer<'static>> {
-    let bundles = SYSTEM_BUNDLES.iter().map(|path| certificates_of(Path::new(path)));
-    bundles.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
-}
-
-/// Every PEM certificate of a directory's files; a directory that is not there has none.
-fn read_dir(dir: &Path) -> Vec<CertificateDer<'static>> {
+/// The files of a directory, sorted; a directory that is not there has none.
+pub(super) fn files_of(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.is_file());
     paths.sort();
-    paths.iter().filter(|path| path.is_file()).flat_map(|path| certificates_of(path)).collect()
+    paths
+}
+
+/// A link to what the bundle has, or to a file beside it (the names by hash).
+fn is_bundled(path: &Path) -> bool {
+    let target = std::fs::read_link(path);
+    target.is_ok_and(|to| to.starts_with(BUNDLED) || to.components().count() == 1)
 }
 
 fn certificates_of(path: &Path) -> Vec<CertificateDer<'static>> {
-    let Ok(bytes) = read_limited(path) else { return Vec::new() };
-    CertificateDer::pem_slice_iter(&bytes).map_while(Result::ok).collect()
+    read_limited(path).map(|bytes| certificates_in(&bytes)).unwrap_or_default()
 }
 
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+fn certificates_in(bytes: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(bytes).map_while(Result::ok).collect()
+}
+
+pub(super) fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(FILE_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -107,10 +107,79 @@ fn bundles_replace_and_directories_add() {
 }
 
 #[test]
+fn files_in_addition_and_directories_of_hosts_add() {
+    let dir = tempfile::tempdir().expect("temp");
+    let pem = fixture("listed.pem");
+    for (name, file) in [("r.io", "ca.crt"), ("p.io:5000", "x.crt"), ("d.io:443", "ca.crt")] {
+        std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        std::fs::copy(&pem, dir.path().join(name).join(file)).expect("copy");
+    }
+    std::fs::write(dir.path().join("r.io/README"), "nothing").expect("write");
+    let options =
+        Options { host_dirs: vec!["/nowhere".into(), dir.path().into()], ..Options::default() };
+    for (registry, trusted) in [
+        ("r.io", true),
+        ("r.io:5000", false),
+        ("p.io:5000", true),
+        ("p.io", false),
+        ("d.io", true),
+        ("other.io", false),
+        ("../r.io", false),
+        ("..", false),
+    ] {
+        let tls = Tls::new(&options).expect("settings");
+        assert_eq!(tls.is_special(registry), trusted, "{registry}");
+        let config = tls.config(registry).expect("config");
+        assert_eq!(handshake(config, "listed.pem", "localhost").is_ok(), trusted, "{registry}");
+    }
+    for more in [pem, dir.path().join("r.io")] {
+        let options = Options { more_ca: vec!["/nowhere".into(), more], ..Options::default() };
+        let config = Tls::new(&options).expect("settings").config("any.io").expect("config");
+        handshake(config, "listed.pem", "localhost").expect("trusted");
+    }
+}
+
+#[test]
+fn mistakes_in_a_directory_of_a_host_are_named() {
+    let listed = std::fs::read(fixture("listed.pem")).expect("fixture");
+    let key = std::fs::read(fixture("key.pem")).expect("fixture");
+    for (files, expected) in [
+        (&[("ca.crt", &key)][..], Some("no PEM certificate")),
+        (
+            &[("client.cert", &listed)],
+            Some("client.key is missing; the certificate of a CA ends in"),
+        ),
+        (&[("client.key", &key)], Some("the certificate beside it is missing")),
+        (
+            &[("client.cert", &listed), ("client.key", &listed)],
+            Some("as a client's key for `r.io`"),
+        ),
+        (&[("client.cert", &listed), ("client.key", &key)], None),
+    ] {
+        let dir = tempfile::tempdir().expect("temp");
+        std::fs::create_dir(dir.path().join("r.io")).expect("a directory");
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join("r.io").join(name), bytes).expect("write");
+        }
+        let options = Options { host_dirs: vec![dir.path().into()], ..Options::default() };
+        let tls = Tls::new(&options).expect("nobody has asked yet");
+        match (tls.config("r.io"), expected) {
+            (Ok(_), None) => assert!(tls.is_special("r.io")),
+            (Err(error), Some(expected)) => {
+                let error = error.to_string();
+                assert!(error.contains(expected) && error.contains("r.io/"), "{error}");
+            }
+            (outcome, _) => panic!("{expected:?}: {:?}", outcome.map(drop)),
+        }
+        assert!(tls.config("other.io").is_ok());
+    }
+}
+
+#[test]
 fn files_that_are_no_certificates_are_named() {
     let missing = Options { ca_bundle: Some("/nowhere/ca.pem".into()), ..Options::default() };
     let tls = Tls::new(&missing).expect("a bundle that is not there stops nothing");
-    assert!(tls.note().contains("/nowhere/ca.pem"));
+    assert!(tls.note("any.io").contains("/nowhere/ca.pem"));
     let key = Options { ca_bundle: Some(fixture("key.pem")), ..Options::default() };
     let error = Tls::new(&key).err().expect("a key is no certificate").to_string();
     assert!(error.contains("key.pem") && error.contains("no PEM certificate"), "{error}");

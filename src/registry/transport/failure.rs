@@ -6,6 +6,7 @@ use reqwest::{Response, StatusCode};
 use super::answer::{retry_after, words};
 use crate::registry::auth::{Credentials, Found};
 use crate::registry::error::{RegistryError, Unauthorized};
+use crate::registry::proxy::or_page;
 use crate::registry::reference::{HUB, api_host};
 
 /// A shorter password is in every sentence by chance.
@@ -25,6 +26,7 @@ pub(in crate::registry) async fn failure(asked: &Asked<'_>, response: Response) 
     let status = response.status();
     let headers = response.headers().clone();
     let said = without_secrets(words(response).await, asked.found);
+    let said = or_page(said, status, &headers);
     sort(asked, status, &headers, said)
 }
 

@@ -21,7 +21,7 @@ pub(super) use self::body::{BodyWriter, pipe};
 pub(super) use self::failure::{Asked, failure};
 pub(super) use self::guard::{check as check_hop, same_origin};
 pub(super) use self::pool::{
-    Exchange, Pool, SILENCE, Stream, connection_error, host_of, timed_out,
+    Exchange, Pool, SILENCE, Stream, connection_error, host_of, is_loopback, timed_out,
 };
 pub(super) use self::request::{Access, Place, Request, Target};
 pub(super) use self::scheme::Scheme;

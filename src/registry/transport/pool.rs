@@ -127,6 +127,7 @@ impl Pool {
     ) -> Result<Response, RegistryError> {
         let Exchange { registry, method, url, headers, authorization, body } = exchange;
         let host = host_of(&url);
+        let asked = url.clone();
         let has_body = method == Method::POST || method == Method::PUT;
         let mut builder = self.client_for(&url, registry)?.request(method, url);
         for (name, value) in headers {
@@ -151,7 +152,8 @@ impl Pool {
                 sent.map_err(|_| timed_out(&host))?
             }
         };
-        sent.map_err(|error| connection_error(&host, self.tls.note(), error))
+        let note = self.tls.note(&canonical_registry(&host));
+        self.tls.proxies.judge(&asked, &note, &self.nearby, sent).await
     }
 }
 
@@ -164,7 +166,9 @@ fn build(tls: &Tls, registry: &str, user_agent: &str) -> Result<Client, Registry
 }
 
 fn builder(tls: &Tls, registry: &str, user_agent: &str) -> Result<ClientBuilder, RegistryError> {
-    Ok(names::settle(Client::builder())
+    Ok(tls
+        .proxies
+        .settle(names::settle(Client::builder()))
         .tls_backend_preconfigured(tls.config(registry)?)
         // Uploads over HTTP/2 share one TCP window and were measured many times slower
         // (GoogleContainerTools/kaniko#2751, golang/go#47840).

@@ -111,6 +111,10 @@ impl Request {
     /// The scopes that a token must have; the one that is written to first, as some token servers
     /// look at no other.
     pub(in crate::registry) fn scopes(&self) -> Vec<String> {
+        // A question to the registry itself.
+        if self.place.name.is_empty() {
+            return Vec::new();
+        }
         let other = self.also_pull.as_ref().map(|name| format!("repository:{name}:pull"));
         std::iter::once(self.place.scope()).chain(other).collect()
     }

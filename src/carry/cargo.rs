@@ -1,0 +1,141 @@
+//! A document and everything below it.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::home::Home;
+use crate::digest::Digest;
+use crate::image::{Descriptor, Index, Manifest, media_type};
+use crate::registry::Client;
+
+/// A manifest or index, and where it is.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Leads to it.
+    pub descriptor: Descriptor,
+    /// Has it, and everything below it.
+    pub home: Home,
+}
+
+/// What a tag shall lead to.
+#[derive(Debug, Clone)]
+pub struct Cargo {
+    /// The document, byte for byte.
+    pub bytes: Vec<u8>,
+    /// Its media type.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Manifests and indexes that it names.
+    pub items: Vec<Item>,
+    /// Blobs that it names, and where they are.
+    pub blobs: Vec<(Descriptor, Home)>,
+}
+
+/// A document, read. In contrast to [`crate::image::Document`], its layers may be of any kind:
+/// attestations, charts, signatures.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
+#[derive(Debug)]
+pub enum Contents {
+    /// It names other documents.
+    Index(Index),
+    /// It names blobs.
+    Manifest(Manifest),
+}
+
+impl Contents {
+    /// Reads a document; `what` names it in errors.
+    pub fn parse(bytes: &[u8], what: &str) -> Result<Self> {
+        let unusable = || format!("{what} is neither a manifest nor an index");
+        let value: Value = serde_json::from_slice(bytes).with_context(unusable)?;
+        if value.get("manifests").is_some() {
+            Ok(Self::Index(serde_json::from_value(value).with_context(unusable)?))
+        } else {
+            Ok(Self::Manifest(serde_json::from_value(value).with_context(unusable)?))
+        }
+    }
+}
+
+/// What a document says of its own media type, else the one that leads to it, else OCI's.
+pub(super) fn media_type_of(bytes: &[u8], led_by: &str) -> String {
+    let value: Option<Value> = serde_json::from_slice(bytes).ok();
+    let own = value.as_ref().and_then(|value| value.get("mediaType")).and_then(Value::as_str);
+    let is_index = value.as_ref().is_some_and(|value| value.get("manifests").is_some());
+    match (own, led_by) {
+        (Some(own), _) => own.to_owned(),
+        (None, led_by) if led_by.contains('/') => led_by.to_owned(),
+        (None, _) if is_index => media_type::OCI_INDEX.to_owned(),
+        (None, _) => media_type::OCI_MANIFEST.to_owned(),
+    }
+}
+
+impl Cargo {
+    /// Reads a document.
+    pub fn of(item: &Item, client: &Client) -> Result<Self> {
+        let Item { descriptor, home } = item;
+        let bytes = home.document(client, descriptor)?;
+        let contents = Contents::parse(&bytes, &format!("{} of {home}", descriptor.digest))?;
+        let (mut items, mut blobs) = (Vec::new(), Vec::new());
+        match contents {
+            Contents::Index(index) => {
+                let below = |descriptor| Item { descriptor, home: home.clone() };
+                items.extend(index.manifests.into_iter().map(below));
+            }
+            Contents::Manifest(manifest) => {
+                let all = std::iter::once(manifest.config).chain(manifest.layers);
+                blobs.extend(all.map(|blob| (blob, home.clone())));
+            }
+        }
+        Ok(Self {
+            media_type: media_type_of(&bytes, &descriptor.media_type),
+            digest: descriptor.digest,
+            bytes,
+            items,
+            blobs,
+        })
+    }
+
+    /// Reads a document that another one names.
+    pub(super) fn named(item: &Item, client: &Client) -> Result<Self> {
+        let Item { descriptor, home } = item;
+        // Layouts may hold some images of an index only; registries take none without all.
+        let missing = home.path(&descriptor.digest).is_some_and(|path| !path.exists());
+        Self::of(item, client).with_context(|| match missing {
+            true => {
+                let platform = descriptor.platform.as_ref().map(|it| format!(" for {it}"));
+                format!(
+                    "the index names {}{}, which is not in {home}; --platform pushes an image that is",
+                    descriptor.digest,
+                    platform.unwrap_or_default()
+                )
+            }
+            false => format!("the index names {}", descriptor.digest),
+        })
+    }
+
+    /// Every document below, itself included, those that are named before those that name them.
+    ///
+    /// # Errors
+    /// Indexes that lead to indexes without an end, and what [`Self::of`] cannot read.
+    pub fn all(&self, client: &Client) -> Result<Vec<Cargo>> {
+        let mut all = Vec::new();
+        self.collect(client, 0, &mut all)?;
+        Ok(all)
+    }
+
+    fn collect(&self, client: &Client, depth: usize, all: &mut Vec<Cargo>) -> Result<()> {
+        check_depth(depth)?;
+        for item in &self.items {
+            Self::named(item, client)?.collect(client, depth + 1, all)?;
+        }
+        all.push(self.clone());
+        Ok(())
+    }
+}
+
+/// An index may name another, but no image needs more.
+pub(super) fn check_depth(depth: usize) -> Result<()> {
+    const NESTED_MAX: usize = 4;
+    anyhow::ensure!(depth < NESTED_MAX, "indexes lead to indexes without an end");
+    Ok(())
+}

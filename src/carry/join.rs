@@ -1,0 +1,190 @@
+//! Images of several platforms become one index.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
+
+use super::cargo::{Cargo, Contents, Item, media_type_of};
+use super::home::Home;
+use crate::digest::Digest;
+use crate::image::assemble::index_of;
+use crate::image::{Descriptor, ImageConfig, ImageFormat, Platform};
+use crate::registry::{Client, Reference};
+
+/// One entry of the index to be.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The source that it is of, as typed.
+    pub source: String,
+    /// The manifest, and where it is. The descriptor says the platform, but for attestations.
+    pub item: Item,
+}
+
+/// An index, and whom it is for.
+#[derive(Debug)]
+pub struct Joined {
+    /// The index and what it names.
+    pub cargo: Cargo,
+    /// Platforms of its images, in its order.
+    pub platforms: Vec<Platform>,
+}
+
+/// The images of a source in a registry. `platform` is what the source says of itself.
+pub fn parts_of_registry(
+    client: &Client,
+    source: &str,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<Vec<Part>> {
+    let document = client.document(reference)?;
+    let media_type = media_type_of(&document.bytes, &document.media_type);
+    let descriptor = Descriptor::new(media_type, document.digest, document.bytes.len() as u64);
+    let item = Item { descriptor, home: Home::Registry(document.repository) };
+    parts(client, source, item, &document.bytes, platform)
+}
+
+/// The same of a document that was found in a layout.
+pub fn parts_of_layout(
+    client: &Client,
+    source: &str,
+    item: Item,
+    platform: Option<&Platform>,
+) -> Result<Vec<Part>> {
+    let bytes = item.home.document(client, &item.descriptor)?;
+    parts(client, source, item, &bytes, platform)
+}
+
+fn parts(
+    client: &Client,
+    source: &str,
+    item: Item,
+    bytes: &[u8],
+    platform: Option<&Platform>,
+) -> Result<Vec<Part>> {
+    let part = |descriptor: Descriptor| Part {
+        source: source.to_owned(),
+        item: Item { descriptor, home: item.home.clone() },
+    };
+    match Contents::parse(bytes, source)? {
+        Contents::Index(index) => {
+            ensure!(
+                platform.is_none(),
+                "{source} is an index, whose images say their platforms: leave the platform out"
+            );
+            let mut all = Vec::new();
+            for mut descriptor in index.manifests {
+                if descriptor.platform.is_none() && !is_attestation(&descriptor) {
+                    descriptor.platform = Some(read_platform(&item.home, &descriptor, client)?);
+                }
+                all.push(part(descriptor));
+            }
+            ensure!(!all.is_empty(), "{source} is an index without images");
+            Ok(all)
+        }
+        Contents::Manifest(manifest) => {
+            let mut descriptor = item.descriptor.clone();
+            descriptor.platform = Some(match platform {
+                Some(platform) => platform.clone(),
+                None => platform_of(&item.home, &manifest.config, client).map_err(|error| {
+                    error.context(format!(
+                        "{source} does not say its platform; write {source}=OS/ARCH"
+                    ))
+                })?,
+            });
+            Ok(vec![part(descriptor)])
+        }
+    }
+}
+
+fn read_platform(home: &Home, descriptor: &Descriptor, client: &Client) -> Result<Platform> {
+    let bytes = home.document(client, descriptor)?;
+    match Contents::parse(&bytes, &descriptor.digest.to_string())? {
+        Contents::Manifest(manifest) => platform_of(home, &manifest.config, client),
+        Contents::Index(_) => bail!("{} is an index in an index", descriptor.digest),
+    }
+}
+
+/// What a config says of whom the image is for.
+pub(super) fn platform_of(home: &Home, config: &Descriptor, client: &Client) -> Result<Platform> {
+    let bytes = home.read(client, config)?;
+    let config: ImageConfig = serde_json::from_slice(&bytes)?;
+    ensure!(
+        !config.os.is_empty() && !config.architecture.is_empty(),
+        "the config names no operating system and processor"
+    );
+    let os_version = config.other.get("os.version").and_then(|it| it.as_str()).map(str::to_owned);
+    let variant = config.variant.filter(|variant| !variant.is_empty());
+    Ok(Platform { os: config.os, architecture: config.architecture, os_version, variant })
+}
+
+/// BuildKit's attestations are manifests for no platform, and stay beside what they are about.
+fn is_attestation(descriptor: &Descriptor) -> bool {
+    let unknown = |p: &Platform| p.os == "unknown" && p.architecture == "unknown";
+    descriptor.platform.as_ref().is_some_and(unknown)
+        || descriptor.annotations.contains_key("vnd.docker.reference.type")
+}
+
+/// Writes the index. `of_image` are the annotations of what leads to an image; with any annotation, the
+/// index is OCI's unless `format` says otherwise.
+///
+/// # Errors
+/// Two sources for one platform.
+pub fn join(
+    parts: Vec<Part>,
+    format: Option<ImageFormat>,
+    annotations: BTreeMap<String, String>,
+    of_image: &dyn Fn(&Platform) -> BTreeMap<String, String>,
+) -> Result<Joined> {
+    let mut kept: Vec<Part> = Vec::new();
+    let mut platforms = Vec::new();
+    let mut annotated = !annotations.is_empty();
+    for mut part in parts {
+        let digest = part.item.descriptor.digest;
+        if kept.iter().any(|other| other.item.descriptor.digest == digest) {
+            // The same image by two names.
+            continue;
+        }
+        let attestation = is_attestation(&part.item.descriptor);
+        if let Some(platform) = part.item.descriptor.platform.clone().filter(|_| !attestation) {
+            one_for_each(&kept, &part, &platform)?;
+            let more = of_image(&platform);
+            annotated |= !more.is_empty();
+            part.item.descriptor.annotations.extend(more);
+            platforms.push(platform);
+        }
+        kept.push(part);
+    }
+    let docker = kept.iter().all(|part| part.item.descriptor.media_type.contains("vnd.docker."));
+    let natural = if docker && !annotated { ImageFormat::Docker } else { ImageFormat::Oci };
+    let format = format.unwrap_or(natural);
+    let entries = kept.iter().map(|part| part.item.descriptor.clone()).collect();
+    let bytes = index_of(entries, format, annotations)?;
+    let items = kept.into_iter().map(|part| part.item).collect();
+    let cargo = Cargo {
+        digest: Digest::of(&bytes),
+        bytes,
+        media_type: format.index().to_owned(),
+        items,
+        blobs: Vec::new(),
+    };
+    Ok(Joined { cargo, platforms })
+}
+
+fn one_for_each(kept: &[Part], part: &Part, platform: &Platform) -> Result<()> {
+    let same = |other: &&Part| {
+        let own = other.item.descriptor.platform.as_ref();
+        !is_attestation(&other.item.descriptor)
+            && own.is_some_and(|it| it.satisfies(platform) && it.os_version == platform.os_version)
+    };
+    match kept.iter().find(same) {
+        Some(other) if other.source == part.source => {
+            bail!("{} has two images for {platform}", part.source)
+        }
+        Some(other) => bail!(
+            "{} and {} are both for {platform}: an index has one image for each platform",
+            other.source,
+            part.source
+        ),
+        None => Ok(()),
+    }
+}
