@@ -111,7 +111,8 @@ fn choose<'a>(source: &str, rest: &str, list: &'a [Listed]) -> Result<&'a Listed
     }
 }
 
-fn same_image(one: &str, other: &str) -> bool {
+/// Whether two names mean one image.
+pub(super) fn same_image(one: &str, other: &str) -> bool {
     let full = |name: &str| name.parse::<Reference>().ok();
     one == other || full(one).is_some_and(|one| full(other) == Some(one))
 }

@@ -14,6 +14,9 @@ use crate::image::{Descriptor, Platform, media_type};
 use crate::layer::Compression;
 use crate::registry::{Client, choose_from};
 
+/// The whole name of an image in a layout.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+
 /// A path, and what follows it: `:tag`, `@digest`, or the name of an image in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -130,14 +133,41 @@ fn has_index(unpacked: &Unpacked) -> bool {
 
 fn of_layout(dir: &Path, rest: &str, name: &str, home: Home) -> Result<Item> {
     ensure!(dir.join("index.json").is_file(), "{name} is no OCI layout: it has no index.json");
+    if let Some(wanted) = rest.strip_prefix(':').filter(|it| it.contains(['/', ':'])) {
+        return Ok(Item { descriptor: called(dir, wanted, name)?, home });
+    }
     let address = format!("{}{rest}", dir.display());
     let mut descriptor = layout_entry(&address).map_err(|error| {
         anyhow::anyhow!(error.to_string().replace(&dir.display().to_string(), name))
     })?;
-    // They name it in the layout, and mean nothing elsewhere.
-    descriptor.annotations.remove("org.opencontainers.image.ref.name");
-    descriptor.annotations.remove("io.containerd.image.name");
+    strip(&mut descriptor);
     Ok(Item { descriptor, home })
+}
+
+/// They name it in the layout, and mean nothing elsewhere.
+fn strip(descriptor: &mut Descriptor) {
+    descriptor.annotations.remove("org.opencontainers.image.ref.name");
+    descriptor.annotations.remove(IMAGE_NAME);
+}
+
+/// The entry of a layout's index with that whole name: docker and containerd write them.
+fn called(dir: &Path, wanted: &str, name: &str) -> Result<Descriptor> {
+    let path = dir.join("index.json");
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let Contents::Index(index) = Contents::parse(&text, name)? else {
+        bail!("{name} is no OCI layout: its index.json is no index")
+    };
+    let whole = |entry: &Descriptor| entry.annotations.get(IMAGE_NAME).cloned();
+    let is_wanted =
+        |entry: &&Descriptor| whole(entry).is_some_and(|it| docker::same_image(&it, wanted));
+    let Some(found) = index.manifests.iter().find(is_wanted) else {
+        let names: Vec<String> = index.manifests.iter().filter_map(whole).collect();
+        let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        bail!("{name} has no image of that name; the names in it: {there}")
+    };
+    let mut found = found.clone();
+    strip(&mut found);
+    Ok(found)
 }
 
 /// The image of an index that is for a platform.

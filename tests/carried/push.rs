@@ -49,7 +49,9 @@ fn lines(outcome: &Outcome) -> &str {
 fn every_form_is_pushed_as_it_is() {
     let images = Images::build("linux/amd64");
     tools::run("gzip", ["-k", &images.path("oci.tar")]);
-    for source in ["layout", "layout:1", "oci.tar", "oci.tar:1", "oci.tar.gz"] {
+    for source in
+        ["layout", "layout:1", "layout:registry.test/app:1", "oci.tar", "oci.tar:1", "oci.tar.gz"]
+    {
         let registry = Registry::start();
         let name = format!("{}/app:1", registry.host());
         let outcome = kiln("push", &[&images.path(source), &name]).ok();
@@ -70,6 +72,8 @@ fn every_form_is_pushed_as_it_is() {
     }
     let registry = Registry::start();
     let name = format!("{}/app:1", registry.host());
+    let wrong = format!("{}:registry.test/other:1", images.path("layout"));
+    kiln("push", &[&wrong, &name]).fails(1, "the names in it: registry.test/app:1");
     let by_digest = format!("{}@{}", images.path("layout"), images.digest);
     kiln("push", &[&by_digest, "-t", &name]).ok();
     assert_eq!(registry.digest("app", "1").as_ref(), Some(&images.digest));
