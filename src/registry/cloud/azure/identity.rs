@@ -66,10 +66,12 @@ pub(super) fn plan(settings: &AzureSettings) -> CloudAnswer<String> {
         Err(why) => why,
     };
     match &settings.managed {
-        Some(AzureManaged::Service { .. }) => Ok("would ask IDENTITY_ENDPOINT".into()),
-        Some(AzureManaged::At(host)) => Ok(format!("would ask the metadata service at {host}")),
+        Some(AzureManaged::Service { .. }) => Ok(format!("would ask IDENTITY_ENDPOINT ({why})")),
+        Some(AzureManaged::At(host)) => {
+            Ok(format!("would ask the metadata service at {host} ({why})"))
+        }
         Some(AzureManaged::Usual) => {
-            Ok("would ask the metadata service, if this machine is Microsoft's".into())
+            Ok(format!("would ask the metadata service, if this machine is Microsoft's ({why})"))
         }
         None => Err(why),
     }

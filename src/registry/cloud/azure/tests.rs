@@ -341,8 +341,10 @@ fn plans_name_who_would_be_asked() {
     let expected = "would ask as the application client (AZURE_CLIENT_SECRET)";
     assert_eq!(plan(secret).as_deref(), Ok(expected));
     let managed = Some(AzureManaged::At("http://h".into()));
-    let machine = plan(AzureSettings { managed, ..AzureSettings::default() });
-    assert_eq!(machine.as_deref(), Ok("would ask the metadata service at http://h"));
+    let half = AzureSettings { managed, secret: Some(SECRET.into()), ..AzureSettings::default() };
+    let expected = "would ask the metadata service at http://h (AZURE_CLIENT_ID is not set, which \
+                    AZURE_CLIENT_SECRET needs)";
+    assert_eq!(plan(half).as_deref(), Ok(expected));
     assert!(plan(AzureSettings::default()).is_err());
     assert_eq!(server.seen().len(), 0);
 }

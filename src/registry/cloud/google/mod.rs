@@ -114,7 +114,12 @@ impl Google {
         let existing = settings.well_known_file.as_ref().filter(|path| path.exists());
         let named = settings.access_token_file.as_ref().map(|(_, path)| path);
         if let Some(path) = named.or(settings.credentials_file.as_ref()).or(existing) {
-            return Ok(format!("would use {}", shown(path)));
+            let there = path.is_file();
+            return if there {
+                Ok(format!("would use {}", shown(path)))
+            } else {
+                Err(format!("{} is not there, and is named by a variable", shown(path)))
+            };
         }
         match &settings.metadata {
             Some(GoogleMetadata::At(host)) => {

@@ -416,8 +416,10 @@ fn plans_name_the_place_that_would_decide() {
     let at = metadata(Some(GoogleMetadata::At("h:1".into())));
     assert_eq!(plan(at.clone()).as_deref(), Ok("would ask the metadata server at h:1"));
     let credentials_file = Some(dir.path().join("key.json"));
-    let named = plan(GoogleSettings { credentials_file, ..at.clone() }).expect("a plan");
-    assert!(named.ends_with("/key.json"), "{named}");
+    let named = GoogleSettings { credentials_file, ..at.clone() };
+    assert!(plan(named.clone()).expect_err("no file").contains("/key.json is not there"));
+    std::fs::write(dir.path().join("key.json"), "{}").expect("written");
+    assert!(plan(named).expect("a plan").ends_with("/key.json"));
     std::fs::write(dir.path().join("adc.json"), "{}").expect("written");
     assert!(plan(at).expect("a plan").ends_with("/adc.json"));
     let access_token = Some(("V".to_owned(), SECRET.into()));
