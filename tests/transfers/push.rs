@@ -214,6 +214,42 @@ fn one_destination_that_fails_keeps_the_tag_from_the_others() {
 }
 
 #[test]
+fn three_registries_get_what_one_gets_and_the_base_is_fetched_once() {
+    let source = Registry::start();
+    bases::plain(&source, "base", "1");
+    let (layers, _) = blobs(&source, "base", "1");
+    let targets = [Registry::start(), Registry::start(), Registry::start()];
+    let names = targets.iter().flat_map(|it| ["-t".to_owned(), format!("{}/app:1", it.host())]);
+    Kiln::build()
+        .dockerfile(&format!("FROM {}/base:1\nCOPY a /a\n", source.host()))
+        .file("a", bases::noise(1000, 3))
+        .args(names)
+        .run()
+        .ok();
+    let from = Traffic::of(&source);
+    layers.iter().for_each(|layer| assert_eq!(from.downloads(layer), 1, "{}", from.text()));
+    for target in &targets {
+        let traffic = Traffic::of(target);
+        // The layers and the config; the manifest by digest, then by tag.
+        assert_eq!(traffic.uploads(), layers.len() + 2, "{}", traffic.text());
+        assert_eq!(traffic.count("PUT", "/manifests/"), 2, "{}", traffic.text());
+        assert_eq!(traffic.uploaded_bytes(), Traffic::of(&targets[0]).uploaded_bytes());
+    }
+}
+
+#[test]
+fn a_tag_that_is_refused_says_which_were_set() {
+    let (good, bad) = (Registry::start(), Registry::start());
+    bad.fault(Fault::on("PUT", "/manifests/1", Action::status(403)).always());
+    let outcome = three_layers()
+        .args(["-t", &format!("{}/app:1", good.host()), "-t", &format!("{}/app:1", bad.host())])
+        .run();
+    let outcome = outcome.fails(1, "not all names were set");
+    assert!(outcome.stderr.contains(&format!("{}/app:1 has the new image", good.host())));
+    assert_eq!((good.tags("app").len(), bad.tags("app").len()), (1, 0));
+}
+
+#[test]
 fn a_push_that_is_not_allowed_fails_before_anything_is_built() {
     let registry = Registry::builder().basic_auth("me", "secret").start();
     let outcome = three_layers().args(["-t", &format!("{}/app:1", registry.host())]).run();

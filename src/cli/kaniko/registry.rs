@@ -12,9 +12,12 @@ use crate::request::RegistryChoice;
 pub(super) fn choice(values: &Values, env: &Environment) -> Result<RegistryChoice, CliError> {
     let mut mirrors = values.each("registry-mirror", values::mirror)?;
     if let Some(text) = env.text(env::KANIKO_REGISTRY_MIRROR)? {
-        mirrors.push(
-            values::mirror(&text).map_err(|why| bad(env::KANIKO_REGISTRY_MIRROR, &text, &why))?,
-        );
+        for mirror in text.split(';').filter(|mirror| !mirror.is_empty()) {
+            mirrors.push(
+                values::mirror(mirror)
+                    .map_err(|why| bad(env::KANIKO_REGISTRY_MIRROR, &text, &why))?,
+            );
+        }
     }
     let mut map = values.each("registry-map", values::registry_map)?;
     if let Some(text) = env.text(env::KANIKO_REGISTRY_MAP)? {

@@ -265,7 +265,7 @@ fn variables_are_read() {
         "-c app --registry-mirror m1 --build-arg TOKEN",
         &[
             ("KANIKO_NO_PUSH", "true"),
-            ("KANIKO_REGISTRY_MIRROR", "m2"),
+            ("KANIKO_REGISTRY_MIRROR", "m2;m3"),
             ("KANIKO_REGISTRY_MAP", "a=b;a=c"),
             ("KANIKO_DIR", "/kaniko"),
             ("KILN_ISOLATION", "chroot"),
@@ -280,7 +280,7 @@ fn variables_are_read() {
     );
     let request = &job.request;
     assert!(!request.push);
-    assert_eq!(request.registry.mirrors, ["m1", "m2"]);
+    assert_eq!(request.registry.mirrors, ["m1", "m2", "m3"]);
     assert_eq!(request.registry.registry_map, [("a".into(), vec!["b".into(), "c".into()])]);
     assert_eq!(request.registry.upstream_client.as_deref(), Some("skaffold"));
     assert_eq!((&request.work_dir, request.isolation), (&None, IsolationChoice::Chroot));

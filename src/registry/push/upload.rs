@@ -76,8 +76,9 @@ struct Course<'a> {
     may_mount: bool,
     refusals: u32,
     breaks: u32,
-    /// `offset` at the last failure.
-    counted: u64,
+    /// The largest number of bytes that the registry ever had: only what goes beyond is progress, so
+    /// that a registry which forgets again and again is given up.
+    farthest: u64,
 }
 
 impl Upload<'_> {
@@ -95,7 +96,7 @@ impl Upload<'_> {
             may_mount: true,
             refusals: 0,
             breaks: 0,
-            counted: 0,
+            farthest: 0,
         };
         let mut step = Step::Begin;
         loop {
@@ -170,7 +171,7 @@ impl Course<'_> {
             let way = Way::first(descriptor.size, self.upload.chunk, chunk_min);
             (self.way, self.way_is_wanted) = (Some(way), way != Way::Whole);
         }
-        (self.in_parts, self.counted) = (false, 0);
+        self.in_parts = false;
         let going = Going { url, chunk_min, offset: 0, most: 0, perhaps_done: false };
         Ok(Next::Step(Step::Send(going)))
     }
@@ -192,10 +193,11 @@ impl Course<'_> {
             Ok(Sent::Taken { next, offset }) => {
                 going.url = next.unwrap_or(going.url);
                 let end = part.offset + part.length;
-                going.offset = offset.filter(|at| (1..=end).contains(at)).unwrap_or(end);
-                if going.offset == part.offset && part.length > 0 {
-                    let error = self.protocol("it took nothing of a chunk");
-                    return self.again(error, Step::Begin);
+                // It may have taken less; what it says otherwise is not believed.
+                let taken = offset.filter(|at| *at > part.offset && *at < end);
+                going.offset = taken.unwrap_or(end);
+                if going.offset > self.farthest {
+                    self.refusals = 0;
                 }
                 self.moved_on(going.offset);
                 Ok(Next::Step(Step::Send(going)))
@@ -328,14 +330,11 @@ impl Course<'_> {
 
     /// The registry has so many bytes.
     fn moved_on(&mut self, offset: u64) {
-        if offset > self.counted {
-            self.refusals = 0;
-        }
-        if offset.saturating_sub(self.counted) >= PROGRESS {
+        if offset.saturating_sub(self.farthest) >= PROGRESS {
             self.attempts.reset();
             self.breaks = 0;
         }
-        self.counted = self.counted.max(offset);
+        self.farthest = self.farthest.max(offset);
     }
 
     /// Goes on after a pause, if the error can pass.
@@ -350,15 +349,6 @@ impl Course<'_> {
         let pause = self.attempts.pause_anyway(error)?;
         self.upload.client.cancel().sleep(pause)?;
         Ok(Next::Step(step))
-    }
-
-    fn protocol(&self, reason: &str) -> RegistryError {
-        let Upload { session, descriptor, .. } = self.upload;
-        RegistryError::Protocol {
-            host: session.place.host().to_owned(),
-            action: format!("upload the blob {} to `{}`", descriptor.digest, session.place.name),
-            reason: reason.to_owned(),
-        }
     }
 }
 

@@ -205,6 +205,22 @@ fn patience_ends() {
 }
 
 #[test]
+fn a_limit_of_requests_is_told() {
+    let server = Server::start(|_| {
+        Reply::new(429, "toomanyrequests")
+            .header("RateLimit-Limit", "100;w=21600")
+            .header("RateLimit-Remaining", "0;w=21600")
+            .header("Docker-RateLimit-Source", "192.0.2.7")
+    });
+    let hasty = Options { retries: 0, ..options() };
+    let error = client(hasty).resolve(&reference(&server, "app:1"), &amd64()).expect_err("429");
+    let text = error.to_string();
+    let limit = "its limit is 100 in 6 h, 0 are left, counted for `192.0.2.7`";
+    assert!(text.contains(limit) && text.contains("toomanyrequests"), "{text}");
+    assert_eq!(server.lines(), ["GET /v2/app/manifests/1"], "nothing else is asked for it");
+}
+
+#[test]
 fn mirrors_are_asked_first_and_the_registry_when_they_fail() {
     let broken = Server::start(|_| Reply::new(500, ""));
     let mirror = {
@@ -235,6 +251,31 @@ fn mirrors_are_asked_first_and_the_registry_when_they_fail() {
     let error = client(strict).resolve(&reference, &amd64()).expect_err("no fallback");
     assert!(error.to_string().contains(&broken.host()), "{error}");
     assert_eq!(origin.lines().len(), asked);
+}
+
+#[test]
+fn a_mirror_gets_its_own_credentials_and_the_registry_its_own() {
+    let guarded = |name: &'static str, image: Image| {
+        Server::start(move |seen| match seen.header("authorization") {
+            None => Reply::new(401, "").header("WWW-Authenticate", "Basic"),
+            Some(_) => image.serve(name, seen),
+        })
+    };
+    let mirror = guarded("proxy/app", Image::new(b"layer"));
+    let origin = guarded("app", Image::new(b"layer"));
+    // base64 of m:m and o:o.
+    let auths = json!({mirror.host(): {"auth": "bTpt"}, origin.host(): {"auth": "bzpv"}});
+    let (_dir, options) = config_json(&auths);
+    let map = vec![(origin.host(), vec![format!("{}/proxy", mirror.host())])];
+    let client = client(Options { registry_map: map, ..options });
+    client.resolve(&reference(&origin, "app:1"), &amd64()).expect("from the mirror");
+    let missing = client.resolve(&reference(&origin, "app:2"), &amd64());
+    assert!(missing.expect_err("nowhere").is_not_found());
+    for (server, own) in [(&mirror, "Basic bTpt"), (&origin, "Basic bzpv")] {
+        let seen = server.seen();
+        let shown: Vec<_> = seen.iter().filter_map(|seen| seen.header("authorization")).collect();
+        assert!(!shown.is_empty() && shown.iter().all(|header| *header == own), "{shown:?}");
+    }
 }
 
 #[test]

@@ -334,6 +334,45 @@ fn a_manifest_is_put_by_tag_or_digest() {
 }
 
 #[test]
+fn a_media_type_that_the_registry_does_not_know_is_named_with_what_to_do() {
+    let server = Server::start(|_| {
+        let body = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid",
+            "detail":"unknown media type: application/vnd.oci.image.layer.v1.tar+zstd"}]}"#;
+        Reply::new(400, body)
+    });
+    let pusher = client(options()).pusher(&reference(&server, "app:1"));
+    let error = pusher.put_manifest(None, b"{}", media_type::OCI_MANIFEST).expect_err("refused");
+    assert!(matches!(error, RegistryError::MediaType { .. }), "{error:?}");
+    let text = error.to_string();
+    for part in ["`application/vnd.oci.image.layer.v1.tar+zstd`", "--compression gzip", "app:1"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(server.lines().len(), 1);
+}
+
+#[test]
+fn a_refusal_names_the_credentials_and_the_scope_but_no_secret() {
+    let server = Server::start(|seen| match seen.header("authorization") {
+        None => Reply::new(401, "").header("WWW-Authenticate", "Basic"),
+        Some(_) => Reply::new(403, r#"{"errors":[{"code":"DENIED","message":"not for you"}]}"#),
+    });
+    let auth = json!({server.host(): {"username": "gitlab-ci-token", "password": "geheim"}});
+    let (_dir, options) = config_json(&auth);
+    let error = client(options).pusher(&reference(&server, "team/app:1")).check();
+    let text = error.expect_err("refused").to_string();
+    for part in [
+        "`repository:team/app:pull,push`",
+        &server.host(),
+        "config.json",
+        "not for you",
+        "its own project",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("geheim"), "{text}");
+}
+
+#[test]
 fn a_protected_tag_is_fine_when_it_names_the_same() {
     for (named, works) in [(&b"{}"[..], true), (b"other", false)] {
         let server = Server::start(move |seen| match seen.method.as_str() {

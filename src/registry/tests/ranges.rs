@@ -115,7 +115,7 @@ fn a_blob_of_another_registry_state_is_an_error_that_names_it() {
 /// Readers that do not read hold up the network, whatever the size of the blobs.
 #[test]
 fn what_waits_in_memory_is_bounded() {
-    let blob = bytes(96 << 20);
+    let blob = bytes(48 << 20);
     let descriptor = layer(&blob);
     let server = Server::start(move |seen| serve(&blob, seen));
     let ranges = Ranges { over: 1 << 20, window: 4 << 20, at_once: 4, ahead: 2 };
@@ -124,7 +124,7 @@ fn what_waits_in_memory_is_bounded() {
     let mut readers: Vec<_> =
         (0..3).map(|_| client.open_blob(&repository, &descriptor).expect("opened")).collect();
     std::thread::sleep(Duration::from_millis(400));
-    // Of 72 parts: those that wait, and what goes into the channels on the way to each reader.
+    // Of 36 parts: those that wait, and what goes into the channels on the way to each reader.
     assert!(server.lines().len() <= 2 + 3 * 4, "{}", server.lines().len());
     // In an order that would stand still if one waited for the others' room.
     for reader in readers.iter_mut().rev() {

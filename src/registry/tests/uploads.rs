@@ -61,7 +61,7 @@ impl Uploads {
         self.state.lock().expect("lock").blobs.get(&digest.to_string()).cloned()
     }
 
-    /// The methods of all requests, as one letter each but for those of one letter twice.
+    /// The methods of all requests, in order.
     pub(super) fn methods(&self) -> String {
         let methods = self.server.seen().into_iter().map(|seen| seen.method);
         methods.collect::<Vec<_>>().join(" ")
@@ -117,7 +117,7 @@ impl State {
         kept.extend_from_slice(&seen.body);
         let digest = Digest::of(kept);
         let (_, given) = seen.target.rsplit_once("digest=sha256%3A").expect("a digest");
-        if digest.hex().to_string() != given {
+        if digest.hex() != given {
             let body = r#"{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}"#;
             return Reply::new(400, body);
         }
