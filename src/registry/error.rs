@@ -300,7 +300,7 @@ pub enum RegistryError {
     },
     /// A registry that asks to wait longer than kiln is willing to.
     #[error(
-        "{source}. kiln does not wait that long: {} s are left of the {} s that it waits in all \
+        "{answer}. kiln does not wait that long: {} s are left of the {} s that it waits in all \
          (--retry-budget)", left.as_secs(), budget.as_secs()
     )]
     Impatient {
@@ -309,7 +309,7 @@ pub enum RegistryError {
         /// For all waits of one operation.
         budget: Duration,
         /// What the registry answered.
-        source: Box<RegistryError>,
+        answer: Box<RegistryError>,
     },
     /// A download that could not be written to disk.
     #[error("the download cannot be written: {0}")]
@@ -471,7 +471,7 @@ impl RegistryError {
     /// The registry's words; empty where there are none.
     pub(super) fn said(&self) -> &str {
         match self {
-            Self::Impatient { source, .. } => source.said(),
+            Self::Impatient { answer, .. } => answer.said(),
             Self::MediaType { said, .. } | Self::Damaged { said, .. } => said,
             Self::Unauthorized(refusal) => &refusal.said,
             Self::NotFound { said, .. }

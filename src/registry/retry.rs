@@ -75,8 +75,8 @@ impl Attempts {
             Retry::Never => return Err(error),
             Retry::Backoff => self.backoff(),
             Retry::After(wait) if wait > left => {
-                let (budget, source) = (self.policy.budget, Box::new(error));
-                return Err(RegistryError::Impatient { left, budget, source });
+                let (budget, answer) = (self.policy.budget, Box::new(error));
+                return Err(RegistryError::Impatient { left, budget, answer });
             }
             // Never sooner than asked, and not all clients at the same moment.
             Retry::After(wait) => wait.saturating_add(self.policy.delay.mul_f64(fastrand::f64())),

@@ -37,6 +37,16 @@ impl Pusher {
                 said: error.said().to_owned(),
             });
         }
+        // The repository is there, and something that the manifest names is not.
+        if status == StatusCode::NOT_FOUND && error.said().contains("BLOB_UNKNOWN") {
+            return Err(RegistryError::Status {
+                host: self.place.host().to_owned(),
+                action: request.action.clone(),
+                status: status.as_u16(),
+                retry_after: None,
+                said: error.said().to_owned(),
+            });
+        }
         if !is_about_tag(status, &error) {
             return Err(error);
         }

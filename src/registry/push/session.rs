@@ -53,7 +53,8 @@ impl Session<'_> {
         let request = Request::new(Method::HEAD, self.place, target, action);
         let response = self.transport.send(&request, None).await?;
         match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
+            // What knows no HEAD is not asked again: the upload says whether it works.
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
             status if is_one_of(status, &[200, 204]) => Ok(true),
             _ => Err(self.transport.failure(&request, response).await),
         }

@@ -151,7 +151,8 @@ impl Course<'_> {
     fn begin(&mut self) -> Result<Next, RegistryError> {
         let Upload { client, session, descriptor, .. } = self.upload;
         let from = self.upload.mount_from.filter(|_| self.may_mount);
-        let begun = client.engine().block_on(async {
+        // To its end, as an upload whose address nobody has read cannot be cancelled.
+        let begun = client.engine().finish(async {
             if session.has_blob(&descriptor.digest).await? {
                 return Ok(None);
             }

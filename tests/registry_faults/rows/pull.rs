@@ -144,7 +144,7 @@ fn layers() -> Vec<Case> {
         }),
         Case::new("a layer would have to wait a day", Pull)
             .faults(|| vec![layer(Action::RetryAfter { code: 503, seconds: 86_400 })])
-            .error("the registry `SOURCE` answered 503 when kiln wanted to read the blob sha256:… of `SOURCE/base`. The registry says: TOOMANYREQUESTS: come back later"),
+            .error("the registry `SOURCE` answered 503 when kiln wanted to read the blob sha256:… of `SOURCE/base`. The registry says: TOOMANYREQUESTS: come back later. kiln does not wait that long: 20 s are left of the 20 s that it waits in all (--retry-budget)"),
     ]
 }
 

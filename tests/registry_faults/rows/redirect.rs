@@ -42,7 +42,7 @@ fn reading() -> Vec<Case> {
         Case::new("a storage refuses", Pull)
             .setup(|b| with_tokens(b).quirk(Quirk::RedirectBlobs))
             .always("GET", "/storage/", Action::text(403, "<Error>AccessDenied</Error>"))
-            .error("the registry `STORAGE-OF-SOURCE` does not let kiln read the config sha256:… of `SOURCE/base` (status 403); kiln used the entry `SOURCE` of DIR/config.json"),
+            .error("the registry `STORAGE-OF-SOURCE` does not let kiln read the config sha256:… of `SOURCE/base` (status 403); kiln used the entry `SOURCE` of DIR/config.json, for `repository:base:pull`"),
         Case::new("a storage's address has run out, and the next has not", Pull)
             .setup(|b| with_tokens(b).quirk(Quirk::RedirectBlobs))
             .once("GET", "/storage/", Action::text(503, "SlowDown")),
@@ -80,7 +80,7 @@ fn uploads() -> Vec<Case> {
         Case::new("an upload elsewhere is refused", Push)
             .setup(|b| with_tokens(b).quirk(Quirk::UploadsElsewhere))
             .always("PUT", "/storage/", Action::text(403, "<Error>AccessDenied</Error>"))
-            .error("the registry `STORAGE-OF-TARGET` does not let kiln upload the blob sha256:… to `app` (status 403); kiln used the entry `TARGET` of DIR/config.json"),
+            .error("the registry `STORAGE-OF-TARGET` does not let kiln upload the blob sha256:… to `app` (status 403); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
         located("uploads lead to a file", "file:///etc/passwd").leaves(1).error("the registry `TARGET` gave an unusable answer when kiln wanted to push to `app`: it leads to a URL with the scheme `file`"),
         located("uploads lead to a cloud's secrets", "http://169.254.169.254/latest")
             .leaves(1)
@@ -105,12 +105,12 @@ fn writing() -> Vec<Case> {
                 let action = Action::RedirectTo(world.target.host().to_owned());
                 vec![Fault::on("PUT", "/uploads/", action).always()]
             })
-            .error("the registry `TARGET` answered 307 when kiln wanted to upload the blob sha256:… to `app`"),
+            .error("the registry `TARGET` gave an unusable answer when kiln wanted to upload the blob sha256:… to `app`: it is redirected in circles"),
         Case::new("a tag is redirected", Push)
             .script(|world| {
                 let action = Action::RedirectTo(world.elsewhere.host().to_owned());
                 vec![Fault::on("PUT", "/manifests/1", action)]
             })
-            .error("the registry `TARGET` answered 307 when kiln wanted to push the manifest `TARGET/app:1`"),
+            .error("the registry `TARGET` answered 404 when kiln wanted to push the manifest `TARGET/app:1`. The registry says: MANIFEST_BLOB_UNKNOWN: blob sha256:… is unknown to this repository ({\"digest\":\"sha256:…\"})"),
     ]
 }
