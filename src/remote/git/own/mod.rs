@@ -51,8 +51,8 @@ use crate::rootfs::Root;
 
 /// Tags that lead to tags.
 const TAGS_MAX: usize = 16;
-/// What a server says that gives out no single commits.
-const NOT_ALONE: [&str; 3] = ["not our ref", "unadvertised object", "no such"];
+/// What a server says that gives out no single commits; the last is JGit's (`want … not valid`).
+const NOT_ALONE: [&str; 3] = ["not our ref", "unadvertised object", "not valid"];
 
 /// Fetching with kiln's own means.
 pub(super) struct Own<'a> {
