@@ -1,7 +1,9 @@
 //! Credentials: the places that may have them, asked in order.
 
 mod broken;
+mod clouds;
 mod config;
+mod file;
 mod helper;
 mod load;
 mod login;
@@ -12,25 +14,20 @@ mod store_helper;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
-use self::config::Config;
+use self::clouds::Sky;
+use self::file::File;
 use self::load::{Content, Loaded};
-use super::cloud::{Cloud, CloudLogin, Clouds};
+use super::cloud::Cloud;
 use super::error::RegistryError;
-use super::reference::HUB;
-use super::transport::Pool;
 use crate::cancel::Cancel;
 
+pub(super) use self::clouds::CloudAccess;
 pub use self::report::{SourceReport, SourceState, credential_report};
 pub use self::source::{CredentialSource, HostLogin, Login, Secret};
 pub use self::store::{KeptBy, Server, StoreError, drop_all_logins, drop_login, keep_login};
-
-/// The key of Docker Hub in config.json and for helpers, since the days of its version 1.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// How long a helper's answer is used. The shortest-lived ones (Google's) end after an hour and are
 /// renewed by the helper some minutes before that.
@@ -136,53 +133,12 @@ pub(super) struct Keychain {
     warnings: Mutex<Warnings>,
 }
 
-/// What may be done with clouds.
-#[derive(Debug)]
-enum Sky {
-    /// Nobody has said.
-    Unknown,
-    /// Nothing may be sent; what would be is known.
-    Plan(Arc<Clouds>),
-    Ask(CloudAccess),
-}
-
 /// Sentences, each once.
 #[derive(Debug, Default)]
 struct Warnings {
     all: Vec<String>,
     /// How many were told.
     told: usize,
-}
-
-/// How clouds are asked.
-#[derive(Debug)]
-pub(super) struct CloudAccess {
-    pub(super) clouds: Arc<Clouds>,
-    pub(super) pool: Arc<Pool>,
-    /// By registry. Locked during a call, as `helped` is.
-    logins: Mutex<HashMap<String, Result<CloudLogin, String>>>,
-}
-
-impl CloudAccess {
-    pub(super) fn new(clouds: Arc<Clouds>, pool: Arc<Pool>) -> Self {
-        Self { clouds, pool, logins: Mutex::default() }
-    }
-
-    /// A login for a registry, from memory while it can be used; a failure is not asked for again.
-    /// Blocks; for threads of a runtime that may.
-    fn ask(&self, cloud: Cloud, registry: &str) -> Result<CloudLogin, String> {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        match logins.get(registry) {
-            Some(Ok(login)) if login.until > SystemTime::now() + FRESH => Ok(login.clone()),
-            Some(Err(reason)) => Err(reason.clone()),
-            _ => {
-                let answer =
-                    Handle::current().block_on(self.clouds.login(&self.pool, cloud, registry));
-                logins.insert(registry.to_owned(), answer.clone());
-                answer
-            }
-        }
-    }
 }
 
 impl Keychain {
@@ -254,28 +210,6 @@ impl Keychain {
         }
     }
 
-    fn answer_of_cloud(&self, cloud: Cloud, registry: &str) -> Answer {
-        if Cloud::of(registry) != Some(cloud) {
-            return Answer::NotConcerned;
-        }
-        let access = match &self.clouds {
-            Sky::Ask(access) => access,
-            Sky::Plan(clouds) => {
-                return match clouds.plan(cloud) {
-                    Ok(plan) => Answer::Planned(plan),
-                    Err(reason) => Answer::None(format!("{cloud}: {reason}")),
-                };
-            }
-            Sky::Unknown => return Answer::None(format!("{cloud} is asked during a build only")),
-        };
-        match access.ask(cloud, registry) {
-            Ok(CloudLogin { credentials, source, .. }) => {
-                Answer::Found { credentials, key: cloud.to_string(), source }
-            }
-            Err(reason) => Answer::None(reason),
-        }
-    }
-
     /// What kiln has itself of what a helper would have, for those that are not installed; `None` for
     /// helpers that kiln does not know.
     fn instead_of(&self, program: &str, registry: &str) -> Option<Answer> {
@@ -312,83 +246,6 @@ impl Keychain {
                 let answer = helper::get(program, server, cancel);
                 helped.insert(key, (Instant::now(), answer.clone()));
                 answer
-            }
-        }
-    }
-}
-
-/// A question to one config.json.
-struct File<'a> {
-    keychain: &'a Keychain,
-    name: &'a str,
-    config: &'a Config,
-    cancel: &'a Cancel,
-}
-
-impl File<'_> {
-    /// Docker's order: the registry's own helper, the file's entries (the longest matching path
-    /// wins), the helper for all registries.
-    fn answer(&self, registry: &str, repository: &str) -> Answer {
-        let Self { name, config, .. } = self;
-        let mut notes = Vec::new();
-        if let Some(program) = config.helper(registry) {
-            match self.ask(program, registry) {
-                Ok(found) => return found,
-                Err(note) => notes.push(note),
-            }
-        }
-        if let Some(entry) = config.entry(registry, repository) {
-            let named = format!("the entry `{}` of {name}", entry.key);
-            match &entry.credentials {
-                Ok(credentials) => {
-                    let (credentials, key) = (credentials.clone(), entry.key.clone());
-                    return Answer::Found { credentials, key, source: named };
-                }
-                Err(gap) => notes.push(format!(
-                    "{named} {gap}: the variable that it was made from {NOT_SET_HERE}"
-                )),
-            }
-        }
-        if let Some(program) = &config.store {
-            match self.ask(program, registry) {
-                Ok(found) => return found,
-                Err(note) => notes.push(note),
-            }
-        }
-        if notes.is_empty() {
-            notes.push(config.why_no_entry(name, registry));
-        }
-        Answer::None(notes.join("; "))
-    }
-
-    fn ask(&self, program: &str, registry: &str) -> Result<Answer, String> {
-        let server = if registry == HUB { HUB_KEY } else { registry };
-        let helper = format!("docker-credential-{program}");
-        let named = format!("{helper}, which {} names,", self.name);
-        match self.keychain.ask(program, server, self.cancel) {
-            Ok(Some(credentials)) => Ok(Answer::Found {
-                credentials,
-                key: helper,
-                source: format!("the answer of {}", named.trim_end_matches(',')),
-            }),
-            Ok(None) => Err(format!("{named} has none for `{server}`")),
-            Err(HelperFailure::Missing) => self.without(program, &named, registry),
-            Err(HelperFailure::Failed(reason)) => Err(format!("{named} failed: {reason}")),
-        }
-    }
-
-    /// The answer in place of a helper that is not installed.
-    fn without(&self, program: &str, named: &str, registry: &str) -> Result<Answer, String> {
-        match self.keychain.instead_of(program, registry) {
-            Some(answer @ (Answer::Found { .. } | Answer::Planned(_))) => Ok(answer),
-            Some(Answer::None(why)) => {
-                Err(format!("{named} is not installed, and kiln itself has no login: {why}"))
-            }
-            _ => {
-                self.keychain.warn(format!(
-                    "{named} is not installed: the other places of credentials are asked instead"
-                ));
-                Err(format!("{named} failed: {}", HelperFailure::Missing))
             }
         }
     }

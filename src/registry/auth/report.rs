@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::super::reference::Repository;
+use super::clouds::Sky;
 use super::source::CredentialSource;
-use super::{Answer, Credentials, Keychain, Sky};
+use super::{Answer, Credentials, Keychain};
 use crate::cancel::Cancel;
 use crate::registry::cloud::{CloudSettings, Clouds};
 

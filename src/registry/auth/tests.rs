@@ -1,6 +1,10 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::reference::Repository;
+use super::clouds::Sky;
+use super::config::Config;
+use super::file::HUB_KEY;
 use super::*;
 
 fn loaded(name: &str, text: &str) -> Loaded {
@@ -347,7 +351,7 @@ fn a_helper_that_is_missing_is_replaced_or_named_once() {
         },
         ..Default::default()
     };
-    let planned = Sky::Plan(Arc::new(Clouds::new(&keys)));
+    let planned = Sky::Plan(Arc::new(crate::registry::cloud::Clouds::new(&keys)));
     let replaced = Keychain { clouds: planned, ..keychain(&[clouds]) };
     let answer =
         |registry| replaced.answer(&replaced.sources[0], registry, "a", &Cancel::default());

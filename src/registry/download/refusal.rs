@@ -77,6 +77,10 @@ mod tests {
                 "AuthenticationFailed: Server failed.",
             ),
             (
+                "<Error><Code>NoSuchBucket</Code><Message><![CDATA[a & b]]></Message></Error>",
+                "NoSuchBucket: a & b",
+            ),
+            (
                 r#"{"error":{"code":403,"message":"no access to the object","errors":[]}}"#,
                 "no access to the object",
             ),

@@ -26,12 +26,12 @@ pub(super) async fn sign(
         (None, None, Ok(keys)) if keys.of_instance => {
             let asked = nearby::region(&aws.settings.metadata, http).await.ok();
             let region = asked.filter(|region| is_region(region));
-            let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-            aws.remember(bucket, &region);
-            region
+            region.unwrap_or_else(|| DEFAULT_REGION.to_owned())
         }
         (None, None, _) => DEFAULT_REGION.to_owned(),
     };
+    // So that only another one is news.
+    aws.remember(bucket, &region);
     let url = address(&aws.settings, &region, bucket, key)?;
     let (headers, identity) = match keys {
         Ok(keys) => {

@@ -1,0 +1,77 @@
+//! Clouds as a place of credentials.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::runtime::Handle;
+
+use super::{Answer, FRESH, Keychain};
+use crate::registry::cloud::{Cloud, CloudLogin, Clouds};
+use crate::registry::transport::Pool;
+
+/// What may be done with clouds.
+#[derive(Debug)]
+pub(super) enum Sky {
+    /// Nobody has said.
+    Unknown,
+    /// Nothing may be sent; what would be is known.
+    Plan(Arc<Clouds>),
+    Ask(CloudAccess),
+}
+
+/// How clouds are asked.
+#[derive(Debug)]
+pub(in crate::registry) struct CloudAccess {
+    clouds: Arc<Clouds>,
+    pool: Arc<Pool>,
+    /// By registry. Locked during a call, as `helped` is.
+    logins: Mutex<HashMap<String, Result<CloudLogin, String>>>,
+}
+
+impl CloudAccess {
+    pub(in crate::registry) fn new(clouds: Arc<Clouds>, pool: Arc<Pool>) -> Self {
+        Self { clouds, pool, logins: Mutex::default() }
+    }
+
+    /// A login for a registry, from memory while it can be used; a failure is not asked for again.
+    /// Blocks; for threads of a runtime that may.
+    fn ask(&self, cloud: Cloud, registry: &str) -> Result<CloudLogin, String> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        match logins.get(registry) {
+            Some(Ok(login)) if login.until > SystemTime::now() + FRESH => Ok(login.clone()),
+            Some(Err(reason)) => Err(reason.clone()),
+            _ => {
+                let answer =
+                    Handle::current().block_on(self.clouds.login(&self.pool, cloud, registry));
+                logins.insert(registry.to_owned(), answer.clone());
+                answer
+            }
+        }
+    }
+}
+
+impl Keychain {
+    /// A cloud's login for one of its own registries.
+    pub(super) fn answer_of_cloud(&self, cloud: Cloud, registry: &str) -> Answer {
+        if Cloud::of(registry) != Some(cloud) {
+            return Answer::NotConcerned;
+        }
+        let access = match &self.clouds {
+            Sky::Ask(access) => access,
+            Sky::Plan(clouds) => {
+                return match clouds.plan(cloud) {
+                    Ok(plan) => Answer::Planned(plan),
+                    Err(reason) => Answer::None(format!("{cloud}: {reason}")),
+                };
+            }
+            Sky::Unknown => return Answer::None(format!("{cloud} is asked during a build only")),
+        };
+        match access.ask(cloud, registry) {
+            Ok(CloudLogin { credentials, source, .. }) => {
+                Answer::Found { credentials, key: cloud.to_string(), source }
+            }
+            Err(reason) => Answer::None(reason),
+        }
+    }
+}
