@@ -15,10 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
+use super::broken;
 use super::config::split_key;
+use super::file::HUB_KEY;
 use super::source::Secret;
 use super::store_helper::{self as helper, Keeper};
-use super::{HUB_KEY, broken};
 use crate::cancel::Cancel;
 use crate::registry::reference::HUB;
 
