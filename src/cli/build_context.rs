@@ -10,7 +10,7 @@ use crate::base_cache::{LAYOUT, layout_dir};
 use crate::registry::{Object, Reference, ReferenceError};
 use crate::remote::git::{self, GitReference};
 use crate::remote::{GitSettings, is_http, without_secrets};
-use crate::request::{NamedSource, RegistryChoice, RunChoice};
+use crate::request::{NamedSource, RunChoice};
 
 const FORM: &str = "write --build-context NAME=VALUE; VALUE is a directory, docker-image://NAME, \
                     oci-layout://DIR, a git repository, an https address, or s3:// or gs://BUCKET/NAME";
@@ -116,11 +116,7 @@ pub(super) fn repository(
 }
 
 /// What git and ssh are told of this machine.
-pub(super) fn git_settings(
-    registry: &RegistryChoice,
-    run: &RunChoice,
-    env: &Environment,
-) -> GitSettings {
+pub(super) fn git_settings(run: &RunChoice, env: &Environment) -> GitSettings {
     let agent = run.agents.get("default").cloned();
     let home = env.get(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".ssh/known_hosts"));
@@ -136,9 +132,6 @@ pub(super) fn git_settings(
             .filter(|file| file.is_file())
             .collect(),
         proxies: proxies.collect(),
-        ca_bundle: registry.ca_bundle.clone(),
-        host_ca: registry.registry_ca.clone(),
-        skip_tls_verify: registry.skip_tls_verify,
     }
 }
 

@@ -7,7 +7,7 @@ use super::build_context;
 use super::clouds;
 use super::env::Environment;
 use super::error::CliError;
-use crate::context::Archive;
+use crate::context::{Archive, leads_out};
 use crate::registry::Object;
 use crate::remote::{is_http, without_secrets};
 use crate::request::{DockerfileSource, Elsewhere};
@@ -40,6 +40,12 @@ pub(super) fn source(
     }
     // It is below the context, whether or not it begins with a slash.
     let below = within(sub_path);
+    if leads_out(below) {
+        return Err(CliError::new(
+            format!("`{}` leads out of the build context", below.display()),
+            "name a directory inside of it",
+        ));
+    }
     let place = match typed.to_str() {
         Some(text) => place(text, env)?,
         None => Place::Directory(env.absolute(typed)),
@@ -66,11 +72,11 @@ fn directory(dir: &Path) -> Result<(), CliError> {
     if dir.is_dir() {
         return Ok(());
     }
-    let problem = if dir.exists() { "is not a directory" } else { "does not exist" };
-    Err(CliError::new(
-        format!("the build context {} {problem}", dir.display()),
-        "name the directory that COPY and ADD shall read",
-    ))
+    let (problem, help) = match dir.exists() {
+        true => ("is not a directory", "name a directory, or tar://FILE if it is an archive"),
+        false => ("does not exist", "name the directory that COPY and ADD shall read"),
+    };
+    Err(CliError::new(format!("the build context {} {problem}", dir.display()), help))
 }
 
 enum Place {

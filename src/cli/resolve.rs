@@ -68,7 +68,7 @@ pub(super) fn request_in(
         context: context.dir,
         elsewhere: context.elsewhere,
         named_contexts: build_context::named(&contexts.build_context, env)?,
-        git: build_context::git_settings(&registry, &commands, env),
+        git: build_context::git_settings(&commands, env),
         dockerfile,
         push,
         build_args,

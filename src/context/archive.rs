@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::ContextError;
 use crate::cancel::Cancel;
@@ -89,11 +89,32 @@ fn unpack_bytes(bytes: impl Read + Send, into: &Path) -> Result<(), String> {
 /// If there is no such directory.
 pub fn subdirectory(archive: &str, top: &Path, path: &Path) -> Result<PathBuf, ContextError> {
     let root = Root::open(top)?;
-    let found = resolve(&root, path, true).ok();
+    // The root would be taken for what is above it.
+    let inside = !leads_out(path);
+    let found = resolve(&root, path, true).ok().filter(|_| inside);
     let dir = found.filter(|found| found.entry.as_ref().is_some_and(|e| e.kind == Kind::Dir));
     dir.map(|found| top.join(found.path)).ok_or_else(|| ContextError::NotInArchive {
         archive: archive.to_owned(),
         path: path.to_owned(),
+    })
+}
+
+/// Whether a path leads out of the directory that it is seen from, by its spelling.
+pub fn leads_out(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    path.components().any(|part| match part {
+        Component::ParentDir => match depth.checked_sub(1) {
+            Some(above) => {
+                depth = above;
+                false
+            }
+            None => true,
+        },
+        Component::Normal(_) => {
+            depth += 1;
+            false
+        }
+        _ => false,
     })
 }
 

@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::archive::{Archive, subdirectory, unpack};
+pub use self::archive::{Archive, leads_out, subdirectory, unpack};
 pub use self::dockerfile::{DockerfileText, dockerfile_of, read_as_dockerfile, read_dockerfile};
 pub use self::error::ContextError;
 pub use self::kind::{Came, FromStdin, dockerfile_from_stdin, from_stdin, from_stream, is_archive};

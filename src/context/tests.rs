@@ -170,3 +170,17 @@ fn comments_may_be_in_another_encoding() {
         assert!(error.to_string().contains("is not UTF-8 text"), "{error}");
     }
 }
+
+#[test]
+fn a_path_that_leads_out_is_known_by_its_spelling() {
+    for (path, expected) in [
+        ("a/b", false),
+        ("", false),
+        ("..", true),
+        ("a/../..", true),
+        ("a/../b", false),
+        ("a/..", false),
+    ] {
+        assert_eq!(leads_out(Path::new(path)), expected, "{path}");
+    }
+}

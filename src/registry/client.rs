@@ -12,7 +12,7 @@ use super::mirror::Mirrors;
 use super::options::Options;
 use super::pull::{self, Resolved};
 use super::push::Pusher;
-use super::reference::{Reference, Repository};
+use super::reference::{Reference, Repository, canonical_registry};
 use super::retry::Policy;
 use super::transport::Transport;
 use crate::cancel::Cancel;
@@ -156,6 +156,16 @@ impl Client {
     /// Pushes to a reference's repository.
     pub fn pusher(&self, reference: &Reference) -> Pusher {
         Pusher::new(self.clone(), reference.clone())
+    }
+
+    /// All certificates that are trusted for a host, in PEM; none where they are Mozilla's.
+    pub fn trusted_certificates(&self, host: &str) -> Option<String> {
+        self.0.transport.pool().tls().trusted_pem(&canonical_registry(host))
+    }
+
+    /// Whether the certificate of a host is checked.
+    pub fn verifies(&self, host: &str) -> bool {
+        self.0.transport.pool().tls().verifies(&canonical_registry(host))
     }
 
     pub(super) fn engine(&self) -> &Engine {

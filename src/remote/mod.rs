@@ -39,12 +39,6 @@ pub struct GitSettings {
     pub known_hosts: Vec<PathBuf>,
     /// Variables that name proxies, and their values.
     pub proxies: Vec<(String, OsString)>,
-    /// Certificate authorities, if not the system's.
-    pub ca_bundle: Option<PathBuf>,
-    /// For a host, a file of certificate authorities.
-    pub host_ca: Vec<(String, PathBuf)>,
-    /// Whether servers' certificates are not checked.
-    pub skip_tls_verify: bool,
 }
 
 /// Fetches files and repositories. Clones are cheap.

@@ -80,7 +80,7 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
         let words = values.list("credential-helpers").iter().flat_map(|text| text.split(','));
         credentials::restrict(&mut request.registry.credentials, words)?;
     }
-    request.git = build_context::git_settings(&request.registry, &request.run, env);
+    request.git = build_context::git_settings(&request.run, env);
     request.registry.push_retry = values.number("push-retry");
     let pulls = ["image-download-retry", "image-fs-extract-retry"];
     request.registry.pull_retry =

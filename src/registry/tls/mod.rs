@@ -14,6 +14,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -108,12 +110,30 @@ impl Tls {
         }
     }
 
+    /// Whether a registry's certificate is checked.
+    pub(super) fn verifies(&self, registry: &str) -> bool {
+        !self.unverified_all && !self.unverified.contains(registry)
+    }
+
+    /// All certificates that are trusted for a registry, for a program that wants a file of them. None
+    /// where they are those of Mozilla's list.
+    pub(super) fn trusted_pem(&self, registry: &str) -> Option<String> {
+        let own = self.host_dirs.of(registry).ok()?;
+        let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
+        let (_, listed) = self.roots.with(&[given, &own.certificates].concat());
+        let pem = |certificate: &CertificateDer<'_>| {
+            let body = STANDARD.encode(certificate);
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        };
+        (!listed.is_empty()).then(|| listed.iter().map(pem).collect())
+    }
+
     fn verifier(
         &self,
         registry: &str,
         own: &[CertificateDer<'static>],
     ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
-        if self.unverified_all || self.unverified.contains(registry) {
+        if !self.verifies(registry) {
             return Ok(Arc::new(verifier::Unverified::new(&self.provider)));
         }
         let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);

@@ -69,6 +69,11 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
+    /// Who is trusted.
+    pub(in crate::registry) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     pub(in crate::registry) fn new(options: &Options) -> Result<Self, RegistryError> {
         let tls = Tls::new(options)?;
         let ordinary = build(&tls, "", &options.user_agent)?;

@@ -13,6 +13,7 @@ use std::thread;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::auth::Remote;
+use super::trust::Trust;
 use crate::cancel::Cancel;
 use crate::registry::Secret;
 use crate::remote::{GitSettings, RemoteError};
@@ -42,6 +43,7 @@ pub(super) struct Git<'a> {
     program: PathBuf,
     settings: &'a GitSettings,
     remote: &'a Remote,
+    trust: &'a Trust,
     dir: &'a Path,
     /// Where hosts' keys are noted that nobody knew.
     new_hosts: PathBuf,
@@ -62,6 +64,7 @@ impl<'a> Git<'a> {
     pub(super) fn find(
         settings: &'a GitSettings,
         remote: &'a Remote,
+        trust: &'a Trust,
         dir: &'a Path,
         new_hosts: PathBuf,
         cancel: &'a Cancel,
@@ -69,7 +72,7 @@ impl<'a> Git<'a> {
         let path = settings.search_path.as_deref()?;
         let mut programs = std::env::split_paths(path).map(|dir| dir.join("git"));
         let program = programs.find(|program| program.is_absolute() && program.is_file())?;
-        Some(Self { program, settings, remote, dir, new_hosts, cancel })
+        Some(Self { program, settings, remote, trust, dir, new_hosts, cancel })
     }
 
     /// Runs it to its end; what it printed.
@@ -129,17 +132,7 @@ impl<'a> Git<'a> {
     fn config(&self) -> Vec<(String, Secret)> {
         let mut all: Vec<(String, Secret)> =
             BASE_CONFIG.map(|(name, value)| (name.to_owned(), value.into())).into();
-        let path = |path: &Path| Secret::from(path.to_string_lossy().into_owned());
-        // git knows no directory of authorities beside a file, and fails over one that is missing.
-        if let Some(file) = self.settings.ca_bundle.as_deref().filter(|file| file.is_file()) {
-            all.push(("http.sslCAInfo".into(), path(file)));
-        }
-        for (host, file) in &self.settings.host_ca {
-            all.push((format!("http.https://{host}/.sslCAInfo"), path(file)));
-        }
-        if self.settings.skip_tls_verify {
-            all.push(("http.sslVerify".into(), "false".into()));
-        }
+        all.extend(self.trust.config());
         if let Some(header) = self.remote.header() {
             all.push(header);
             // git would show it to whom the first answer leads to, too.

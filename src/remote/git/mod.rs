@@ -11,6 +11,7 @@ mod reference;
 mod repository;
 mod resolve;
 mod settle;
+mod trust;
 
 pub use self::own::survey;
 pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};

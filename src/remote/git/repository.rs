@@ -11,6 +11,8 @@ use super::program::Program;
 use super::reference::{GitReference, MTime};
 use super::resolve::{Wanted, is_commit};
 use super::settle::{Settle, settle};
+use super::trust::Trust;
+use crate::context::leads_out;
 use crate::layer::Kind;
 use crate::remote::{Fetcher, RemoteError, is_http, without_secrets};
 use crate::rootfs::{Root, resolve as follow};
@@ -103,7 +105,8 @@ impl Fetcher {
         progress: &dyn Fn(u64, Option<u64>),
     ) -> Result<Done, Attempt> {
         let hosts = job.into.with_extension("known_hosts");
-        let git = Git::find(&self.git, remote, job.into, hosts.clone(), &self.cancel);
+        let trust = Trust::new(&self.client, &remote.url, job.into)?;
+        let git = Git::find(&self.git, remote, &trust, job.into, hosts.clone(), &self.cancel);
         let Some(git) = git else {
             if is_http(&remote.url) {
                 return Own::new(self, job, progress).all(remote);
@@ -183,6 +186,9 @@ impl Job<'_> {
     fn directory(&self, subdir: &str) -> Result<PathBuf, RemoteError> {
         let missing =
             || RemoteError::NoDirectory { remote: self.shown.clone(), subdir: subdir.to_owned() };
+        if leads_out(Path::new(subdir)) {
+            return Err(missing());
+        }
         let root = Root::open(self.into).map_err(|_| missing())?;
         let found = follow(&root, Path::new(subdir), true).map_err(|_| missing())?;
         let is_dir = found.entry.as_ref().is_some_and(|entry| entry.kind == Kind::Dir);
