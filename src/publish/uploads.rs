@@ -116,7 +116,8 @@ impl Uploads {
         for Destination { names, pusher, .. } in &self.destinations {
             for name in names {
                 match self.set_tag(pusher, name, product.document()) {
-                    Ok(()) => set.push(name.familiar()),
+                    Ok(TagState::Set) => set.push(name.familiar()),
+                    Ok(TagState::Kept) => {}
                     Err(error) if set.is_empty() => return Err(error),
                     Err(error) => return Err(error.context(PushFailed::Half(set.join(" and ")))),
                 }
@@ -168,20 +169,28 @@ impl Uploads {
         pusher: &Pusher,
         name: &Reference,
         document: DocumentBytes<'_>,
-    ) -> Result<()> {
+    ) -> Result<TagState> {
         self.shop.cancel.check()?;
         let (tag, name) = (name.version(), name.familiar());
         let task = self.shop.reporter.start(&format!("push {name}"));
         let put = pusher.put_manifest(Some(&tag), document.bytes, document.media_type);
         if self.ignore_immutable_tags && matches!(put, Err(RegistryError::ImmutableTag { .. })) {
             task.skipped("the tag exists and may not be changed");
-            return Ok(());
+            return Ok(TagState::Kept);
         }
         let digest = put.with_context(|| PushFailed::Broken(name.clone()))?;
         check_digest(&name, &digest, &document.digest)?;
         task.done_with(digest.to_string());
-        Ok(())
+        Ok(TagState::Set)
     }
+}
+
+/// What a tag names after it was to be set.
+enum TagState {
+    /// The new image.
+    Set,
+    /// What it named before: it may not be changed, and that is no error here.
+    Kept,
 }
 
 fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::error::{RegistryError, Retry};
 use super::transport::{
     Exchange, SILENCE, check_hop, clean, connection_error, host_of, read_body, redirect,
-    retry_after, same_origin, timed_out,
+    retry_after, same_origin, timed_out, unreadable,
 };
 
 /// As git's own client has it at most.
@@ -182,11 +182,7 @@ impl RegistryError {
 }
 
 fn parsed(address: &str) -> Result<Url, RegistryError> {
-    Url::parse(address).map_err(|_| RegistryError::Option {
-        what: "address",
-        value: address.split(['?', '#', '@']).next().unwrap_or_default().to_owned(),
-        reason: "it cannot be read".into(),
-    })
+    Url::parse(address).map_err(|_| unreadable(address))
 }
 
 fn named(headers: &[(&'static str, String)]) -> Vec<(HeaderName, String)> {

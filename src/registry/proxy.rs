@@ -85,6 +85,11 @@ impl Proxies {
         builder.no_proxy().proxy(reqwest::Proxy::custom(way))
     }
 
+    /// Whether a request goes through one.
+    pub(super) fn are_for(&self, url: &Url) -> bool {
+        self.of(url).is_some()
+    }
+
     /// The proxy that a request goes through.
     fn of(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
@@ -115,9 +120,13 @@ impl Proxies {
             }
             Ok(response) => Ok(response),
             Err(error) => {
-                let on_the_way = error.is_connect();
+                let (on_the_way, silent) = (error.is_connect(), error.is_timeout());
                 let error = connection_error(&host, note, error);
-                Err(if on_the_way { refusal::of(proxy, url, direct, error).await } else { error })
+                Err(match (on_the_way, silent) {
+                    (true, true) => refusal::silent(proxy, &host),
+                    (true, false) => refusal::of(proxy, url, direct, error).await,
+                    (false, _) => error,
+                })
             }
         }
     }

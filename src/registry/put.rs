@@ -6,7 +6,7 @@ use reqwest::{Method, Url};
 use super::engine::Engine;
 use super::error::RegistryError;
 use super::options::Options;
-use super::transport::{Exchange, Pool, host_of};
+use super::transport::{Exchange, Pool, host_of, unreadable};
 use crate::cancel::Cancel;
 
 /// Sends a text by PUT; the answer is the status. The address may be signed, which makes it a
@@ -20,11 +20,7 @@ pub fn put_text(
     address: &str,
     text: &str,
 ) -> Result<u16, RegistryError> {
-    let url: Url = address.parse().map_err(|_| RegistryError::Option {
-        what: "address",
-        value: address.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        reason: "it cannot be read".to_owned(),
-    })?;
+    let url: Url = address.parse().map_err(|_| unreadable(address))?;
     let pool = Pool::new(options)?;
     let host = host_of(&url);
     let sent = Engine::new(cancel)?.block_on(pool.exchange(

@@ -14,6 +14,8 @@ pub(super) struct Policy {
     retries: u32,
     delay: Duration,
     budget: Duration,
+    /// Whether the budget is the one that people know, so that an error may speak of it.
+    budget_is_known: bool,
 }
 
 /// The state of one operation.
@@ -26,7 +28,12 @@ pub(super) struct Attempts {
 
 impl Policy {
     pub(super) fn new(options: &Options) -> Self {
-        Self { retries: options.retries, delay: options.retry_delay, budget: options.retry_budget }
+        Self {
+            retries: options.retries,
+            delay: options.retry_delay,
+            budget: options.retry_budget,
+            budget_is_known: true,
+        }
     }
 
     /// For a place that another one stands behind: one more try, no long pauses.
@@ -34,6 +41,7 @@ impl Policy {
         Self {
             retries: self.retries.min(1),
             budget: self.budget.min(Duration::from_secs(5)),
+            budget_is_known: false,
             ..self
         }
     }
@@ -74,16 +82,23 @@ impl Attempts {
         let pause = match retry {
             Retry::Never => return Err(error),
             Retry::Backoff => self.backoff(),
+            // Who is asked next says more than how long a mirror wanted kiln to wait.
+            Retry::After(wait) if wait > left && !self.policy.budget_is_known => return Err(error),
             Retry::After(wait) if wait > left => {
                 let (budget, answer) = (self.policy.budget, Box::new(error));
                 return Err(RegistryError::Impatient { left, budget, answer });
             }
-            // Never sooner than asked, and not all clients at the same moment.
-            Retry::After(wait) => wait.saturating_add(self.policy.delay.mul_f64(fastrand::f64())),
+            // Never sooner than asked, not at once where no wait is asked for, and not all clients
+            // at the same moment.
+            Retry::After(wait) => {
+                let delay = self.policy.delay;
+                wait.max(delay).saturating_add(delay.mul_f64(fastrand::f64()))
+            }
         };
         self.failed += 1;
         self.paused = self.paused.saturating_add(pause);
-        let asked = matches!(retry, Retry::After(_)); // the bit that is added may exceed the budget
+        // The bit that is added may exceed the budget, but not one that is spent.
+        let asked = matches!(retry, Retry::After(_)) && !left.is_zero();
         let patient = self.failed <= self.policy.retries && (asked || pause <= left);
         if patient { Ok(pause) } else { Err(error) }
     }
@@ -138,6 +153,33 @@ mod tests {
         assert!(pause >= Duration::from_secs(100));
         assert!(attempts.pause_after(status(503, Some(100))).is_err());
         assert!(policy().start().pause_after(status(429, Some(u64::MAX))).is_err());
+    }
+
+    /// `Retry-After: 0` is a pause too: a budget without a limit of attempts ends.
+    #[test]
+    fn no_wait_that_is_asked_for_ends_as_well() {
+        for (budget, most) in [(0, 0), (1, 2)] {
+            let options = Options {
+                retries: u32::MAX,
+                retry_budget: Duration::from_secs(budget),
+                ..Options::default()
+            };
+            let mut attempts = Policy::new(&options).start();
+            let mut pauses = 0;
+            while let Ok(pause) = attempts.pause_after(status(503, Some(0))) {
+                assert!(pause >= options.retry_delay, "{pause:?}");
+                pauses += 1;
+                assert!(pauses <= most, "a budget of {budget} s");
+            }
+            assert_eq!(pauses > 0, budget > 0);
+        }
+    }
+
+    #[test]
+    fn a_mirrors_patience_is_not_called_the_users() {
+        let mut attempts = policy().impatient().start();
+        let error = attempts.pause_after(status(503, Some(60))).expect_err("too long");
+        assert!(matches!(error, RegistryError::Status { .. }), "{error:?}");
     }
 
     #[test]

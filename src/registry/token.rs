@@ -17,7 +17,9 @@ use super::auth::{CloudAccess, Credentials, Found, Keychain};
 use super::challenge::{self, Bearer, Challenge};
 use super::error::RegistryError;
 use super::options::Options;
-use super::transport::{Asked, Exchange, Place, Pool, check_hop, failure, host_of, read_body};
+use super::transport::{
+    Access, Asked, Exchange, Place, Pool, check_hop, failure, host_of, read_body,
+};
 use crate::cancel::Cancel;
 
 /// Largest answer of a token server.
@@ -36,6 +38,8 @@ pub(super) struct Authorizer {
     /// Scopes that a registry asked for beyond those that kiln would, by registry and repository:
     /// proxies in front of a registry rewrite its names.
     extra: Mutex<HashMap<(String, String), Vec<String>>>,
+    /// Why a cloud's login is not shown for pulls any more, by registry: it was refused.
+    refused: Mutex<HashMap<String, String>>,
     /// By registry and scopes.
     tokens: Mutex<HashMap<(String, Vec<String>), Slot>>,
 }
@@ -66,6 +70,7 @@ impl Authorizer {
             cancel: cancel.clone(),
             challenges: Mutex::default(),
             extra: Mutex::default(),
+            refused: Mutex::default(),
             tokens: Mutex::default(),
         })
     }
@@ -77,6 +82,10 @@ impl Authorizer {
 
     /// The credentials for a place, or why there are none.
     pub(super) async fn credentials(&self, place: &Place) -> Found {
+        let refused = lock(&self.refused).get(&place.registry).cloned();
+        if let Some(source) = refused.filter(|_| place.access == Access::Pull) {
+            return Found { credentials: None, source };
+        }
         let (keychain, cancel) = (self.keychain.clone(), self.cancel.clone());
         let (registry, name) = (place.registry.clone(), place.name.clone());
         let search = tokio::task::spawn_blocking(move || keychain.find(&registry, &name, &cancel));
@@ -116,7 +125,16 @@ impl Authorizer {
                     return Ok(bearer_header(token));
                 }
                 let fetch = Fetch { pool, place, base, bearer: &bearer, found: &found };
-                let fetched = fetch.run(&scopes).await?;
+                let fetched = match fetch.run(&scopes).await {
+                    Err(error)
+                        if error.is_unauthorized()
+                            && self.drop_cloud(place, &found, error.said()) =>
+                    {
+                        let found = self.credentials(place).await;
+                        Fetch { found: &found, ..fetch }.run(&scopes).await?
+                    }
+                    outcome => outcome?,
+                };
                 Ok(Some(token.insert(fetched).header.clone()))
             }
         }
@@ -148,6 +166,34 @@ impl Authorizer {
             }
         }
         lock(&self.challenges).insert(place.registry.clone(), challenge);
+    }
+
+    /// Takes in that the registry itself refused this header.
+    pub(super) async fn refuse(&self, place: &Place, used: Option<&HeaderValue>) {
+        let Some(used) = used else { return };
+        let found = self.credentials(place).await;
+        let shown = match &found.credentials {
+            Some(Credentials::Basic { user, password }) => Some(basic_header(user, password)),
+            Some(Credentials::Registry(token)) => bearer_header(token),
+            _ => None,
+        };
+        if shown.as_ref() == Some(used) {
+            self.drop_cloud(place, &found, "");
+        }
+    }
+
+    /// Goes on without a cloud's login that was refused, where kiln only reads: what anybody may read
+    /// needs none, and nobody asked kiln to show it. Whether there is such a login.
+    fn drop_cloud(&self, place: &Place, found: &Found, said: &str) -> bool {
+        let Some(credentials) = &found.credentials else { return false };
+        if place.access != Access::Pull || !self.keychain.is_of_cloud(&place.registry, credentials)
+        {
+            return false;
+        }
+        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+        let why = format!("the login by {} was refused{said}", found.source);
+        lock(&self.refused).insert(place.registry.clone(), why);
+        true
     }
 
     fn all_scopes(&self, place: &Place, scopes: &[String]) -> Vec<String> {
@@ -326,7 +372,70 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testserver::{Reply, Server};
+    use super::super::{CredentialSource, HostLogin};
     use super::*;
+
+    /// Anybody may pull `open`; the cloud's login is refused everywhere.
+    #[test]
+    fn a_clouds_refused_login_is_no_reason_not_to_read() {
+        let server = Server::start(|seen| {
+            match (seen.header("authorization"), seen.target.contains("open%3Apull&")) {
+                (Some(_), _) => Reply::new(403, r#"{"message":"the login is stale"}"#),
+                (None, true) => Reply::new(200, r#"{"token":"t1"}"#),
+                (None, false) => Reply::new(401, ""),
+            }
+        });
+        let login = HostLogin {
+            variables: "X".into(),
+            host: "127_0_0_1".into(),
+            user: "u".into(),
+            password: "geheim".into(),
+        };
+        let options = Options {
+            credentials: vec![CredentialSource::Hosts(vec![login])],
+            ..Options::default()
+        };
+        let given = Credentials::Basic { user: "u".into(), password: "geheim".into() };
+        let base: Url = format!("http://{}/", server.host()).parse().expect("a url");
+        let realm = format!(r#"Bearer realm="{base}token",service="s""#);
+        let headers: HeaderMap =
+            [(WWW_AUTHENTICATE, HeaderValue::from_str(&realm).expect("a header"))]
+                .into_iter()
+                .collect();
+        let place =
+            |name: &str, access| Place { registry: server.host(), name: name.into(), access };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        for (of_cloud, name, access, expected) in [
+            (true, "open", Access::Pull, Ok(())),
+            (true, "closed", Access::Pull, Err("was refused (the login is stale)")),
+            (true, "open", Access::Push, Err("kiln used X_USER")),
+            (false, "open", Access::Pull, Err("kiln used X_USER")),
+        ] {
+            let pool = Arc::new(Pool::new(&options).expect("a pool"));
+            let clouds = CloudAccess::seeded(pool.clone(), &server.host(), &given, of_cloud);
+            let authorizer =
+                Authorizer::new(&options, clouds, &Cancel::default()).expect("credentials");
+            let place = place(name, access);
+            let scopes = [place.scope(), "other".to_owned()];
+            let asked = server.lines().len();
+            let outcome = runtime.as_ref().expect("a runtime").block_on(async {
+                authorizer.learn(&place, &scopes, None, &headers).await;
+                authorizer.header(&pool, &place, &base, &scopes).await
+            });
+            match (outcome, expected) {
+                (Ok(Some(header)), Ok(())) => {
+                    assert_eq!(header, "Bearer t1");
+                    assert_eq!(server.lines().len() - asked, 2);
+                }
+                (Err(error), Err(part)) => {
+                    let text = error.to_string();
+                    assert!(text.contains(part) && !text.contains("geheim"), "{text}");
+                }
+                (outcome, _) => panic!("{of_cloud} {name} {access:?}: {outcome:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_scope_covers_fewer_actions_on_the_same_resource() {

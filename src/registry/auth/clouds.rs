@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 
-use super::{Answer, FRESH, Keychain};
+use super::{Answer, Credentials, FRESH, Keychain};
 use crate::registry::cloud::{Cloud, CloudLogin, Clouds};
 use crate::registry::transport::Pool;
 
@@ -34,6 +34,24 @@ impl CloudAccess {
         Self { clouds, pool, logins: Mutex::default() }
     }
 
+    /// One that has a login already, or none.
+    #[cfg(test)]
+    pub(in crate::registry) fn seeded(
+        pool: Arc<Pool>,
+        registry: &str,
+        credentials: &Credentials,
+        has_it: bool,
+    ) -> Self {
+        let login = CloudLogin {
+            credentials: credentials.clone(),
+            source: "a cloud".into(),
+            until: SystemTime::now() + FRESH * 2,
+        };
+        let logins = has_it.then(|| (registry.to_owned(), Ok(login)));
+        let clouds = Arc::new(Clouds::new(&crate::registry::CloudSettings::default()));
+        Self { clouds, pool, logins: Mutex::new(logins.into_iter().collect()) }
+    }
+
     /// A login for a registry, from memory while it can be used; a failure is not asked for again.
     /// Blocks; for threads of a runtime that may.
     fn ask(&self, cloud: Cloud, registry: &str) -> Result<CloudLogin, String> {
@@ -52,6 +70,14 @@ impl CloudAccess {
 }
 
 impl Keychain {
+    /// Whether these credentials are a cloud's, which nobody wrote down for this registry.
+    pub(in crate::registry) fn is_of_cloud(&self, registry: &str, given: &Credentials) -> bool {
+        let Sky::Ask(access) = &self.clouds else { return false };
+        let logins = access.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let login = logins.get(registry).and_then(|login| login.as_ref().ok());
+        login.is_some_and(|login| login.credentials == *given)
+    }
+
     /// A cloud's login for one of its own registries.
     pub(super) fn answer_of_cloud(&self, cloud: Cloud, registry: &str) -> Answer {
         if Cloud::of(registry) != Some(cloud) {

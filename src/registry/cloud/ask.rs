@@ -242,7 +242,11 @@ fn unheard(error: RegistryError) -> String {
     match error {
         RegistryError::Dns { .. } => "cannot be found".into(),
         RegistryError::Refused { .. } => "refuses connections".into(),
-        RegistryError::Connection { cause, .. } if cause.contains("could not be made within") => {
+        RegistryError::Connection { cause, .. }
+            if ["could not be made within", "no answer came within"]
+                .iter()
+                .any(|late| cause.contains(late)) =>
+        {
             "did not answer in time".into()
         }
         RegistryError::Connection { cause, .. } => format!("broke the connection: {cause}"),

@@ -11,7 +11,7 @@ use crate::registry::auth::Secret;
 use crate::registry::cloud::{Object, SignedGet};
 use crate::registry::error::RegistryError;
 use crate::registry::transport::{
-    Exchange, Transport, check_hop, host_of, redirect, retry_after, same_origin,
+    Exchange, Transport, check_hop, host_of, redirect, retry_after, same_origin, unreadable,
 };
 
 /// As many as Go's client, which BuildKit uses, follows.
@@ -55,11 +55,7 @@ impl Origin {
         let place = match at {
             FileAt::Object(object) => Place::Object(object.clone()),
             FileAt::Address { address, authorization } => Place::Address {
-                url: Url::parse(address).map_err(|_| RegistryError::Option {
-                    what: "address",
-                    value: address.split(['?', '#', '@']).next().unwrap_or_default().to_owned(),
-                    reason: "it cannot be read".into(),
-                })?,
+                url: Url::parse(address).map_err(|_| unreadable(address))?,
                 authorization: authorization.map(header).transpose()?,
             },
         };

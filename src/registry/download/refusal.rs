@@ -27,7 +27,7 @@ pub(super) async fn of(object: &Object, signed: &SignedGet, response: Response) 
         object: object.to_string(),
         host,
         status,
-        said: without_secrets(clean(&said(&body)), signed),
+        said: clean(&without_secrets(said(&body), signed)),
         identity,
         anonymous,
         retry_after,
@@ -50,9 +50,12 @@ fn said(body: &[u8]) -> String {
 /// A store that quotes what it was shown would put it into a log.
 fn without_secrets(said: String, signed: &SignedGet) -> String {
     let sensitive = signed.headers.iter().filter(|(_, value)| value.is_sensitive());
-    let words =
-        sensitive.filter_map(|(_, value)| value.to_str().ok()?.split([' ', '=', ':']).next_back());
-    let query = signed.url.query_pairs().map(|(_, value)| value.into_owned());
+    let words = sensitive.filter_map(|(_, value)| {
+        // Base64 ends in what also stands between words.
+        value.to_str().ok()?.trim_end_matches('=').split([' ', '=', ':']).next_back()
+    });
+    let query = signed.url.query_pairs();
+    let query = query.map(|(_, value)| value.trim_end_matches('=').to_owned());
     let mut secrets = words.map(str::to_owned).chain(query);
     let quoted = secrets.any(|word| word.len() >= SECRET_MIN && said.contains(&word));
     if quoted { "something that quotes the credentials".into() } else { said }
@@ -95,12 +98,17 @@ mod tests {
     fn what_was_shown_is_not_quoted() {
         let mut value = HeaderValue::from_static("Bearer secret-token");
         value.set_sensitive(true);
+        let mut padded = HeaderValue::from_static("SharedKey account:cGFkZGVkIGtleQ==");
+        padded.set_sensitive(true);
+        let address = "https://a.blob.core.windows.net/c/b?sig=a%2Fsignature%3D";
         let signed = SignedGet {
-            url: "https://a.blob.core.windows.net/c/b?sig=a%2Fsignature".parse().expect("a URL"),
-            headers: vec![(AUTHORIZATION, value)],
+            url: address.parse().expect("a URL"),
+            headers: vec![(AUTHORIZATION, value), (AUTHORIZATION, padded)],
             identity: Ok("a token".into()),
         };
-        for said in ["bad secret-token", "bad a/signature"] {
+        for said in
+            ["bad secret-token", "bad a/signature", "bad a/signature=", "bad cGFkZGVkIGtleQ=="]
+        {
             assert!(without_secrets(said.into(), &signed).starts_with("something"), "{said}");
         }
         assert_eq!(without_secrets("no".into(), &signed), "no");

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::Proxy;
 use crate::registry::error::RegistryError;
-use crate::registry::transport::clean;
+use crate::registry::transport::{CONNECT, clean};
 
 /// How long a proxy may take to say its no once more.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +27,10 @@ pub(super) async fn of(
         RegistryError::Dns { host, cause, .. } | RegistryError::Refused { host, cause } => {
             return unreachable(proxy, host, cause);
         }
+        // The only connection that is made goes to the proxy (hyper-util's words).
+        RegistryError::Connection { host, cause, .. } if cause.contains("tcp connect error") => {
+            return unreachable(proxy, host, cause);
+        }
         RegistryError::Connection { host, cause, .. } if cause.contains("tunnel error") => {
             (host, cause)
         }
@@ -37,6 +41,12 @@ pub(super) async fn of(
         Some((status, phrase)) => refused(proxy, host, status, &phrase),
         None => unreachable(proxy, host, cause),
     }
+}
+
+/// Nothing came through the proxy in time: it does not answer, or does not reach the registry.
+pub(super) fn silent(proxy: &Proxy, host: &str) -> RegistryError {
+    let seconds = CONNECT.as_secs();
+    unreachable(proxy, host, &format!("no connection through it could be made within {seconds} s"))
 }
 
 fn unreachable(proxy: &Proxy, host: &str, cause: &str) -> RegistryError {

@@ -28,3 +28,14 @@ fn addresses_may_leave_out_their_scheme() {
         assert!(error.contains("`HTTPS_PROXY`") && !error.contains("geheim"), "{error}");
     }
 }
+
+#[test]
+fn a_proxy_that_is_silent_is_named() {
+    let proxy = settings("http://u:geheim@proxy:3128").https.expect("a proxy");
+    let proxy = Proxy::read(&proxy).expect("an address");
+    let text = refusal::silent(&proxy, "r.io").to_string();
+    for part in ["`r.io`", "`http://proxy:3128`", "within 30 s", "Check HTTPS_PROXY", "NO_PROXY"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("geheim"), "{text}");
+}

@@ -81,13 +81,20 @@ impl Pusher {
 }
 
 /// Whether a refusal may mean that the tag exists and must not change. ECR answers 400
-/// `ImageTagAlreadyExistsException` or TAG_INVALID, Artifact Registry 400 or 409, Harbor 412, GitLab
-/// 403 with a sentence.
+/// `ImageTagAlreadyExistsException` or TAG_INVALID, Artifact Registry 400 or 409 with "immutability",
+/// Harbor 412, GitLab 403 with a sentence. Statuses alone say it only where there are no words: a 409
+/// may be two pushes at the same moment.
 fn is_about_tag(status: StatusCode, error: &RegistryError) -> bool {
     let said = error.said().to_ascii_lowercase();
-    let words = ["immutable", "already exists", "alreadyexists", "tag_invalid", "overwrite"];
-    matches!(status.as_u16(), 409 | 412)
+    let words = ["immutab", "already exists", "alreadyexists", "tag_invalid", "overwrite"];
+    matches!(status.as_u16(), 409 | 412) && said.is_empty()
         || status.is_client_error() && words.iter().any(|word| said.contains(word))
+}
+
+/// Whether another request was in the way: a 409 that is about no tag.
+pub(super) fn is_conflict(error: &RegistryError) -> bool {
+    let conflict = matches!(error, RegistryError::Status { status: 409, .. });
+    conflict && !is_about_tag(StatusCode::CONFLICT, error)
 }
 
 /// The type that a registry with a list of those that it takes says it does not know. GitLab's:
@@ -121,6 +128,33 @@ fn advice(media_type: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_about_a_tag_by_its_words() {
+        for (status, said, about_tag, conflict) in [
+            (409, "CONFLICT: tag is immutable", true, false),
+            (409, "the repository has enabled tag immutability", true, false),
+            (409, "", true, false),
+            (409, "CONFLICT: another upload of this manifest is running", false, true),
+            (412, "PRECONDITION: configured as immutable", true, false),
+            (412, "", true, false),
+            (412, "PRECONDITION: the project's quota is spent", false, false),
+            (400, "ImageTagAlreadyExistsException: no", true, false),
+            (400, "", false, false),
+            (503, "immutable", false, false),
+        ] {
+            let error = RegistryError::Status {
+                host: "r.io".into(),
+                action: "test".into(),
+                status,
+                retry_after: None,
+                said: said.into(),
+            };
+            let code = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(is_about_tag(code, &error), about_tag, "{status} {said}");
+            assert_eq!(is_conflict(&error), conflict, "{status} {said}");
+        }
+    }
 
     #[test]
     fn the_type_is_found_in_what_registries_say() {

@@ -141,8 +141,20 @@ impl Pusher {
             .what(session::repository_name(&self.place));
         request.body = bytes.to_vec();
         let digest = Digest::of(bytes);
-        let put = async || self.put(&request, digest, &version).await;
-        self.client.engine().block_on(self.client.policy().run(put))
+        let mut attempts = self.client.policy().start();
+        self.client.engine().block_on(async {
+            loop {
+                let error = match self.put(&request, digest, &version).await {
+                    Err(error) => error,
+                    done => return done,
+                };
+                let pause = match manifest::is_conflict(&error) {
+                    true => attempts.pause_anyway(error)?,
+                    false => attempts.pause_after(error)?,
+                };
+                tokio::time::sleep(pause).await;
+            }
+        })
     }
 
     /// What the reference's tag (or digest) names now; `None` if nothing.

@@ -21,8 +21,12 @@ use crate::image::Descriptor;
 
 /// Bytes that are handed over at once.
 const BUFFER: usize = 128 << 10;
-/// How long a registry may take to commit a blob once it has all bytes; those on object stores copy.
-const COMMIT: Duration = Duration::from_secs(900);
+/// How long a registry may take to answer once it has all bytes, whatever their number.
+const COMMIT_MIN: Duration = Duration::from_secs(60);
+/// How long at most.
+const COMMIT_MAX: Duration = Duration::from_secs(900);
+/// Bytes that it needs a second more for: those on object stores copy what they commit.
+const COMMIT_RATE: u64 = 1 << 20;
 /// More hops than any registry needs.
 const REDIRECTS_MAX: usize = 8;
 
@@ -35,6 +39,15 @@ pub(super) struct Part {
     pub(super) length: u64,
     /// Whether the blob ends with this request (a PUT), or more follows (a PATCH).
     pub(super) commits: bool,
+}
+
+impl Part {
+    /// How long the answer may take once the registry has the bytes of this request to a blob of so
+    /// many. The one that ends the blob has the registry copy all of it.
+    fn patience(self, size: u64) -> Duration {
+        let bytes = if self.commits { size } else { self.length };
+        COMMIT_MAX.min(COMMIT_MIN + Duration::from_secs(bytes / COMMIT_RATE))
+    }
 }
 
 /// What came of a request.
@@ -128,10 +141,16 @@ impl Sender<'_> {
             }
         }
         let waited = engine.block_on(async {
-            match tokio::time::timeout(COMMIT, task).await {
+            let mut task = task;
+            match tokio::time::timeout(part.patience(self.descriptor.size), &mut task).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Err(self.connection(&error.to_string())),
-                Err(_) => Err(self.connection("it did not confirm the upload")),
+                Err(_) => {
+                    // Two requests at once would write to one upload.
+                    task.abort();
+                    let _ended = task.await;
+                    Err(self.connection("it did not confirm the upload"))
+                }
             }
         });
         waited.map_err(Broken::Way)
@@ -228,4 +247,24 @@ async fn answer(
     }
     let next = transport.next_location(request, &response)?;
     Ok(Answer::Final(Sent::Taken { next, offset: offset(response.headers()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_to_copy_more_gets_more_time() {
+        const MIB: u64 = 1 << 20;
+        for (length, size, commits, seconds) in [
+            (0, 0, true, 60),
+            (5 * MIB, 500 * MIB, false, 65),
+            (0, 500 * MIB, true, 560),
+            (100 * MIB, 100 * MIB, true, 160),
+            (1 << 40, 1 << 40, true, 900),
+        ] {
+            let part = Part { offset: 0, length, commits };
+            assert_eq!(part.patience(size).as_secs(), seconds, "{part:?}");
+        }
+    }
 }

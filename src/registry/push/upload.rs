@@ -5,7 +5,9 @@
 //! has none, or has forgotten the upload, all of it again. Where whole blobs do not get through (a
 //! proxy limits requests, or tokens live shorter than a request), chunks do.
 
-use reqwest::{StatusCode, Url};
+mod refusal;
+
+use reqwest::Url;
 
 use super::super::client::Client;
 use super::super::error::RegistryError;
@@ -71,14 +73,16 @@ struct Course<'a> {
     knows_no_parts: bool,
     /// Whether the bytes went in several requests.
     in_parts: bool,
-    /// Whether the digest was wrong once after that.
-    was_damaged: bool,
+    /// Whether the registry refused what it had got so, and a new upload was begun for it.
+    began_again: bool,
     may_mount: bool,
     refusals: u32,
     breaks: u32,
     /// The largest number of bytes that the registry ever had: only what goes beyond is progress, so
     /// that a registry which forgets again and again is given up.
     farthest: u64,
+    /// Where the failures so far were forgotten last: small steps add up to progress too.
+    counted: u64,
 }
 
 impl Upload<'_> {
@@ -92,11 +96,12 @@ impl Upload<'_> {
             way_is_wanted: false,
             knows_no_parts: false,
             in_parts: false,
-            was_damaged: false,
+            began_again: false,
             may_mount: true,
             refusals: 0,
             breaks: 0,
             farthest: 0,
+            counted: 0,
         };
         let mut step = Step::Begin;
         loop {
@@ -232,76 +237,6 @@ impl Course<'_> {
         }
     }
 
-    fn refused(
-        &mut self,
-        status: StatusCode,
-        error: RegistryError,
-        part: Part,
-        mut going: Going,
-    ) -> Result<Next, RegistryError> {
-        match status {
-            StatusCode::UNAUTHORIZED => self.unauthorized(error, part, going),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let way = Way::smaller(part.length, going.chunk_min);
-                let Some(way) = way.filter(|_| !self.knows_no_parts) else { return Err(error) };
-                (self.way, self.way_is_wanted) = (Some(way), true);
-                Ok(Next::Step(Step::Ask(going)))
-            }
-            StatusCode::RANGE_NOT_SATISFIABLE => self.after_pause(error, Step::Ask(going)),
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-                if !part.commits && !self.way_is_wanted =>
-            {
-                self.knows_no_parts = true;
-                self.way = Some(Way::Whole);
-                Ok(Next::Step(Step::Begin))
-            }
-            // The session expired, or another server of a cluster does not know it.
-            StatusCode::NOT_FOUND => self.after_pause(error, Step::Begin),
-            StatusCode::BAD_REQUEST if is_about_digest(&error) => self.damaged(error),
-            _ => {
-                going.perhaps_done = part.commits;
-                self.again(error, Step::Ask(going))
-            }
-        }
-    }
-
-    /// The token ran out while the request was on its way. The next request has a new one; where
-    /// that is not enough, shorter requests are.
-    fn unauthorized(
-        &mut self,
-        error: RegistryError,
-        part: Part,
-        going: Going,
-    ) -> Result<Next, RegistryError> {
-        self.refusals += 1;
-        if self.refusals < PATIENCE {
-            return Ok(Next::Step(Step::Ask(going)));
-        }
-        let next = match self.way {
-            _ if self.knows_no_parts => None,
-            Some(Way::Chunks(_)) => Way::smaller(part.length, going.chunk_min),
-            _ => Some(Way::Whole.in_chunks(going.chunk_min)),
-        };
-        let Some(way) = next else { return Err(error) };
-        self.way = Some(way);
-        Ok(Next::Step(Step::Ask(going)))
-    }
-
-    /// The digest was wrong. Where the bytes went in several requests the registry may have put
-    /// them together wrongly; once.
-    fn damaged(&mut self, error: RegistryError) -> Result<Next, RegistryError> {
-        if self.in_parts && !self.way_is_wanted && !self.was_damaged {
-            (self.was_damaged, self.way) = (true, Some(Way::Whole));
-            return Ok(Next::Step(Step::Begin));
-        }
-        Err(match error {
-            RegistryError::Status { host, action, said, .. } => {
-                RegistryError::Damaged { host, action, said }
-            }
-            other => other,
-        })
-    }
-
     fn ask(&mut self, going: Going) -> Result<Next, RegistryError> {
         let Upload { client, session, descriptor, .. } = self.upload;
         let asked = client.engine().block_on(async {
@@ -330,9 +265,10 @@ impl Course<'_> {
 
     /// The registry has so many bytes.
     fn moved_on(&mut self, offset: u64) {
-        if offset.saturating_sub(self.farthest) >= PROGRESS {
+        if offset.saturating_sub(self.counted) >= PROGRESS {
             self.attempts.reset();
             self.breaks = 0;
+            self.counted = offset;
         }
         self.farthest = self.farthest.max(offset);
     }
@@ -350,9 +286,4 @@ impl Course<'_> {
         self.upload.client.cancel().sleep(pause)?;
         Ok(Next::Step(step))
     }
-}
-
-/// distribution's and the specification's code for a blob that is not what its digest says.
-fn is_about_digest(error: &RegistryError) -> bool {
-    error.said().contains("DIGEST_INVALID")
 }

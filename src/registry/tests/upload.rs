@@ -105,6 +105,39 @@ fn a_registry_without_patch_gets_all_again() {
     }
 }
 
+/// What a registry says of a part that it cannot put to the others differs; a new upload is another
+/// thing. Once.
+#[test]
+fn a_rest_that_is_refused_leads_to_one_new_upload() {
+    let resumed = "HEAD POST PUT HEAD GET PATCH DELETE HEAD POST PUT";
+    for (statuses, methods) in [
+        (&[400][..], resumed),
+        (&[409], resumed),
+        (&[411], resumed),
+        (&[422], resumed),
+        (&[400, 400], "HEAD POST PUT HEAD GET PATCH DELETE HEAD POST PUT DELETE"),
+        (&[403], "HEAD POST PUT HEAD GET PATCH DELETE"),
+    ] {
+        let registry = Uploads::start(move |number, _| match number {
+            0 => Some(Fault::Keeps(8, refused(503))),
+            later => Some(Fault::Keeps(0, refused(*statuses.get(later - 1)?))),
+        });
+        let pushed = send(&registry, BLOB, options());
+        assert_eq!(pushed.is_ok(), methods.ends_with("PUT"), "{statuses:?}: {pushed:?}");
+        assert_eq!(registry.methods(), methods, "{statuses:?}");
+    }
+}
+
+/// Chunks that are less than what counts as progress are progress together.
+#[test]
+fn failures_between_small_chunks_are_forgotten() {
+    let registry =
+        Uploads::start(|number, _| (number % 2 == 1).then(|| Fault::Keeps(0, refused(503))));
+    let chunks = Options { upload_chunk: Some(300_000), ..options() };
+    assert_eq!(send(&registry, &big(), chunks).expect("pushed"), Pushed::Uploaded);
+    assert!(registry.blob(&Digest::of(&big())).expect("there") == big());
+}
+
 #[test]
 fn chunks_are_sent_in_order_to_where_each_answer_says() {
     let chunks = |chunk| Options { upload_chunk: Some(chunk), ..options() };

@@ -26,7 +26,9 @@ const SYSTEM_DIRS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 /// What update-ca-certificates(8) links to is in the bundle that it writes.
 const BUNDLED: &str = "/usr/share/ca-certificates/";
 /// No bundle is larger; a directory may hold anything.
-const FILE_MAX: u64 = 16 << 20;
+const FILE_MAX: usize = 16 << 20;
+/// What a block of PEM starts with.
+const BEGIN: &[u8] = b"-----BEGIN ";
 
 /// The trusted certificates: their bytes where they came from files, else Mozilla's list.
 #[derive(Debug, Default)]
@@ -69,17 +71,18 @@ impl Roots {
     /// The first bundle that has any; and, as Go does it, the system's directories where no others
     /// are named.
     fn add_system(&mut self, directories: bool) {
-        let bundles =
-            SYSTEM_BUNDLES.iter().map(Path::new).map(|path| (path, certificates_of(path)));
-        if let Some((path, found)) = bundles.into_iter().find(|(_, found)| !found.is_empty()) {
-            self.add(path, found);
+        for path in SYSTEM_BUNDLES.iter().map(Path::new) {
+            let found = self.certificates_of(path);
+            if !found.is_empty() {
+                self.add(path, found);
+                break;
+            }
         }
         if directories {
             for dir in SYSTEM_DIRS.iter().map(Path::new) {
-                let known = |path: &&PathBuf| !is_bundled(path) && !self.places.contains(path);
-                let files = files_of(dir);
-                let found = files.iter().filter(known).flat_map(|path| certificates_of(path));
-                let found: Vec<_> = found.collect();
+                let mut files = files_of(dir);
+                files.retain(|path| !is_bundled(path) && !self.places.contains(path));
+                let found = files.iter().flat_map(|path| self.certificates_of(path)).collect();
                 self.add(dir, found);
             }
         }
@@ -88,12 +91,13 @@ impl Roots {
     /// A directory's files, or a file.
     fn add_place(&mut self, path: &Path) {
         if path.is_dir() {
-            let found = files_of(path).iter().flat_map(|path| certificates_of(path)).collect();
+            let files = files_of(path);
+            let found = files.iter().flat_map(|path| self.certificates_of(path)).collect();
             return self.add(path, found);
         }
         match read_limited(path) {
             Ok(bytes) => {
-                let found = certificates_in(&bytes);
+                let found = self.certificates_in(path, &bytes);
                 if found.is_empty() {
                     self.missing.push(format!("{} holds no PEM certificate", path.display()));
                 }
@@ -104,6 +108,27 @@ impl Roots {
                 self.missing.push(format!("{} cannot be read ({error})", path.display()));
             }
         }
+    }
+
+    /// What can be used of a file that may have none.
+    fn certificates_of(&mut self, path: &Path) -> Vec<CertificateDer<'static>> {
+        read_limited(path).map(|bytes| self.certificates_in(path, &bytes)).unwrap_or_default()
+    }
+
+    /// The certificates of a text. What of it cannot be read is noted, and hides no others.
+    fn certificates_in(&mut self, path: &Path, bytes: &[u8]) -> Vec<CertificateDer<'static>> {
+        let (bytes, rest) = bytes.split_at(bytes.len().min(FILE_MAX));
+        let path = path.display();
+        if !rest.is_empty() {
+            self.missing.push(format!("{path} was read up to {} MiB", FILE_MAX >> 20));
+        }
+        let (found, broken) = readable(bytes);
+        match broken {
+            0 => {}
+            1 => self.missing.push(format!("{path} has a block that is no PEM, and was left out")),
+            n => self.missing.push(format!("{path} has {n} blocks that are no PEM, left out")),
+        }
+        found
     }
 
     /// Where the trusted certificates are from; a part of a sentence.
@@ -153,6 +178,9 @@ pub(super) fn read_file(
 
 /// All certificates of a PEM text: at least one.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    if bytes.len() > FILE_MAX {
+        return Err(format!("it is larger than {} MiB", FILE_MAX >> 20));
+    }
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     let certificates = certificates.map_err(|error| error.to_string())?;
     if certificates.is_empty() {
@@ -176,16 +204,70 @@ fn is_bundled(path: &Path) -> bool {
     target.is_ok_and(|to| to.starts_with(BUNDLED) || to.components().count() == 1)
 }
 
-fn certificates_of(path: &Path) -> Vec<CertificateDer<'static>> {
-    read_limited(path).map(|bytes| certificates_in(&bytes)).unwrap_or_default()
+/// The certificates of a PEM text, and how many blocks cannot be read. Each block is read on its own:
+/// one without an end would take the next with it.
+fn readable(bytes: &[u8]) -> (Vec<CertificateDer<'static>>, usize) {
+    let begins = bytes.windows(BEGIN.len()).enumerate().filter(|(_, part)| *part == BEGIN);
+    let begins: Vec<_> = begins.map(|(at, _)| at).collect();
+    let ends = begins.iter().skip(1).copied().chain([bytes.len()]);
+    let (mut found, mut broken) = (Vec::new(), 0);
+    for (begin, end) in begins.iter().zip(ends) {
+        for certificate in CertificateDer::pem_slice_iter(&bytes[*begin..end]) {
+            match certificate {
+                Ok(certificate) => found.push(certificate),
+                Err(_) => broken += 1,
+            }
+        }
+    }
+    (found, broken)
 }
 
-fn certificates_in(bytes: &[u8]) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(bytes).map_while(Result::ok).collect()
-}
-
+/// A file's bytes, and one more than [`FILE_MAX`] of a larger one.
 pub(super) fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_MAX).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_block_hides_no_other() {
+        let good = |text: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let (one, two) = (good("AAAA"), good("BBBB"));
+        for (text, certificates, broken) in [
+            (format!("# bundle\n{one}{two}"), 2, 0),
+            (format!("{one}{}{two}", good("not base64!")), 2, 1),
+            (format!("{one}-----BEGIN CERTIFICATE-----\nAAAA\n{two}"), 2, 1),
+            (format!("{one}-----BEGIN CERTIFICATE--\n{two}-----BEGIN CERTIFICATE-----\n"), 2, 2),
+            ("nothing".into(), 0, 0),
+        ] {
+            let (found, count) = readable(text.as_bytes());
+            assert_eq!((found.len(), count), (certificates, broken), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let dir = tempfile::tempdir().expect("temp");
+        let path = dir.path().join("ca.pem");
+        let block = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let mut text =
+            format!("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n{block}");
+        for (note, larger) in [("a block that is no PEM", false), ("was read up to 16 MiB", true)] {
+            if larger {
+                text.push_str(&"\n".repeat(FILE_MAX));
+            }
+            std::fs::write(&path, &text).expect("write");
+            let mut roots = Roots::default();
+            roots.add_place(&path);
+            assert_eq!(roots.certificates.len(), 1);
+            assert!(roots.missing().contains(note), "{}", roots.missing());
+        }
+        assert!(read_file(&path, "as a CA").is_err());
+    }
 }

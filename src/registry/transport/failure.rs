@@ -1,9 +1,11 @@
 //! From a status to an error that says what to do.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
-use super::answer::{retry_after, words};
+use super::answer::{clean, retry_after, words};
 use super::hints;
 use crate::registry::auth::{Credentials, Found};
 use crate::registry::error::{RegistryError, Unauthorized};
@@ -28,7 +30,7 @@ pub(in crate::registry) struct Asked<'a> {
 pub(in crate::registry) async fn failure(asked: &Asked<'_>, response: Response) -> RegistryError {
     let status = response.status();
     let headers = response.headers().clone();
-    let said = without_secrets(words(response).await, asked.found);
+    let said = clean(&without_secrets(words(response).await, asked.found));
     let said = or_page(said, status, &headers);
     sort(asked, status, &headers, said)
 }
@@ -85,12 +87,16 @@ fn sort(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap, said: String
 
 /// A server that quotes what it was shown would put it into a log.
 fn without_secrets(said: String, found: &Found) -> String {
-    let secret = match &found.credentials {
-        Some(Credentials::Basic { password, .. }) => password,
-        Some(Credentials::Identity(token) | Credentials::Registry(token)) => token,
+    let secrets = match &found.credentials {
+        Some(Credentials::Basic { user, password }) => {
+            // As the header has it.
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            vec![password.clone(), pair.trim_end_matches('=').to_owned()]
+        }
+        Some(Credentials::Identity(token) | Credentials::Registry(token)) => vec![token.clone()],
         None => return said,
     };
-    if secret.len() >= SECRET_MIN && said.contains(secret.as_str()) {
+    if secrets.iter().any(|secret| secret.len() >= SECRET_MIN && said.contains(secret)) {
         return "something that quotes the password".into();
     }
     said
@@ -105,6 +111,32 @@ fn not_found_hint(found: &Found) -> String {
         ),
         Some(_) => {
             format!(", or is not for these credentials: kiln used {}. Check the name", found.source)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_shown_is_not_quoted() {
+        let basic = Credentials::Basic { user: "robot".into(), password: "hunter22-long".into() };
+        let token = Credentials::Identity("refresh-token".into());
+        let far = format!("{}hunter22-long", "x".repeat(395));
+        let pair = STANDARD.encode("robot:hunter22-long");
+        for (credentials, said, quotes) in [
+            (&basic, "bad password hunter22-long", true),
+            (&basic, &far, true),
+            (&basic, &format!("bad header Basic {pair}"), true),
+            (&basic, &format!("bad header {}", pair.trim_end_matches('=')), true),
+            (&basic, "bad user robot", false),
+            (&token, "bad refresh-token", true),
+            (&token, "no", false),
+        ] {
+            let found = Found { credentials: Some(credentials.clone()), source: "x".into() };
+            let shown = clean(&without_secrets(said.to_owned(), &found));
+            assert_eq!(shown.starts_with("something"), quotes, "{said}: {shown}");
         }
     }
 }

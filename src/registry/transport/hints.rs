@@ -11,7 +11,7 @@ const JOB_USER: &str = "gitlab-ci-token";
 
 /// The likely reason of a 401 or 403, starting with `. `; may be empty.
 pub(super) fn refusal(asked: &Asked<'_>) -> &'static str {
-    let pushes = asked.scope.contains("push");
+    let pushes = may_push(asked.scope);
     let user = match &asked.found.credentials {
         Some(Credentials::Basic { user, .. }) => user.as_str(),
         _ => "",
@@ -44,6 +44,12 @@ pub(super) fn refusal(asked: &Asked<'_>) -> &'static str {
         }
         () => "",
     }
+}
+
+/// Whether one of the scopes has the action; the names of repositories are people's.
+fn may_push(scopes: &str) -> bool {
+    let actions = scopes.split(' ').filter_map(|scope| scope.rsplit_once(':'));
+    actions.flat_map(|(_, actions)| actions.split(',')).any(|action| action == "push")
 }
 
 fn is_hub(host: &str) -> bool {
@@ -115,6 +121,8 @@ mod tests {
         for (host, scope, credentials, part) in [
             ("r.example", "repository:a/b:pull,push", Some(job()), "own project"),
             ("r.example", "repository:a/b:pull", Some(job()), "job token permissions"),
+            ("r.example", "repository:a/pushgateway:pull", Some(job()), "job token permissions"),
+            ("r.example", "repository:a:pull repository:b:pull,push", Some(job()), "own project"),
             ("1.dkr.ecr.eu-west-1.amazonaws.com", "repository:a:pull,push", None, "PutImage"),
             ("ghcr.io", "repository:a/b:pull,push", None, "packages: write"),
             ("registry-1.docker.io", "repository:library/b:pull,push", None, "ACCOUNT/NAME"),

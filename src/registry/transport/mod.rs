@@ -10,6 +10,7 @@ mod names;
 mod pool;
 mod request;
 mod scheme;
+mod unread;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,11 +23,12 @@ pub(super) use self::body::{BodyWriter, pipe};
 pub(super) use self::failure::{Asked, failure};
 pub(super) use self::guard::{check as check_hop, same_origin};
 pub(super) use self::pool::{
-    Exchange, Pool, SILENCE, Stream, connection_error, host_of, is_loopback, timed_out,
+    CONNECT, Exchange, Pool, SILENCE, Stream, connection_error, host_of, is_loopback, timed_out,
 };
 pub(super) use self::request::{Access, Place, Request, Target};
 pub(super) use self::scheme::Scheme;
 use self::scheme::{Schemes, Verdict};
+pub(super) use self::unread::unreadable;
 use super::auth::CloudAccess;
 use super::cloud::Clouds;
 use super::error::RegistryError;
@@ -132,8 +134,9 @@ impl Transport {
         if streaming {
             return Ok(response);
         }
+        self.authorizer.refuse(&request.place, used.as_ref()).await;
         let renewed = self.authorizer.header(&self.pool, &request.place, &base, &scopes).await?;
-        if renewed.is_none() || renewed == used {
+        if renewed == used {
             return Ok(response);
         }
         self.follow(request, &base, url, renewed.as_ref(), None).await

@@ -12,16 +12,18 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, ClientBuilder, Method, Response, Url};
 
-use super::names;
+use super::{guard, names};
 use crate::registry::error::RegistryError;
 use crate::registry::options::Options;
-use crate::registry::reference::canonical_registry;
+use crate::registry::reference::{api_host, canonical_registry};
 use crate::registry::tls::Tls;
 
 /// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(30);
+pub(in crate::registry) const CONNECT: Duration = Duration::from_secs(30);
 /// How long a server of this machine's surroundings may take to be reached.
 const NEARBY: Duration = Duration::from_secs(2);
+/// How long it may take in all.
+const NEARBY_ALL: Duration = Duration::from_secs(4);
 /// How long a registry may say nothing while kiln waits for an answer or its next bytes.
 pub(in crate::registry) const SILENCE: Duration = Duration::from_secs(60);
 /// When an unused connection is asked whether the other side is still there.
@@ -105,21 +107,22 @@ impl Pool {
     }
 
     /// Asks a server of this machine's surroundings, such as a cloud's metadata service: no proxy,
-    /// and an answer within [`NEARBY`] or none.
+    /// a connection within [`NEARBY`], and the answer in twice that, or none.
     pub(in crate::registry) async fn ask_nearby(
         &self,
         exchange: Exchange<'_>,
     ) -> Result<Response, RegistryError> {
         let Exchange { method, url, headers, authorization, body, .. } = exchange;
         let host = host_of(&url);
-        let mut builder = self.nearby.request(method, url).timeout(NEARBY * 2).body(body);
+        let mut builder = self.nearby.request(method, url).timeout(NEARBY_ALL).body(body);
         for (name, value) in headers {
             builder = builder.header(name, value);
         }
         if let Some(value) = authorization {
             builder = builder.header(AUTHORIZATION, value);
         }
-        builder.send().await.map_err(|error| connection_error(&host, "", error))
+        let limits = Limits { connect: NEARBY, all: Some(NEARBY_ALL) };
+        builder.send().await.map_err(|error| sorted(&host, "", error, limits))
     }
 
     /// Sends a request and returns whatever comes back. A stream takes the place of the body.
@@ -156,7 +159,14 @@ impl Pool {
             }
         };
         let note = self.tls.note(&canonical_registry(&host));
-        self.tls.proxies.judge(&asked, &note, &self.nearby, sent).await
+        let response = self.tls.proxies.judge(&asked, &note, &self.nearby, sent).await?;
+        // Through a proxy it is the proxy that resolves names, and that answers.
+        let direct = !self.tls.proxies.are_for(&asked);
+        let from = response.remote_addr().map(|address| address.ip()).filter(|_| direct);
+        guard::check_answer(api_host(registry), &asked, from).map_err(|reason| {
+            RegistryError::Protocol { host: host.clone(), action: "send a request".into(), reason }
+        })?;
+        Ok(response)
     }
 }
 
@@ -194,6 +204,8 @@ pub(in crate::registry) fn host_of(url: &Url) -> String {
 /// Whether `host[:port]` is this machine by its spelling.
 pub(in crate::registry) fn is_loopback(host: &str) -> bool {
     let name = without_port(host);
+    // The root's dot changes nothing about where a name leads.
+    let name = name.strip_suffix('.').unwrap_or(name);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
@@ -215,6 +227,14 @@ pub(in crate::registry) fn timed_out(host: &str) -> RegistryError {
     }
 }
 
+/// How long a client waits.
+#[derive(Clone, Copy)]
+struct Limits {
+    connect: Duration,
+    /// For a whole answer; `None` is for ever.
+    all: Option<Duration>,
+}
+
 /// Sorts what the HTTP library reports by what the user can do about it. `note` is about
 /// certificates. URLs stay out of the texts: those of object stores are credentials.
 pub(in crate::registry) fn connection_error(
@@ -222,6 +242,10 @@ pub(in crate::registry) fn connection_error(
     note: &str,
     error: reqwest::Error,
 ) -> RegistryError {
+    sorted(host, note, error, Limits { connect: CONNECT, all: None })
+}
+
+fn sorted(host: &str, note: &str, error: reqwest::Error, limits: Limits) -> RegistryError {
     let error = error.without_url();
     let host = host.to_owned();
     if let Some(tls) = find::<rustls::Error>(&error) {
@@ -238,12 +262,20 @@ pub(in crate::registry) fn connection_error(
         Some(io::ErrorKind::ConnectionRefused) => {
             RegistryError::Refused { host, cause: last(&error) }
         }
-        _ if error.is_timeout() => RegistryError::Connection {
+        _ if error.is_timeout() && error.is_connect() => RegistryError::Connection {
             host,
-            cause: format!("it could not be made within {} s", CONNECT.as_secs()),
+            cause: format!("it could not be made within {} s", limits.connect.as_secs()),
             hint: ". Check that this machine may reach it, or needs a proxy (HTTPS_PROXY)",
         },
-        _ => RegistryError::Connection { host, cause, hint: "" },
+        // Without a limit of kiln's own it is the operating system that gave up.
+        _ => match limits.all.filter(|_| error.is_timeout()) {
+            Some(all) => RegistryError::Connection {
+                host,
+                cause: format!("no answer came within {} s", all.as_secs()),
+                hint: "",
+            },
+            None => RegistryError::Connection { host, cause, hint: "" },
+        },
     }
 }
 
@@ -323,6 +355,9 @@ mod tests {
             ("localhost", true),
             ("localhost:5000", true),
             ("a.localhost:5000", true),
+            ("localhost.", true),
+            ("a.localhost.:5000", true),
+            ("localhost..", false),
             ("127.0.0.1:5000", true),
             ("127.8.9.1", true),
             ("[::1]:5000", true),
