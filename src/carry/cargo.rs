@@ -1,6 +1,8 @@
 //! A document and everything below it.
 
-use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::home::Home;
@@ -113,29 +115,60 @@ impl Cargo {
         })
     }
 
-    /// Every document below, itself included, those that are named before those that name them.
+    /// Shows every document below, itself included, each once; those that are named before those that name
+    /// them.
     ///
     /// # Errors
-    /// Indexes that lead to indexes without an end, and what [`Self::of`] cannot read.
-    pub fn all(&self, client: &Client) -> Result<Vec<Cargo>> {
-        let mut all = Vec::new();
-        self.collect(client, 0, &mut all)?;
-        Ok(all)
+    /// Those of [`Course`], and what [`Self::of`] cannot read.
+    pub fn visit(&self, client: &Client, see: &mut dyn FnMut(&Cargo) -> Result<()>) -> Result<()> {
+        self.visit_below(client, 0, &mut Course::default(), see)
     }
 
-    fn collect(&self, client: &Client, depth: usize, all: &mut Vec<Cargo>) -> Result<()> {
-        check_depth(depth)?;
+    fn visit_below(
+        &self,
+        client: &Client,
+        depth: usize,
+        course: &mut Course,
+        see: &mut dyn FnMut(&Cargo) -> Result<()>,
+    ) -> Result<()> {
         for item in &self.items {
-            Self::named(item, client)?.collect(client, depth + 1, all)?;
+            if course.is_new(&item.descriptor, depth)? {
+                Self::named(item, client)?.visit_below(client, depth + 1, course, see)?;
+            }
         }
-        all.push(self.clone());
-        Ok(())
+        see(self)
     }
 }
 
-/// An index may name another, but no image needs more.
-pub(super) fn check_depth(depth: usize) -> Result<()> {
-    const NESTED_MAX: usize = 4;
-    anyhow::ensure!(depth < NESTED_MAX, "indexes lead to indexes without an end");
-    Ok(())
+/// More manifests than an image has: one with sixty platforms and their attestations has 120.
+pub(super) const DOCUMENTS_MAX: usize = 10_000;
+
+/// A way through the documents below another, which may be a stranger's: each once, and not without an end.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    known: BTreeSet<Digest>,
+    /// Bytes of all of them.
+    size: u64,
+}
+
+impl Course {
+    /// Whether a document has not been met before, `depth` indexes below the first.
+    ///
+    /// # Errors
+    /// Deeper, more or larger than any image.
+    pub(super) fn is_new(&mut self, descriptor: &Descriptor, depth: usize) -> Result<bool> {
+        const NESTED_MAX: usize = 4;
+        const SIZE_MAX: u64 = 256 << 20;
+        ensure!(depth < NESTED_MAX, "indexes lead to indexes without an end");
+        if !self.known.insert(descriptor.digest) {
+            return Ok(false);
+        }
+        self.size = self.size.saturating_add(descriptor.size);
+        ensure!(
+            self.known.len() <= DOCUMENTS_MAX && self.size <= SIZE_MAX,
+            "it has more manifests than an image can have: over {DOCUMENTS_MAX}, or over {} MiB of them",
+            SIZE_MAX >> 20
+        );
+        Ok(true)
+    }
 }

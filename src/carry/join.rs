@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::cargo::{Cargo, Contents, Item, media_type_of};
+use super::cargo::{Cargo, Contents, DOCUMENTS_MAX, Item, media_type_of};
 use super::home::Home;
 use crate::digest::Digest;
 use crate::image::assemble::index_of;
@@ -47,10 +47,12 @@ pub fn parts_of_registry(
 pub fn parts_of_layout(
     client: &Client,
     source: &str,
-    item: Item,
+    mut item: Item,
     platform: Option<&Platform>,
 ) -> Result<Vec<Part>> {
     let bytes = item.home.document(client, &item.descriptor)?;
+    // Nothing vouches for what the layout's index says of it.
+    item.descriptor.media_type = media_type_of(&bytes, &item.descriptor.media_type);
     parts(client, source, item, &bytes, platform)
 }
 
@@ -70,6 +72,11 @@ fn parts(
             ensure!(
                 platform.is_none(),
                 "{source} is an index, whose images say their platforms: leave the platform out"
+            );
+            let count = index.manifests.len();
+            ensure!(
+                count <= DOCUMENTS_MAX,
+                "{source} names {count} manifests, which no image needs"
             );
             let mut all = Vec::new();
             for mut descriptor in index.manifests {
@@ -113,8 +120,10 @@ pub(super) fn platform_of(home: &Home, config: &Descriptor, client: &Client) -> 
         "the config names no operating system and processor"
     );
     let os_version = config.other.get("os.version").and_then(|it| it.as_str()).map(str::to_owned);
+    let features = config.other.get_key_value("os.features").filter(|(_, value)| value.is_array());
+    let other = features.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     let variant = config.variant.filter(|variant| !variant.is_empty());
-    Ok(Platform { os: config.os, architecture: config.architecture, os_version, variant })
+    Ok(Platform { os: config.os, architecture: config.architecture, os_version, variant, other })
 }
 
 /// BuildKit's attestations are manifests for no platform, and stay beside what they are about.
@@ -139,9 +148,9 @@ pub fn join(
     let mut platforms = Vec::new();
     let mut annotated = !annotations.is_empty();
     for mut part in parts {
-        let digest = part.item.descriptor.digest;
-        if kept.iter().any(|other| other.item.descriptor.digest == digest) {
-            // The same image by two names.
+        let again = |other: &&mut Part| is_same(&other.item.descriptor, &part.item.descriptor);
+        if let Some(other) = kept.iter_mut().find(again) {
+            add(&mut other.item.descriptor, part.item.descriptor);
             continue;
         }
         let attestation = is_attestation(&part.item.descriptor);
@@ -170,11 +179,39 @@ pub fn join(
     Ok(Joined { cargo, platforms })
 }
 
+/// Whether two entries are one image by two names. An image may be for several platforms, and then it has
+/// an entry for each.
+fn is_same(one: &Descriptor, other: &Descriptor) -> bool {
+    let platform = |it: &Descriptor| it.platform.clone().filter(|_| !is_attestation(it));
+    one.digest == other.digest
+        && match (platform(one), platform(other)) {
+            (Some(one), Some(other)) => one.satisfies(&other) && one.os_version == other.os_version,
+            (None, None) => true,
+            _ => false,
+        }
+}
+
+/// What a second name says beyond the first.
+fn add(to: &mut Descriptor, from: Descriptor) {
+    for (name, value) in from.annotations {
+        to.annotations.entry(name).or_insert(value);
+    }
+    if let (Some(to), Some(from)) = (&mut to.platform, from.platform) {
+        for (name, value) in from.other {
+            to.other.entry(name).or_insert(value);
+        }
+    }
+}
+
 fn one_for_each(kept: &[Part], part: &Part, platform: &Platform) -> Result<()> {
     let same = |other: &&Part| {
         let own = other.item.descriptor.platform.as_ref();
         !is_attestation(&other.item.descriptor)
-            && own.is_some_and(|it| it.satisfies(platform) && it.os_version == platform.os_version)
+            && own.is_some_and(|it| {
+                it.satisfies(platform)
+                    && it.os_version == platform.os_version
+                    && it.other == platform.other
+            })
     };
     match kept.iter().find(same) {
         Some(other) if other.source == part.source => {

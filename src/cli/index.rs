@@ -6,7 +6,7 @@ use super::env::Environment;
 use super::error::CliError;
 use super::index_flags::IndexFlags;
 use super::{Joining, annotations, gitlab, push, resolve, values};
-use crate::base_cache::LAYOUT;
+use crate::base_cache::{LAYOUT, layout_dir};
 use crate::image::Platform;
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{Annotated, Annotation, Annotations, IndexRequest, IndexSource};
@@ -32,7 +32,9 @@ pub(super) fn index(flags: IndexFlags, env: &Environment) -> Result<Joining, Cli
 
 /// `NAME`, `NAME=OS/ARCH`, `oci-layout://DIR[:TAG]`.
 fn source(text: &str, env: &Environment) -> Result<IndexSource, CliError> {
-    let (name, platform) = match text.rsplit_once('=') {
+    // A directory may have `=` in its name.
+    let is_layout = text.starts_with(LAYOUT) && env.absolute(layout_dir(text)).exists();
+    let (name, platform) = match text.rsplit_once('=').filter(|_| !is_layout) {
         Some((name, platform)) => {
             let platform: Platform = platform
                 .parse()
