@@ -140,7 +140,7 @@ impl Cargo {
     }
 }
 
-/// More manifests than an image has: one with sixty platforms and their attestations has 120.
+/// More manifests than an image has.
 pub(super) const DOCUMENTS_MAX: usize = 10_000;
 
 /// A way through the documents below another, which may be a stranger's: each once, and not without an end.
@@ -170,5 +170,87 @@ impl Course {
             SIZE_MAX >> 20
         );
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::registry::Options;
+
+    const INDEX: &str = media_type::OCI_INDEX;
+
+    /// Puts a document into a layout.
+    fn put(dir: &Path, document: &Value) -> Descriptor {
+        let bytes = document.to_string().into_bytes();
+        let descriptor = Descriptor::new(INDEX, Digest::of(&bytes), bytes.len() as u64);
+        std::fs::create_dir_all(dir.join("blobs/sha256")).expect("a directory");
+        std::fs::write(Home::Layout(dir.into()).path(&descriptor.digest).expect("a path"), bytes)
+            .expect("a blob");
+        descriptor
+    }
+
+    fn index(entries: &[Descriptor]) -> Value {
+        json!({ "schemaVersion": 2, "manifests": entries })
+    }
+
+    /// Sizes of the documents in the order of the visit.
+    fn visited(dir: &Path, top: Descriptor) -> Result<Vec<usize>> {
+        let client = Client::new(Options::default(), Cancel::default()).expect("a client");
+        let item = Item { descriptor: top, home: Home::Layout(dir.into()) };
+        let mut sizes = Vec::new();
+        Cargo::of(&item, &client)?.visit(&client, &mut |document| {
+            sizes.push(document.bytes.len());
+            Ok(())
+        })?;
+        Ok(sizes)
+    }
+
+    #[test]
+    fn a_document_that_is_named_often_is_visited_once() {
+        let dir = tempfile::tempdir().expect("temp");
+        let below = put(dir.path(), &index(&[]));
+        let middle = put(dir.path(), &index(&vec![below.clone(); 3]));
+        let top = put(dir.path(), &index(&vec![middle.clone(); 20_000]));
+        let expected = [below.size, middle.size, top.size].map(|size| size as usize);
+        assert_eq!(visited(dir.path(), top).expect("read"), expected);
+    }
+
+    #[test]
+    fn a_way_without_an_end_is_refused() {
+        let dir = tempfile::tempdir().expect("temp");
+        let mut top = put(dir.path(), &index(&[]));
+        for _ in 0..4 {
+            top = put(dir.path(), &index(&[top]));
+        }
+        assert_eq!(visited(dir.path(), top.clone()).expect("read").len(), 5);
+        let top = put(dir.path(), &index(&[top]));
+        let why = visited(dir.path(), top).expect_err("too deep").to_string();
+        assert!(why.contains("without an end"), "{why}");
+
+        let numbered = |number: usize, size: u64| {
+            Descriptor::new(INDEX, Digest::of(&number.to_le_bytes()), size)
+        };
+        let met = |count: usize, size: u64| {
+            let mut course = Course::default();
+            (0..count).find(|number| course.is_new(&numbered(*number, size), 0).is_err())
+        };
+        assert_eq!(met(DOCUMENTS_MAX + 1, 1), Some(DOCUMENTS_MAX));
+        assert_eq!(met(DOCUMENTS_MAX, 1), None);
+        assert_eq!(met(64, 8 << 20), Some(32), "256 MiB are enough");
+    }
+
+    #[test]
+    fn what_leads_to_a_document_says_its_size() {
+        let dir = tempfile::tempdir().expect("temp");
+        let mut top = put(dir.path(), &index(&[]));
+        top.size += 1;
+        let why = visited(dir.path(), top).expect_err("another size").to_string();
+        assert!(why.contains("but what leads to it says"), "{why}");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::digest::{Digest, HashingWriter};
 use crate::image::{DOCUMENT_MAX, Descriptor, open_regular, read_document};
@@ -54,13 +54,16 @@ impl Home {
         if found != descriptor.digest {
             bail!("{} of {self} is damaged: its digest is {found}", descriptor.digest);
         }
+        self.check_size(bytes, descriptor)
+    }
+
+    fn check_size(&self, bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let (size, said) = (bytes.len() as u64, descriptor.size);
-        if size != said {
-            bail!(
-                "{} of {self} has {size} bytes, but what leads to it says {said}",
-                descriptor.digest
-            );
-        }
+        ensure!(
+            size == said,
+            "{} of {self} has {size} bytes, but what leads to it says {said}",
+            descriptor.digest
+        );
         Ok(bytes)
     }
 
@@ -73,7 +76,7 @@ impl Home {
             tag: None,
             digest: Some(descriptor.digest),
         };
-        Ok(client.document(&reference)?.bytes)
+        self.check_size(client.document(&reference)?.bytes, descriptor)
     }
 
     /// The file of a blob that is about to be sent: of a stranger's layout, whole and read through once.

@@ -225,3 +225,55 @@ fn one_for_each(kept: &[Part], part: &Part, platform: &Platform) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry with this content, platform, and an annotation of its source's name.
+    fn part(source: &str, content: &str, platform: Option<&str>) -> Part {
+        let mut descriptor =
+            Descriptor::new("application/x", Digest::of(content.as_bytes()), content.len() as u64);
+        descriptor.platform = platform.map(|it| it.parse().expect(it));
+        descriptor.annotations.insert(source.into(), content.into());
+        descriptor.annotations.insert("both".into(), source.into());
+        if platform.is_none() {
+            descriptor.annotations.insert("vnd.docker.reference.type".into(), "x".into());
+        }
+        Part { source: source.into(), item: Item { descriptor, home: Home::Layout("/".into()) } }
+    }
+
+    fn joined(parts: Vec<Part>) -> Result<Vec<Descriptor>> {
+        let joined = join(parts, None, BTreeMap::new(), &|_| BTreeMap::new())?;
+        Ok(joined.cargo.items.into_iter().map(|item| item.descriptor).collect())
+    }
+
+    #[test]
+    fn an_entry_is_an_image_for_a_platform() {
+        let (amd64, arm64) = (Some("linux/amd64"), Some("linux/arm64/v8"));
+        for (parts, expected) in [
+            (vec![part("a", "x", amd64), part("b", "x", arm64)], 2),
+            (vec![part("a", "x", amd64), part("b", "x", amd64)], 1),
+            (vec![part("a", "x", amd64), part("a", "x", arm64), part("b", "x", arm64)], 2),
+            (vec![part("a", "x", amd64), part("a", "s", None), part("b", "s", None)], 2),
+        ] {
+            let what = format!("{parts:?}");
+            assert_eq!(joined(parts).expect("joined").len(), expected, "{what}");
+        }
+        let error = joined(vec![part("a", "x", amd64), part("b", "y", amd64)]).expect_err("two");
+        assert!(error.to_string().contains("a and b are both for linux/amd64"), "{error}");
+    }
+
+    #[test]
+    fn one_image_by_two_names_has_the_annotations_of_both() {
+        let mut second = part("b", "x", Some("linux/amd64"));
+        let platform = second.item.descriptor.platform.as_mut().expect("one");
+        platform.other.insert("os.features".into(), serde_json::json!(["f"]));
+        let entries = joined(vec![part("a", "x", Some("linux/amd64")), second]).expect("joined");
+        let [entry] = &entries[..] else { panic!("one entry") };
+        let found: Vec<_> = entry.annotations.iter().map(|(k, v)| (&k[..], &v[..])).collect();
+        assert_eq!(found, [("a", "x"), ("b", "x"), ("both", "a")]);
+        let platform = entry.platform.as_ref().expect("one");
+        assert_eq!(platform.other["os.features"], serde_json::json!(["f"]));
+    }
+}

@@ -97,6 +97,15 @@ mod tests {
             let shown = found.platform.as_ref().map(Platform::to_string);
             assert_eq!((found.name.as_str(), shown.as_deref()), (name, platform), "{text}");
         }
+        let dir = tempfile::tempdir().expect("temp");
+        let layout = format!("{LAYOUT}{}", dir.path().join("a=b/out").display());
+        std::fs::create_dir_all(dir.path().join("a=b/out")).expect("a directory");
+        for (rest, platform) in [("", None), (":1", None), ("=linux/arm64", Some("linux/arm64"))] {
+            let found = source(&format!("{layout}{rest}"), &env).expect(rest);
+            let shown = found.platform.as_ref().map(Platform::to_string);
+            let name = format!("{layout}{}", if platform.is_some() { "" } else { rest });
+            assert_eq!((found.name, shown.as_deref()), (name, platform), "{rest}");
+        }
         for text in ["", "r.io/App", "r.io/app=", "r.io/app=a b", "=linux/arm64"] {
             assert!(source(text, &env).is_err(), "{text}");
         }

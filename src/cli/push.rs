@@ -59,6 +59,12 @@ pub(super) fn destinations(
             "add -t registry.example/name:tag",
         ));
     }
+    if let Some(name) = names.iter().find(|name| name.contains("@sha256:")) {
+        return Err(CliError::new(
+            format!("cannot push to `{name}`: the digest is that of what is pushed"),
+            "name a tag: registry.example/name:tag",
+        ));
+    }
     resolve::names(&names)?;
     let path = |path| resolve::given(path).map(|path| env.absolute(path));
     Ok(Destinations {
