@@ -2,22 +2,17 @@
 //!
 //! Source: OCI image-spec image-layout.md; which image is meant is buildx's rule.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
 use crate::digest::Digest;
-use crate::image::{Descriptor, Document, ImageConfig, Index, Manifest, Platform};
+use crate::image::{Descriptor, Document, ImageConfig, Index, Manifest, Platform, read_document};
 use crate::registry::choose_from;
 
 /// What an address of a layout begins with.
 pub const LAYOUT: &str = "oci-layout://";
 /// An index may name another, but no image needs more.
 const NESTED_MAX: usize = 4;
-/// Largest document.
-const DOCUMENT_MAX: u64 = 8 << 20;
 /// The annotation by which an image of a layout is chosen.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -104,6 +99,14 @@ pub fn layout_entry(address: &str) -> Result<Descriptor, LayoutError> {
     Layout(address.dir).named(&address)
 }
 
+/// What the `index.json` of a layout's directory says.
+///
+/// # Errors
+/// [`LayoutError::File`].
+pub fn layout_index(dir: &Path) -> Result<Index, LayoutError> {
+    Layout(dir).index()
+}
+
 /// Finds the image that an address of a layout names, for a platform.
 ///
 /// # Errors
@@ -128,16 +131,6 @@ fn bad(path: &Path, reason: impl Into<String>) -> LayoutError {
     LayoutError::File { path: path.to_owned(), reason: reason.into() }
 }
 
-/// Opens a file, and nothing that only looks like one: a layout may be a stranger's.
-fn no_waiting(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    Ok(file)
-}
-
 struct Layout<'a>(&'a Path);
 
 impl Layout<'_> {
@@ -146,14 +139,7 @@ impl Layout<'_> {
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, LayoutError> {
-        let file = no_waiting(path).map_err(|error| bad(path, error.to_string()))?;
-        let mut bytes = Vec::new();
-        let read = file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes);
-        read.map_err(|error| bad(path, error.to_string()))?;
-        if bytes.len() as u64 > DOCUMENT_MAX {
-            return Err(bad(path, "it is too long"));
-        }
-        Ok(bytes)
+        read_document(path).map_err(|error| bad(path, error.to_string()))
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {
@@ -165,12 +151,16 @@ impl Layout<'_> {
         }
     }
 
-    /// The entry of the layout's index that an address names. Without a tag it is `latest`, or the
-    /// only one.
-    fn named(&self, address: &Address<'_>) -> Result<Descriptor, LayoutError> {
+    fn index(&self) -> Result<Index, LayoutError> {
         let path = self.0.join("index.json");
-        let index: Index = serde_json::from_slice(&self.read(&path)?)
-            .map_err(|error| bad(&path, format!("it is no index of an OCI layout: {error}")))?;
+        serde_json::from_slice(&self.read(&path)?)
+            .map_err(|error| bad(&path, format!("it is no index of an OCI layout: {error}")))
+    }
+
+    /// The entry of the layout's index that an address names. Without a tag it is `latest`, or the
+    /// only one; by several names it is still one.
+    fn named(&self, address: &Address<'_>) -> Result<Descriptor, LayoutError> {
+        let index = self.index()?;
         let tag_of = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
         let entries = &index.manifests;
         let tagged = |tag: &str| entries.iter().find(|e| tag_of(e).as_deref() == Some(tag));
@@ -178,7 +168,7 @@ impl Layout<'_> {
             (Some(digest), _) => return self.by_digest(entries, digest),
             (None, Some(tag)) => tagged(tag),
             (None, None) => match &entries[..] {
-                [only] => Some(only),
+                [first, rest @ ..] if rest.iter().all(|e| e.digest == first.digest) => Some(first),
                 _ => tagged("latest"),
             },
         };

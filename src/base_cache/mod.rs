@@ -18,7 +18,9 @@ use std::sync::{Mutex, PoisonError};
 
 pub use self::entry::{Found, read};
 pub use self::error::CacheError;
-pub use self::layout::{LAYOUT, LayoutError, LayoutImage, layout_dir, layout_entry, read_layout};
+pub use self::layout::{
+    LAYOUT, LayoutError, LayoutImage, layout_dir, layout_entry, layout_index, read_layout,
+};
 pub use self::write::{Draft, Slot};
 use crate::digest::Digest;
 use crate::event::Reporter;

@@ -10,10 +10,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::image::DOCUMENT_MAX;
 use crate::layer::{BlobStore, Kind, TarReader, decoder};
 
-/// Larger documents are no documents.
-const DOCUMENT_MAX: u64 = 8 << 20;
 /// An image of a thousand layers has fewer members.
 const MEMBERS_MAX: usize = 100_000;
 /// Bytes that are read at once.
@@ -119,16 +118,53 @@ impl Unpacked {
         Ok(bytes)
     }
 
-    /// Members of an OCI archive are what they are called.
+    /// Members that are named by their content are what they are called.
     pub(super) fn check_blobs(&self) -> Result<()> {
         for (path, (digest, _)) in &self.files {
-            let Ok(name) = path.strip_prefix("blobs/sha256") else { continue };
             ensure!(
-                name.as_os_str().to_str() == Some(digest.hex().as_str()),
+                content_name(path).is_none_or(|hex| hex == digest.hex()),
                 "{} of the archive is damaged: its digest is {digest}",
                 path.display()
             );
         }
         Ok(())
+    }
+}
+
+/// The digest that a member's name says: a blob of an OCI layout, `HEX.json`, a config of docker's, and
+/// `sha256:HEX`, one of go-containerregistry's (kaniko, crane). Directories of old `docker save`s are named
+/// by an id that is no digest of anything in the archive, and layers by what the writer liked.
+fn content_name(path: &Path) -> Option<&str> {
+    if let Ok(name) = path.strip_prefix("blobs/sha256") {
+        return Some(name.to_str().unwrap_or_default());
+    }
+    let name = path.to_str()?;
+    let hex = name.strip_suffix(".json").or_else(|| name.strip_prefix("sha256:"))?;
+    let is_digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    (hex.len() == 64 && hex.bytes().all(is_digit)).then_some(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_names_are_digests() {
+        let hex = "0123456789abcdef".repeat(4);
+        for (path, is_one) in [
+            (format!("blobs/sha256/{hex}"), true),
+            ("blobs/sha256/other".to_owned(), true),
+            (format!("{hex}.json"), true),
+            (format!("sha256:{hex}"), true),
+            (format!("{hex}/layer.tar"), false),
+            (format!("{hex}/json"), false),
+            (format!("{hex}.tar"), false),
+            (format!("dir/{hex}.json"), false),
+            (format!("{}.json", &hex[1..]), false),
+            (format!("{}.json", hex.to_uppercase()), false),
+            ("manifest.json".to_owned(), false),
+        ] {
+            assert_eq!(content_name(Path::new(&path)).is_some(), is_one, "{path}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use serde_json::Map;
 use super::archive::Unpacked;
 use super::cargo::Item;
 use super::home::Home;
-use super::source::{Recompression, descriptor_of};
+use super::source::{Opened, Recompression, descriptor_of};
 use crate::cancel::Cancel;
 use crate::digest::{Digest, HashingReader};
 use crate::image::{Descriptor, ImageConfig, ImageFormat, Manifest, media_type};
@@ -42,7 +42,7 @@ pub(super) fn item(
     unpacked: Unpacked,
     recompression: Recompression,
     cancel: &Cancel,
-) -> Result<Item> {
+) -> Result<Opened> {
     let list: Vec<Listed> = serde_json::from_slice(&unpacked.read("manifest.json")?)
         .with_context(|| format!("the manifest.json of {source} is not docker's"))?;
     let listed = choose(source, rest, &list)?;
@@ -63,6 +63,8 @@ pub(super) fn item(
     });
     let jobs = jobs.collect::<Result<Vec<_>>>()?;
     let layers = blobs(&jobs, &unpacked.store, recompression, cancel)?;
+    let plain_layers = layers.iter().filter(|layer| layer.was_plain).count();
+    let layers: Vec<_> = layers.into_iter().map(|layer| layer.descriptor).collect();
     let zstd = layers.iter().any(|layer| layer.media_type == media_type::OCI_LAYER_ZSTD);
     let format = if zstd { ImageFormat::Oci } else { ImageFormat::Docker };
     let layers = layers
@@ -78,7 +80,8 @@ pub(super) fn item(
     };
     let bytes = serde_json::to_vec(&manifest)?;
     unpacked.store.put(&bytes)?;
-    Ok(Item { descriptor: descriptor_of(&bytes), home: Home::Store(unpacked.store) })
+    let item = Item { descriptor: descriptor_of(&bytes), home: Home::Store(unpacked.store) };
+    Ok(Opened { item, plain_layers })
 }
 
 /// The only image, or the one of that name: as it is written there, in full, or by its tag alone.
@@ -125,15 +128,22 @@ struct Layer<'a> {
     diff_id: &'a Digest,
 }
 
+/// A layer as it is sent.
+struct Blob {
+    descriptor: Descriptor,
+    /// The archive's was not compressed.
+    was_plain: bool,
+}
+
 /// The layers as they are sent, in order.
 fn blobs(
     layers: &[Layer<'_>],
     store: &BlobStore,
     recompression: Recompression,
     cancel: &Cancel,
-) -> Result<Vec<Descriptor>> {
+) -> Result<Vec<Blob>> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Descriptor>)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, Result<Blob>)>> = Mutex::default();
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(layers.len()) {
             scope.spawn(|| {
@@ -156,13 +166,16 @@ fn blobs(
 }
 
 impl Layer<'_> {
-    fn blob(&self, store: &BlobStore, recompression: Recompression) -> Result<Descriptor> {
+    fn blob(&self, store: &BlobStore, recompression: Recompression) -> Result<Blob> {
         let mut start = Vec::new();
         store.open(&self.digest)?.take(SNIFFED as u64).read_to_end(&mut start)?;
         let media_type = match sniff(&start) {
             Format::Gzip => media_type::OCI_LAYER_GZIP,
             Format::Zstd => media_type::OCI_LAYER_ZSTD,
-            Format::Plain => return self.compressed(store, recompression),
+            Format::Plain => {
+                let descriptor = self.compressed(store, recompression)?;
+                return Ok(Blob { descriptor, was_plain: true });
+            }
             other => {
                 bail!("the layer {} is compressed with {other:?}, which no image has", self.name)
             }
@@ -171,7 +184,8 @@ impl Layer<'_> {
         io::copy(&mut plain, &mut io::sink())
             .with_context(|| format!("the layer {} is damaged", self.name))?;
         self.check(plain)?;
-        Ok(Descriptor::new(media_type, self.digest, self.size))
+        let descriptor = Descriptor::new(media_type, self.digest, self.size);
+        Ok(Blob { descriptor, was_plain: false })
     }
 
     fn compressed(&self, store: &BlobStore, how: Recompression) -> Result<Descriptor> {

@@ -1,19 +1,14 @@
 //! Where documents and blobs are read from.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
-use rustix::fs::{Mode, OFlags};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::digest::{Digest, HashingWriter};
-use crate::image::Descriptor;
+use crate::image::{DOCUMENT_MAX, Descriptor, open_regular, read_document};
 use crate::layer::BlobStore;
 use crate::registry::{Client, Reference, RegistryError, Repository};
-
-/// Largest document, as for registries.
-const DOCUMENT_MAX: u64 = 8 << 20;
 
 /// A place that has documents and blobs under their digests.
 #[derive(Debug, Clone)]
@@ -41,21 +36,34 @@ impl Home {
         if descriptor.size > DOCUMENT_MAX {
             bail!("{} of {self} is too long for a document of an image", descriptor.digest);
         }
-        let mut bytes = Vec::new();
-        let mut reader: Box<dyn Read> = match self {
-            Self::Registry(repository) => Box::new(client.open_blob(repository, descriptor)?),
+        let bytes = match self {
+            Self::Registry(repository) => {
+                let mut bytes = Vec::new();
+                let reader = client.open_blob(repository, descriptor)?;
+                let read = reader.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes);
+                read.with_context(|| format!("cannot read {} of {self}", descriptor.digest))?;
+                bytes
+            }
             Self::Layout(_) | Self::Store(_) => {
                 let path = self.path(&descriptor.digest).unwrap_or_default();
-                let file = open_file(&path);
-                Box::new(file.with_context(|| format!("cannot read {}", path.display()))?)
+                let read = read_document(&path);
+                read.with_context(|| format!("cannot read {}", path.display()))?
             }
         };
-        let what = || format!("cannot read {} of {self}", descriptor.digest);
-        reader.by_ref().take(DOCUMENT_MAX + 1).read_to_end(&mut bytes).with_context(what)?;
         let found = Digest::of(&bytes);
         if found != descriptor.digest {
             bail!("{} of {self} is damaged: its digest is {found}", descriptor.digest);
         }
+        self.check_size(bytes, descriptor)
+    }
+
+    fn check_size(&self, bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let (size, said) = (bytes.len() as u64, descriptor.size);
+        ensure!(
+            size == said,
+            "{} of {self} has {size} bytes, but what leads to it says {said}",
+            descriptor.digest
+        );
         Ok(bytes)
     }
 
@@ -68,7 +76,7 @@ impl Home {
             tag: None,
             digest: Some(descriptor.digest),
         };
-        Ok(client.document(&reference)?.bytes)
+        self.check_size(client.document(&reference)?.bytes, descriptor)
     }
 
     /// The file of a blob that is about to be sent: of a stranger's layout, whole and read through once.
@@ -78,7 +86,7 @@ impl Home {
         if let Self::Layout(dir) = self {
             let what = || format!("the blob {}", descriptor.digest);
             let host = dir.display().to_string();
-            let mut file = open_file(&path)
+            let mut file = open_regular(&path)
                 .map_err(|source| other(RegistryError::File { path: path.clone(), source }))?;
             let mut sink = HashingWriter::new(io::sink());
             io::copy(&mut file, &mut sink)?;
@@ -118,14 +126,4 @@ impl std::fmt::Display for Home {
 
 fn other(error: RegistryError) -> io::Error {
     io::Error::other(error)
-}
-
-/// Opens a file, and nothing that only looks like one.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    Ok(file)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::cargo::{Cargo, Contents, Item, media_type_of};
+use super::cargo::{Cargo, Contents, DOCUMENTS_MAX, Item, media_type_of};
 use super::home::Home;
 use crate::digest::Digest;
 use crate::image::assemble::index_of;
@@ -47,10 +47,12 @@ pub fn parts_of_registry(
 pub fn parts_of_layout(
     client: &Client,
     source: &str,
-    item: Item,
+    mut item: Item,
     platform: Option<&Platform>,
 ) -> Result<Vec<Part>> {
     let bytes = item.home.document(client, &item.descriptor)?;
+    // Nothing vouches for what the layout's index says of it.
+    item.descriptor.media_type = media_type_of(&bytes, &item.descriptor.media_type);
     parts(client, source, item, &bytes, platform)
 }
 
@@ -70,6 +72,11 @@ fn parts(
             ensure!(
                 platform.is_none(),
                 "{source} is an index, whose images say their platforms: leave the platform out"
+            );
+            let count = index.manifests.len();
+            ensure!(
+                count <= DOCUMENTS_MAX,
+                "{source} names {count} manifests, which no image needs"
             );
             let mut all = Vec::new();
             for mut descriptor in index.manifests {
@@ -113,8 +120,10 @@ pub(super) fn platform_of(home: &Home, config: &Descriptor, client: &Client) -> 
         "the config names no operating system and processor"
     );
     let os_version = config.other.get("os.version").and_then(|it| it.as_str()).map(str::to_owned);
+    let features = config.other.get_key_value("os.features").filter(|(_, value)| value.is_array());
+    let other = features.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     let variant = config.variant.filter(|variant| !variant.is_empty());
-    Ok(Platform { os: config.os, architecture: config.architecture, os_version, variant })
+    Ok(Platform { os: config.os, architecture: config.architecture, os_version, variant, other })
 }
 
 /// BuildKit's attestations are manifests for no platform, and stay beside what they are about.
@@ -139,9 +148,9 @@ pub fn join(
     let mut platforms = Vec::new();
     let mut annotated = !annotations.is_empty();
     for mut part in parts {
-        let digest = part.item.descriptor.digest;
-        if kept.iter().any(|other| other.item.descriptor.digest == digest) {
-            // The same image by two names.
+        let again = |other: &&mut Part| is_same(&other.item.descriptor, &part.item.descriptor);
+        if let Some(other) = kept.iter_mut().find(again) {
+            add(&mut other.item.descriptor, part.item.descriptor);
             continue;
         }
         let attestation = is_attestation(&part.item.descriptor);
@@ -170,11 +179,39 @@ pub fn join(
     Ok(Joined { cargo, platforms })
 }
 
+/// Whether two entries are one image by two names. An image may be for several platforms, and then it has
+/// an entry for each.
+fn is_same(one: &Descriptor, other: &Descriptor) -> bool {
+    let platform = |it: &Descriptor| it.platform.clone().filter(|_| !is_attestation(it));
+    one.digest == other.digest
+        && match (platform(one), platform(other)) {
+            (Some(one), Some(other)) => one.satisfies(&other) && one.os_version == other.os_version,
+            (None, None) => true,
+            _ => false,
+        }
+}
+
+/// What a second name says beyond the first.
+fn add(to: &mut Descriptor, from: Descriptor) {
+    for (name, value) in from.annotations {
+        to.annotations.entry(name).or_insert(value);
+    }
+    if let (Some(to), Some(from)) = (&mut to.platform, from.platform) {
+        for (name, value) in from.other {
+            to.other.entry(name).or_insert(value);
+        }
+    }
+}
+
 fn one_for_each(kept: &[Part], part: &Part, platform: &Platform) -> Result<()> {
     let same = |other: &&Part| {
         let own = other.item.descriptor.platform.as_ref();
         !is_attestation(&other.item.descriptor)
-            && own.is_some_and(|it| it.satisfies(platform) && it.os_version == platform.os_version)
+            && own.is_some_and(|it| {
+                it.satisfies(platform)
+                    && it.os_version == platform.os_version
+                    && it.other == platform.other
+            })
     };
     match kept.iter().find(same) {
         Some(other) if other.source == part.source => {
@@ -186,5 +223,57 @@ fn one_for_each(kept: &[Part], part: &Part, platform: &Platform) -> Result<()> {
             part.source
         ),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry with this content, platform, and an annotation of its source's name.
+    fn part(source: &str, content: &str, platform: Option<&str>) -> Part {
+        let mut descriptor =
+            Descriptor::new("application/x", Digest::of(content.as_bytes()), content.len() as u64);
+        descriptor.platform = platform.map(|it| it.parse().expect(it));
+        descriptor.annotations.insert(source.into(), content.into());
+        descriptor.annotations.insert("both".into(), source.into());
+        if platform.is_none() {
+            descriptor.annotations.insert("vnd.docker.reference.type".into(), "x".into());
+        }
+        Part { source: source.into(), item: Item { descriptor, home: Home::Layout("/".into()) } }
+    }
+
+    fn joined(parts: Vec<Part>) -> Result<Vec<Descriptor>> {
+        let joined = join(parts, None, BTreeMap::new(), &|_| BTreeMap::new())?;
+        Ok(joined.cargo.items.into_iter().map(|item| item.descriptor).collect())
+    }
+
+    #[test]
+    fn an_entry_is_an_image_for_a_platform() {
+        let (amd64, arm64) = (Some("linux/amd64"), Some("linux/arm64/v8"));
+        for (parts, expected) in [
+            (vec![part("a", "x", amd64), part("b", "x", arm64)], 2),
+            (vec![part("a", "x", amd64), part("b", "x", amd64)], 1),
+            (vec![part("a", "x", amd64), part("a", "x", arm64), part("b", "x", arm64)], 2),
+            (vec![part("a", "x", amd64), part("a", "s", None), part("b", "s", None)], 2),
+        ] {
+            let what = format!("{parts:?}");
+            assert_eq!(joined(parts).expect("joined").len(), expected, "{what}");
+        }
+        let error = joined(vec![part("a", "x", amd64), part("b", "y", amd64)]).expect_err("two");
+        assert!(error.to_string().contains("a and b are both for linux/amd64"), "{error}");
+    }
+
+    #[test]
+    fn one_image_by_two_names_has_the_annotations_of_both() {
+        let mut second = part("b", "x", Some("linux/amd64"));
+        let platform = second.item.descriptor.platform.as_mut().expect("one");
+        platform.other.insert("os.features".into(), serde_json::json!(["f"]));
+        let entries = joined(vec![part("a", "x", Some("linux/amd64")), second]).expect("joined");
+        let [entry] = &entries[..] else { panic!("one entry") };
+        let found: Vec<_> = entry.annotations.iter().map(|(k, v)| (&k[..], &v[..])).collect();
+        assert_eq!(found, [("a", "x"), ("b", "x"), ("both", "a")]);
+        let platform = entry.platform.as_ref().expect("one");
+        assert_eq!(platform.other["os.features"], serde_json::json!(["f"]));
     }
 }

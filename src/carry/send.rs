@@ -1,14 +1,14 @@
 //! Sends documents and blobs to repositories. What is there is not sent; the tags are set last, when
 //! everything has arrived everywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::cargo::{Cargo, Item, check_depth};
+use super::cargo::{Cargo, Course, Item};
 use super::home::Home;
 use crate::cancel::{Cancel, Cancelled};
 use crate::digest::Digest;
@@ -31,8 +31,8 @@ pub struct Sender<'a> {
     pub cancel: &'a Cancel,
     /// Where it goes.
     pub destinations: &'a [Destination],
-    /// Do not ask for the permission to push.
-    pub skip_push_check: bool,
+    /// Ask for the permission to push, if it has not been asked for already.
+    pub ask: bool,
 }
 
 /// What was done.
@@ -80,8 +80,8 @@ impl Sender<'_> {
                 lacking.push(Destination { names, ..destination.clone() });
             }
         }
-        if !self.skip_push_check {
-            lacking.iter().try_for_each(Destination::check)?;
+        if self.ask {
+            Destination::check_all(&lacking)?;
         }
         let loads = lacking.iter().map(|to| self.load(cargo, to)).collect::<Result<Vec<_>>>()?;
         let mut sent = self.send_blobs(&lacking, &loads)?;
@@ -114,9 +114,9 @@ impl Sender<'_> {
 
     fn load(&self, cargo: &Cargo, to: &Destination) -> Result<Load> {
         let mut load = Load::default();
-        let mut known = BTreeSet::new();
+        let mut course = Course::default();
         for item in &cargo.items {
-            self.add(item, to, 0, &mut known, &mut load)?;
+            self.add(item, to, 0, &mut course, &mut load)?;
         }
         load.add_blobs(cargo);
         Ok(load)
@@ -128,12 +128,11 @@ impl Sender<'_> {
         item: &Item,
         to: &Destination,
         depth: usize,
-        known: &mut BTreeSet<Digest>,
+        course: &mut Course,
         load: &mut Load,
     ) -> Result<()> {
-        check_depth(depth)?;
         let digest = item.descriptor.digest;
-        if item.home.is(&to.repository) || !known.insert(digest) {
+        if item.home.is(&to.repository) || !course.is_new(&item.descriptor, depth)? {
             return Ok(());
         }
         self.cancel.check()?;
@@ -148,7 +147,7 @@ impl Sender<'_> {
         }
         let document = Cargo::named(item, self.client)?;
         for below in &document.items {
-            self.add(below, to, depth + 1, known, load)?;
+            self.add(below, to, depth + 1, course, load)?;
         }
         load.add_blobs(&document);
         load.documents.push(document);

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::archive::{self, Unpacked};
 use super::cargo::{Contents, Item, media_type_of};
 use super::docker;
 use super::home::Home;
-use crate::base_cache::layout_entry;
+use crate::base_cache::{LayoutError, layout_entry, layout_index};
 use crate::cancel::Cancel;
-use crate::image::{Descriptor, Platform, media_type};
+use crate::image::{Descriptor, Manifest, Platform, media_type};
 use crate::layer::Compression;
 use crate::registry::{Client, choose_from};
 
@@ -40,6 +40,9 @@ pub struct Recompression {
 pub struct Opened {
     /// The document that tags shall lead to.
     pub item: Item,
+    /// Layers that were not compressed in an archive of docker's, so that [`Recompression`] said how
+    /// they are sent.
+    pub plain_layers: usize,
 }
 
 impl Source {
@@ -82,9 +85,10 @@ pub fn open(
     client: &Client,
     cancel: &Cancel,
 ) -> Result<Opened> {
-    let item = match &source.path {
+    let opened = match &source.path {
         Some(dir) if dir.is_dir() => {
-            of_layout(dir, &source.rest, &source.to_string(), Home::Layout(dir.clone()))?
+            let descriptor = entry(dir, &source.rest, &source.to_string())?;
+            Opened { item: Item { descriptor, home: Home::Layout(dir.clone()) }, plain_layers: 0 }
         }
         path => {
             let unpacked = archive::unpack(path.as_deref(), work_dir, cancel)
@@ -93,19 +97,22 @@ pub fn open(
         }
     };
     match platform {
-        Some(platform) => Ok(Opened { item: pick(item, platform, client, source)? }),
-        None => Ok(Opened { item }),
+        Some(platform) => {
+            Ok(Opened { item: pick(opened.item, platform, client, source)?, ..opened })
+        }
+        None => Ok(opened),
     }
 }
 
-/// `docker save` has written both forms since 25.0. That of docker says what its layers unpack to, so
-/// that they can be compressed; only where the other has several platforms it says more.
+/// containerd, nerdctl and BuildKit write both forms, and so does `docker save` since 25.0. The OCI one has
+/// the manifest, which keeps its digest. Docker's is taken where the layers are not compressed, as
+/// docker's own are: nobody has that manifest in a registry, and nobody wants to send such layers.
 fn of_archive(
     source: &Source,
     unpacked: Unpacked,
     recompression: Recompression,
     cancel: &Cancel,
-) -> Result<Item> {
+) -> Result<Opened> {
     let name = source.to_string();
     let is_layout = unpacked.has("index.json");
     let is_docker = unpacked.has("manifest.json");
@@ -113,12 +120,33 @@ fn of_archive(
         is_layout || is_docker,
         "{source} is no image: an archive of one has index.json (OCI) or manifest.json (docker save)"
     );
-    if is_docker && !(is_layout && has_index(&unpacked)) {
+    unpacked.check_blobs()?;
+    if is_docker && !is_layout {
         return docker::item(&name, &source.rest, unpacked, recompression, cancel);
     }
-    unpacked.check_blobs()?;
-    let home = Home::Store(unpacked.store.clone());
-    of_layout(&unpacked.dir, &source.rest, &name, home)
+    let found = entry(&unpacked.dir, &source.rest, &name);
+    if is_docker && !source.rest.contains('@') {
+        let docker_knows_as_much = match &found {
+            Ok(descriptor) => has_plain_layers(&unpacked, descriptor),
+            // Its names are in full there, and some writers leave them out of the index.
+            Err(_) => !has_index(&unpacked),
+        };
+        if docker_knows_as_much {
+            return docker::item(&name, &source.rest, unpacked, recompression, cancel);
+        }
+    }
+    let item = Item { descriptor: found?, home: Home::Store(unpacked.store) };
+    Ok(Opened { item, plain_layers: 0 })
+}
+
+/// Whether it leads to a manifest whose layers are tars, and has some.
+fn has_plain_layers(unpacked: &Unpacked, descriptor: &Descriptor) -> bool {
+    const PLAIN: [&str; 2] = [media_type::OCI_LAYER, media_type::DOCKER_LAYER];
+    let bytes = unpacked.read(&format!("blobs/sha256/{}", descriptor.digest.hex()));
+    let manifest = bytes.ok().and_then(|it| serde_json::from_slice::<Manifest>(&it).ok());
+    manifest.is_some_and(|Manifest { layers, .. }| {
+        !layers.is_empty() && layers.iter().all(|layer| PLAIN.contains(&layer.media_type.as_str()))
+    })
 }
 
 fn has_index(unpacked: &Unpacked) -> bool {
@@ -131,17 +159,19 @@ fn has_index(unpacked: &Unpacked) -> bool {
     }
 }
 
-fn of_layout(dir: &Path, rest: &str, name: &str, home: Home) -> Result<Item> {
+/// The entry of a layout that is meant; `name` is what errors call the layout.
+fn entry(dir: &Path, rest: &str, name: &str) -> Result<Descriptor> {
     ensure!(dir.join("index.json").is_file(), "{name} is no OCI layout: it has no index.json");
+    let as_typed =
+        |error: LayoutError| anyhow!(error.to_string().replace(&dir.display().to_string(), name));
+    // A digest says all; what stands before it is for people.
+    let rest = rest.find('@').map_or(rest, |at| &rest[at..]);
     if let Some(wanted) = rest.strip_prefix(':').filter(|it| it.contains(['/', ':'])) {
-        return Ok(Item { descriptor: called(dir, wanted, name)?, home });
+        return called(dir, wanted, name, as_typed);
     }
-    let address = format!("{}{rest}", dir.display());
-    let mut descriptor = layout_entry(&address).map_err(|error| {
-        anyhow::anyhow!(error.to_string().replace(&dir.display().to_string(), name))
-    })?;
+    let mut descriptor = layout_entry(&format!("{}{rest}", dir.display())).map_err(as_typed)?;
     strip(&mut descriptor);
-    Ok(Item { descriptor, home })
+    Ok(descriptor)
 }
 
 /// They name it in the layout, and mean nothing elsewhere.
@@ -151,12 +181,13 @@ fn strip(descriptor: &mut Descriptor) {
 }
 
 /// The entry of a layout's index with that whole name: docker and containerd write them.
-fn called(dir: &Path, wanted: &str, name: &str) -> Result<Descriptor> {
-    let path = dir.join("index.json");
-    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let Contents::Index(index) = Contents::parse(&text, name)? else {
-        bail!("{name} is no OCI layout: its index.json is no index")
-    };
+fn called(
+    dir: &Path,
+    wanted: &str,
+    name: &str,
+    as_typed: impl Fn(LayoutError) -> anyhow::Error,
+) -> Result<Descriptor> {
+    let index = layout_index(dir).map_err(as_typed)?;
     let whole = |entry: &Descriptor| entry.annotations.get(IMAGE_NAME).cloned();
     let is_wanted =
         |entry: &&Descriptor| whole(entry).is_some_and(|it| docker::same_image(&it, wanted));

@@ -6,7 +6,7 @@ use super::env::Environment;
 use super::error::CliError;
 use super::index_flags::IndexFlags;
 use super::{Joining, annotations, gitlab, push, resolve, values};
-use crate::base_cache::LAYOUT;
+use crate::base_cache::{LAYOUT, layout_dir};
 use crate::image::Platform;
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{Annotated, Annotation, Annotations, IndexRequest, IndexSource};
@@ -32,7 +32,9 @@ pub(super) fn index(flags: IndexFlags, env: &Environment) -> Result<Joining, Cli
 
 /// `NAME`, `NAME=OS/ARCH`, `oci-layout://DIR[:TAG]`.
 fn source(text: &str, env: &Environment) -> Result<IndexSource, CliError> {
-    let (name, platform) = match text.rsplit_once('=') {
+    // A directory may have `=` in its name.
+    let is_layout = text.starts_with(LAYOUT) && env.absolute(layout_dir(text)).exists();
+    let (name, platform) = match text.rsplit_once('=').filter(|_| !is_layout) {
         Some((name, platform)) => {
             let platform: Platform = platform
                 .parse()
@@ -94,6 +96,15 @@ mod tests {
             let found = source(text, &env).expect(text);
             let shown = found.platform.as_ref().map(Platform::to_string);
             assert_eq!((found.name.as_str(), shown.as_deref()), (name, platform), "{text}");
+        }
+        let dir = tempfile::tempdir().expect("temp");
+        let layout = format!("{LAYOUT}{}", dir.path().join("a=b/out").display());
+        std::fs::create_dir_all(dir.path().join("a=b/out")).expect("a directory");
+        for (rest, platform) in [("", None), (":1", None), ("=linux/arm64", Some("linux/arm64"))] {
+            let found = source(&format!("{layout}{rest}"), &env).expect(rest);
+            let shown = found.platform.as_ref().map(Platform::to_string);
+            let name = format!("{layout}{}", if platform.is_some() { "" } else { rest });
+            assert_eq!((found.name, shown.as_deref()), (name, platform), "{rest}");
         }
         for text in ["", "r.io/App", "r.io/app=", "r.io/app=a b", "=linux/arm64"] {
             assert!(source(text, &env).is_err(), "{text}");

@@ -30,14 +30,14 @@ pub(super) fn push(flags: PushFlags, env: &Environment) -> Result<Pushing, CliEr
         }
         platforms => platforms.into_iter().next(),
     };
-    let compression = flags.compression.unwrap_or_default();
+    let choice = flags.compression.unwrap_or_default();
     let typed = ResultFlags { compression_level: flags.compression_level, ..Default::default() };
     let request = PushRequest {
         source: source.path,
         image: source.rest,
         platform,
-        compression,
-        compression_level: resolve::compression_level(&typed, compression, false)?,
+        compression: flags.compression,
+        compression_level: resolve::compression_level(&typed, choice, false)?,
         jobs: flags.jobs.unwrap_or_else(resolve::processors),
         work_dir: resolve::given(flags.work_dir).map(|dir| env.absolute(dir)),
         temp_dir: resolve::temp_dir(env),
@@ -57,6 +57,12 @@ pub(super) fn destinations(
         return Err(CliError::new(
             "there is no name to push to",
             "add -t registry.example/name:tag",
+        ));
+    }
+    if let Some(name) = names.iter().find(|name| name.contains("@sha256:")) {
+        return Err(CliError::new(
+            format!("cannot push to `{name}`: the digest is that of what is pushed"),
+            "name a tag: registry.example/name:tag",
         ));
     }
     resolve::names(&names)?;

@@ -207,6 +207,7 @@ impl ImageConfig {
             architecture: self.architecture.clone(),
             os_version: None,
             variant: self.variant.clone(),
+            other: Map::new(),
         }
     }
 }

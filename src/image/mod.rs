@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod oci_archive;
 pub mod platform;
+pub mod stored;
 pub mod whole_file;
 
 pub use assemble::{Dress, assemble, join};
@@ -17,3 +18,4 @@ pub use finished::{DocumentBytes, ExportError, FinishedImage, FinishedIndex, Pro
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use media_type::ImageFormat;
 pub use platform::Platform;
+pub use stored::{DOCUMENT_MAX, open_regular, read_document};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// An operating system and a processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Platform {
     /// `v7` of arm, `v8` of arm64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// Fields that kiln has no use for, and that stay: `os.features` of Windows, Docker's `features`.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// Names that stand alone for a platform whose rest is this machine's, as with Docker.
@@ -38,7 +42,7 @@ impl Platform {
     /// The platform that this program was compiled for.
     pub fn host() -> Self {
         let (architecture, variant) = normalise(std::env::consts::ARCH, None);
-        Self { os: "linux".into(), architecture, os_version: None, variant }
+        Self { os: "linux".into(), architecture, os_version: None, variant, other: Map::new() }
     }
 
     /// Whether an image for `self` runs where `wanted` was asked for.
@@ -97,7 +101,8 @@ impl FromStr for Platform {
             return Err(PlatformError(text.to_owned()));
         }
         let (architecture, variant) = normalise(architecture, variant);
-        Ok(Self { os: os.to_ascii_lowercase(), architecture, os_version: None, variant })
+        let os = os.to_ascii_lowercase();
+        Ok(Self { os, architecture, os_version: None, variant, other: Map::new() })
     }
 }
 
@@ -121,6 +126,13 @@ mod tests {
                 (left.parse().expect("parses"), right.parse().expect("parses"));
             assert_eq!(left.satisfies(&right), same, "{left} {right}");
         }
+    }
+
+    #[test]
+    fn what_kiln_does_not_know_survives() {
+        let text = r#"{"architecture":"amd64","os":"windows","os.version":"10.0.20348.1","features":["sse4"],"os.features":["win32k"]}"#;
+        let platform: Platform = serde_json::from_str(text).expect("parses");
+        assert_eq!(serde_json::to_string(&platform).expect("json"), text);
     }
 
     #[test]

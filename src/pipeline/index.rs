@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 
 use super::prepare::references;
-use super::push::{client, send};
+use super::push::client;
 use crate::base_cache::{LAYOUT, layout_dir, layout_entry};
 use crate::cancel::Cancel;
-use crate::carry::{Home, Item, Part, Sent, join, parts_of_layout, parts_of_registry};
+use crate::carry::{Home, Item, Part, Sender, Sent, join, parts_of_layout, parts_of_registry};
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Platform;
@@ -48,7 +48,9 @@ pub fn index(request: &IndexRequest, reporter: &Reporter, cancel: &Cancel) -> Re
     };
     let joined = join(parts, request.format, annotations, &of_image)?;
     check_annotations(request, &joined.platforms)?;
-    let sent = send(&request.to, &client, &destinations, &joined.cargo, reporter, cancel)?;
+    let ask = !request.to.skip_push_check;
+    let sent = Sender { client: &client, reporter, cancel, destinations: &destinations, ask }
+        .send(&joined.cargo)?;
     write_result_files(&request.to, &names, &joined.cargo.digest)?;
     Ok(IndexMade {
         digest: joined.cargo.digest,

@@ -229,15 +229,5 @@ fn check_push(request: &Request, check: PushCheck, destinations: &[Destination])
     if request.skip_push_check || check == PushCheck::Skip {
         return Ok(());
     }
-    // Side by side: each is at least one round trip, and a log-in before it.
-    thread::scope(|scope| {
-        let asked: Vec<_> =
-            destinations.iter().map(|destination| scope.spawn(|| destination.check())).collect();
-        let answers = asked
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("the push check ended abnormally"))?);
-        // All of them, so that no upload is left open where another destination refuses.
-        let answers: Vec<Result<()>> = answers.collect();
-        answers.into_iter().collect()
-    })
+    Destination::check_all(destinations)
 }

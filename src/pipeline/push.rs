@@ -43,8 +43,17 @@ pub fn push(request: &PushRequest, reporter: &Reporter, cancel: &Cancel) -> Resu
     let destinations = Destination::all(&client, &names);
     let work_dir = WorkDir::for_archive(request.work_dir.as_deref(), &request.temp_dir, reporter)?;
     let source = Source { path: request.source.clone(), rest: request.image.clone() };
+    // An archive takes long to unpack. A layout is read at once, and then is asked only who lacks it.
+    let is_archive = request.source.as_ref().is_none_or(|path| !path.is_dir());
+    let ask = !request.to.skip_push_check;
+    if is_archive && ask {
+        Destination::check_all(&destinations)?;
+    }
     let recompression = Recompression {
-        compression: settings::compression_of(request.compression, request.compression_level),
+        compression: settings::compression_of(
+            request.compression.unwrap_or_default(),
+            request.compression_level,
+        ),
         threads: request.jobs,
     };
     let task = reporter.start(&format!("read {source}"));
@@ -53,7 +62,17 @@ pub fn push(request: &PushRequest, reporter: &Reporter, cancel: &Cancel) -> Resu
     let cargo = Cargo::of(&opened.item, &client)?;
     let Size { bytes, layers, images } = size(&cargo, &client)?;
     task.done_with(cargo.digest.to_string());
-    let sent = send(&request.to, &client, &destinations, &cargo, reporter, cancel)?;
+    if opened.plain_layers == 0
+        && let Some(flag) = compression_flag(request)
+    {
+        reporter.warning(&format!(
+            "{flag} changes nothing: {source} has no layers that kiln compresses, which are those of an \
+             archive of docker's that are not compressed; all others are pushed as they are"
+        ));
+    }
+    let ask = ask && !is_archive;
+    let sent = Sender { client: &client, reporter, cancel, destinations: &destinations, ask }
+        .send(&cargo)?;
     write_result_files(&request.to, &names, &cargo.digest)?;
     Ok(PushMade {
         digest: cargo.digest,
@@ -71,16 +90,13 @@ pub(super) fn client(to: &Destinations, cancel: &Cancel) -> Result<Client> {
     Ok(Client::new(settings::registry_options(&to.registry), cancel.clone())?)
 }
 
-pub(super) fn send(
-    to: &Destinations,
-    client: &Client,
-    destinations: &[Destination],
-    cargo: &Cargo,
-    reporter: &Reporter,
-    cancel: &Cancel,
-) -> Result<Sent> {
-    let skip_push_check = to.skip_push_check;
-    Sender { client, reporter, cancel, destinations, skip_push_check }.send(cargo)
+/// The flag that says how layers are compressed, if there was one.
+fn compression_flag(request: &PushRequest) -> Option<&'static str> {
+    match (request.compression, request.compression_level) {
+        (Some(_), _) => Some("--compression"),
+        (None, Some(_)) => Some("--compression-level"),
+        (None, None) => None,
+    }
 }
 
 /// How much it is.
@@ -93,9 +109,9 @@ struct Size {
 /// Attestations are no images.
 fn size(cargo: &Cargo, client: &Client) -> Result<Size> {
     let (mut layers, mut configs, mut images) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for document in cargo.all(client)? {
+    cargo.visit(client, &mut |document| {
         let contents = Contents::parse(&document.bytes, "the image")?;
-        let Contents::Manifest(manifest) = contents else { continue };
+        let Contents::Manifest(manifest) = contents else { return Ok(()) };
         let of_image = |layer: &&crate::image::Descriptor| {
             crate::image::media_type::is_layer(&layer.media_type)
         };
@@ -103,7 +119,8 @@ fn size(cargo: &Cargo, client: &Client) -> Result<Size> {
         images += usize::from(!own.is_empty() || manifest.layers.is_empty());
         layers.extend(own.iter().map(|layer| (layer.digest, layer.size)));
         configs.insert((manifest.config.digest, manifest.config.size));
-    }
+        Ok(())
+    })?;
     let bytes = layers.iter().chain(&configs).map(|(_, size)| size);
     Ok(Size {
         bytes: bytes.fold(0, |all, size| all.saturating_add(*size)),

@@ -1,8 +1,9 @@
 //! A repository that the image goes to.
 
 use std::fmt;
+use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use crate::registry::{Client, Pusher, Reference, Repository};
 
@@ -63,8 +64,24 @@ impl Destination {
         self.repository.registry == other.repository.registry
     }
 
-    /// Asks for the permission to push.
-    pub fn check(&self) -> Result<()> {
+    /// Asks all for the permission to push, side by side: each is at least one round trip, and a log-in
+    /// before it.
+    ///
+    /// # Errors
+    /// The first that says no, in their order.
+    pub fn check_all(all: &[Self]) -> Result<()> {
+        thread::scope(|scope| {
+            let asked: Vec<_> = all.iter().map(|it| scope.spawn(|| it.check())).collect();
+            let answers = asked.into_iter().map(|thread| {
+                thread.join().map_err(|_| anyhow!("the push check ended abnormally"))?
+            });
+            // All of them, so that no upload is left open where another destination refuses.
+            let answers: Vec<Result<()>> = answers.collect();
+            answers.into_iter().collect()
+        })
+    }
+
+    fn check(&self) -> Result<()> {
         let names: Vec<_> = self.names.iter().map(Reference::familiar).collect();
         let what = || PushFailed::Refused(format!("to {}", names.join(" and ")));
         self.pusher.check().with_context(what)

@@ -12,10 +12,12 @@ use super::retry::Policy;
 use super::transport::{Place, Request, Target, Transport, read_body};
 use crate::digest::Digest;
 use crate::image::manifest::ManifestError;
-use crate::image::{Descriptor, Document, ImageConfig, Index, Manifest, Platform, media_type};
+use crate::image::{
+    DOCUMENT_MAX, Descriptor, Document, ImageConfig, Index, Manifest, Platform, media_type,
+};
 
-/// Largest manifest or index: twice what registries take (distribution's limit is 4 MiB).
-pub(super) const MANIFEST_MAX: usize = 8 << 20;
+/// Largest manifest or index.
+pub(super) const MANIFEST_MAX: usize = DOCUMENT_MAX as usize;
 /// Largest config.
 const CONFIG_MAX: usize = 8 << 20;
 /// An index may name another, but no image needs more.

@@ -31,8 +31,8 @@ pub struct PushRequest {
     pub image: String,
     /// Of an index, the one image that is pushed; all if none.
     pub platform: Option<Platform>,
-    /// How layers that are not compressed become so.
-    pub compression: CompressionChoice,
+    /// How layers that are not compressed become so; the default if none.
+    pub compression: Option<CompressionChoice>,
     /// The level of that; its default if none.
     pub compression_level: Option<i32>,
     /// Compression threads, at least 1.

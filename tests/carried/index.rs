@@ -1,5 +1,7 @@
 //! Images of several platforms become one index.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use testkit::Registry;
 use testkit::image::Image;
@@ -189,6 +191,71 @@ fn platforms_formats_and_annotations() {
         (&["-t", &to, &format!("{joined}=linux/arm64")], 1, "leave the platform out"),
     ] {
         kiln("index", args).fails(code, why);
+    }
+}
+
+#[test]
+fn one_image_for_several_platforms_and_what_platforms_say() {
+    let registry = Registry::start();
+    let amd64 = image(&registry, "app", "amd64");
+    let name = |rest: &str| format!("{}/app:{rest}", registry.host());
+    let both = [format!("{}=linux/amd64", name("amd64")), format!("{}=linux/arm64", name("amd64"))];
+    kiln("index", &["-t", &name("1"), &both[0], &both[1]]).ok();
+    let (index, _) = read(&registry, "app", "1");
+    let archs = |index: &Value| {
+        let entries = index["manifests"].as_array().expect("a list").iter();
+        let found =
+            entries.map(|it| (it["platform"]["architecture"].clone(), it["digest"].clone()));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(archs(&index), [(json!("amd64"), json!(amd64)), (json!("arm64"), json!(amd64))]);
+    // The same of a source that is such an index; with fields that kiln does not know.
+    let mut source = index;
+    source["manifests"][1]["platform"]["os.features"] = json!(["win32k"]);
+    source["manifests"][1]["platform"]["features"] = json!(["sse4"]);
+    registry.put_manifest("app", "source", OCI_INDEX, source.to_string().as_bytes());
+    kiln("index", &["-t", &name("2"), &name("source")]).ok();
+    let (joined, _) = read(&registry, "app", "2");
+    assert_eq!(joined["manifests"], source["manifests"]);
+}
+
+#[test]
+fn what_a_layout_says_of_its_images_is_checked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let blobs = dir.path().join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a directory");
+    let put = |value: Value| {
+        let text = value.to_string();
+        let digest = testkit::digest::sha256(text.as_bytes());
+        fs::write(blobs.join(digest.trim_start_matches("sha256:")), &text).expect("a blob");
+        (digest, text.len())
+    };
+    let (config, size) = put(json!({ "architecture": "amd64", "os": "linux" }));
+    let kind = "application/vnd.oci.image.config.v1+json";
+    let (manifest, size) = put(json!({
+        "schemaVersion": 2, "layers": [],
+        "config": { "mediaType": kind, "digest": config, "size": size },
+    }));
+    let registry = Registry::start();
+    let to = format!("{}/app:1", registry.host());
+    let layout = format!("oci-layout://{}", dir.path().display());
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    for (entries, rest, fails) in [
+        (json!([]), format!("@{manifest}"), false),
+        (json!([{ "mediaType": "", "digest": manifest, "size": size }]), String::new(), false),
+        (json!([{ "mediaType": media_type, "digest": manifest, "size": 7 }]), String::new(), true),
+    ] {
+        let index = json!({ "schemaVersion": 2, "manifests": entries });
+        fs::write(dir.path().join("index.json"), index.to_string()).expect("written");
+        let outcome = kiln("index", &["-t", &to, &format!("{layout}{rest}")]);
+        if fails {
+            outcome.fails(1, "but what leads to it says 7");
+            continue;
+        }
+        outcome.ok();
+        let (index, _) = read(&registry, "app", "1");
+        let entry = &index["manifests"][0];
+        assert_eq!((&entry["mediaType"], &entry["size"]), (&json!(media_type), &json!(size)));
     }
 }
 

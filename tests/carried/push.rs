@@ -21,6 +21,11 @@ struct Images {
 
 impl Images {
     fn build(platforms: &str) -> Self {
+        Self::with(platforms, &[])
+    }
+
+    /// Built with more flags.
+    fn with(platforms: &str, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = |name: &str| dir.path().join(name);
         let mut kiln = Kiln::build()
@@ -29,7 +34,8 @@ impl Images {
             .args(["--no-push", "-t", "registry.test/app:1", "--platform", platforms])
             .arg_pair("--oci-layout-path", path("layout"))
             .arg_pair("-o", format!("type=oci,dest={}", path("oci.tar").display()));
-        if !platforms.contains(',') {
+        kiln = kiln.args(flags);
+        if !platforms.contains(',') && flags.is_empty() {
             kiln = kiln.arg_pair("--tar-path", path("docker.tar"));
         }
         let digest = kiln.run().ok().stdout.trim().to_owned();
@@ -39,6 +45,12 @@ impl Images {
     fn path(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
+}
+
+/// Requests that send something; the question for permission sends nothing.
+fn sent(registry: &Registry) -> Vec<String> {
+    let sends = |line: &String| line.starts_with("PUT") || line.starts_with("PATCH");
+    changes(registry).into_iter().filter(sends).collect()
 }
 
 fn lines(outcome: &Outcome) -> &str {
@@ -64,7 +76,10 @@ fn every_form_is_pushed_as_it_is() {
         // Again, and by another tag: nothing is sent, and then nothing is changed.
         registry.clear_requests();
         let outcome = kiln("push", &[&images.path(source), &name]).ok();
-        assert_eq!(changes(&registry), [""; 0], "{source}");
+        assert_eq!(sent(&registry), [""; 0], "{source}");
+        // Of a layout is known at once what it is; before an archive is unpacked it is asked.
+        let asked = changes(&registry).len();
+        assert_eq!(asked == 0, source.starts_with("layout"), "{source}: {asked}");
         assert!(lines(&outcome).contains("it is there already"), "{outcome}");
         kiln("push", &[&images.path(source), &format!("{}/app:2", registry.host())]).ok();
         let puts: Vec<_> = changes(&registry).into_iter().filter(|it| it.contains("PUT")).collect();
@@ -132,7 +147,56 @@ fn an_archive_of_docker_s_becomes_an_image_and_its_layers_are_compressed() {
         // The same bytes each time.
         registry.clear_requests();
         kiln("push", &[&[source.as_str(), &name(tag)], flags].concat()).ok();
-        assert_eq!(changes(&registry), [""; 0], "{source} {flags:?}");
+        assert_eq!(sent(&registry), [""; 0], "{source} {flags:?}");
+    }
+    let changes_nothing = "--compression changes nothing";
+    for (source, warned) in [("layout", true), ("oci.tar", true), ("plain.tar", false)] {
+        let args = [&images.path(source), &name("warned"), "--compression", "zstd"];
+        let outcome = kiln("push", &args).ok();
+        assert_eq!(outcome.stderr.contains(changes_nothing), warned, "{source}: {outcome}");
+    }
+}
+
+/// Makes an archive of both forms of an image's layout, as containerd does.
+fn both_forms(images: &Images) -> String {
+    let layout = PathBuf::from(images.path("layout"));
+    let blob = |digest: &Value| {
+        format!(
+            "blobs/sha256/{}",
+            digest.as_str().unwrap_or_default().trim_start_matches("sha256:")
+        )
+    };
+    let text = fs::read(layout.join(blob(&json!(images.digest)))).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&text).expect("JSON");
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    let layers: Vec<String> = layers.map(|layer| blob(&layer["digest"])).collect();
+    let config = blob(&manifest["config"]["digest"]);
+    let list = json!([{ "Config": config, "RepoTags": ["registry.test/app:1"], "Layers": layers }]);
+    fs::write(layout.join("manifest.json"), list.to_string()).expect("written");
+    let tar = images.path("both.tar");
+    tools::run("tar", ["-cf", &tar, "-C", &images.path("layout"), "."]);
+    tar
+}
+
+#[test]
+fn an_archive_of_both_forms_keeps_a_manifest_that_can_be_sent() {
+    for (compression, kept) in [("gzip", true), ("zstd", true), ("uncompressed", false)] {
+        let images = Images::with("linux/amd64", &["--compression", compression]);
+        let tar = both_forms(&images);
+        let registry = Registry::start();
+        let name = format!("{}/app:1", registry.host());
+        for (rest, kept) in [
+            ("", kept),
+            (":1", kept),
+            (":registry.test/app:1", kept),
+            (&format!("@{}", images.digest), true),
+            (&format!(":1@{}", images.digest), true),
+        ] {
+            let outcome = kiln("push", &[&format!("{tar}{rest}"), &name]).ok();
+            let same = outcome.stdout.trim() == images.digest;
+            assert_eq!(same, kept, "{compression} {rest}: {outcome}");
+            Image::from_registry(&registry, "app", "1").expect("an image").verify().expect("whole");
+        }
     }
 }
 
@@ -312,6 +376,58 @@ fn what_is_damaged_never_becomes_a_tag() {
 }
 
 #[test]
+fn a_damaged_archive_of_docker_s_never_becomes_a_tag() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let registry = Registry::start();
+    let layer = TarBytes::new().file("f", "content\n").finish();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": { "User": "me" },
+        "rootfs": { "type": "layers", "diff_ids": [testkit::digest::sha256(&layer)] },
+    })
+    .to_string();
+    let hex =
+        |bytes: &[u8]| testkit::digest::sha256(bytes).trim_start_matches("sha256:").to_owned();
+    let other_config = config.replace("\"me\"", "\"mf\"");
+    let mut other_layer = layer.clone();
+    let at = other_layer.windows(7).position(|it| it == b"content").expect("there");
+    other_layer[at] ^= 1;
+    let (good, id) = (hex(config.as_bytes()), "0123456789abcdef".repeat(4));
+    let configs =
+        [format!("{good}.json"), format!("sha256:{good}"), format!("blobs/sha256/{good}")];
+    for (config_name, content, layer_name, layer, why) in [
+        // Names of old layers' directories are no digests.
+        (&configs[0], &config, format!("{id}/layer.tar"), &layer, None),
+        (&configs[0], &other_config, format!("{id}/layer.tar"), &layer, Some("is damaged")),
+        (&configs[1], &other_config, format!("{id}/layer.tar"), &layer, Some("is damaged")),
+        (&configs[2], &other_config, format!("{id}/layer.tar"), &layer, Some("is damaged")),
+        (&configs[0], &config, format!("{id}/layer.tar"), &other_layer, Some("unpacks to")),
+        (
+            &configs[0],
+            &config,
+            format!("blobs/sha256/{}", hex(&layer)),
+            &other_layer,
+            Some("is damaged"),
+        ),
+    ] {
+        let list = json!([{ "Config": config_name, "RepoTags": ["a:1"], "Layers": [layer_name] }]);
+        let tar = TarBytes::new()
+            .file(config_name, content)
+            .file(&layer_name, layer)
+            .file("manifest.json", list.to_string());
+        let path = dir.path().join("a.tar");
+        fs::write(&path, tar.finish()).expect("written");
+        let repo = if why.is_some() { "bad" } else { "good" };
+        let name = format!("{}/{repo}:1", registry.host());
+        let outcome = kiln("push", &[&path.display().to_string(), &name]);
+        match why {
+            Some(why) => _ = outcome.fails(1, why),
+            None => _ = outcome.ok(),
+        }
+    }
+    assert_eq!((registry.tags("good").len(), registry.tags("bad").len()), (1, 0));
+}
+
+#[test]
 fn permission_is_asked_first_and_files_get_the_digest() {
     let images = Images::build("linux/amd64");
     let refuses = Registry::builder().basic_auth("u", "p").start();
@@ -321,6 +437,12 @@ fn permission_is_asked_first_and_files_get_the_digest() {
     outcome.fails(1, "status 401");
     assert_eq!(takes.tags("app"), [""; 0], "nothing was sent before all had said yes");
     assert!(!takes.has_blob("app", &images.digest));
+    // Nothing is unpacked before: what is no archive at all is not found out.
+    let text = images.path("text");
+    fs::write(&text, "no archive").expect("written");
+    kiln("push", &[&text, &names[0], &names[1]]).fails(1, "status 401");
+    kiln("push", &[&text, &names[0]]).fails(1, "cannot read");
+    assert_eq!(takes.open_uploads(), 0);
 
     let file = |name: &str| images.path(name);
     let args = [
@@ -371,13 +493,20 @@ fn what_is_no_image_is_said() {
         .expect("a file");
     fs::write(path("other.tar"), TarBytes::new().file("f", "x").finish()).expect("a file");
     fs::create_dir(path("empty")).expect("a directory");
+    let registry = Registry::start();
+    let name = format!("{}/a:1", registry.host());
     for (args, code, why) in [
         (&[][..], 2, "there is no image to push"),
         (&["nowhere.tar", "r.test/a:1"], 2, "there is no file or directory `nowhere.tar`"),
         (&[&path("other.tar")], 2, "there is no name to push to"),
         (&[&path("other.tar"), "r.test/A"], 2, "lower case"),
-        (&[&path("other.tar"), "127.0.0.1:1/a:1"], 1, "is no image"),
-        (&[&path("text"), "127.0.0.1:1/a:1"], 1, "cannot read"),
+        (&[&path("other.tar"), &name], 1, "is no image"),
+        (&[&path("text"), &name], 1, "cannot read"),
+        (
+            &[&path("empty"), &format!("r.test/a@sha256:{}", "0".repeat(64))],
+            2,
+            "the digest is that of what is pushed",
+        ),
         (&[&path("empty"), "127.0.0.1:1/a:1"], 1, "is no OCI layout: it has no index.json"),
         (&[&path("empty"), "-t", "127.0.0.1:1/a:1", "--platform", "a/b,c/d"], 2, "picks one image"),
     ] {
