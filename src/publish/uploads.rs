@@ -12,7 +12,7 @@ use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
-use crate::registry::{Body, Pushed, Pusher, Reference, RegistryError, Repository};
+use crate::registry::{Body, Pushed, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// Blobs on their way at the same time, to one registry.
@@ -113,9 +113,9 @@ impl Uploads {
             below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
         })?;
         let mut set: Vec<String> = Vec::new();
-        for Destination { names, pusher, .. } in &self.destinations {
-            for name in names {
-                match self.set_tag(pusher, name, product.document()) {
+        for destination in &self.destinations {
+            for name in &destination.names {
+                match self.set_tag(destination, name, product.document()) {
                     Ok(TagState::Set) => set.push(name.familiar()),
                     Ok(TagState::Kept) => {}
                     Err(error) if set.is_empty() => return Err(error),
@@ -166,16 +166,23 @@ impl Uploads {
 
     fn set_tag(
         &self,
-        pusher: &Pusher,
+        destination: &Destination,
         name: &Reference,
         document: DocumentBytes<'_>,
     ) -> Result<TagState> {
         self.shop.cancel.check()?;
         let (tag, name) = (name.version(), name.familiar());
         let task = self.shop.reporter.start(&format!("push {name}"));
-        let put = pusher.put_manifest(Some(&tag), document.bytes, document.media_type);
+        let put = destination.pusher.put_manifest(Some(&tag), document.bytes, document.media_type);
         if self.ignore_immutable_tags && matches!(put, Err(RegistryError::ImmutableTag { .. })) {
+            // Whoever is told the digest finds the image by it.
+            self.put_untagged(std::slice::from_ref(destination), document)?;
             task.skipped("the tag exists and may not be changed");
+            self.shop.reporter.warning(&format!(
+                "{name} names another image and may not be changed; the new one is there as {}@{}",
+                destination.repository.familiar(),
+                document.digest
+            ));
             return Ok(TagState::Kept);
         }
         let digest = put.with_context(|| PushFailed::Broken(name.clone()))?;

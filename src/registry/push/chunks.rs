@@ -2,9 +2,9 @@
 
 /// First length of a chunk that kiln chooses.
 const CHUNK: u64 = 64 << 20;
-/// Least length that kiln chooses. Amazon S3, and Amazon ECR with it, want 5 MiB of every part but
-/// the last (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>).
-const CHUNK_MIN: u64 = 5 << 20;
+/// Least length that kiln chooses: what nginx lets through unless it is told otherwise
+/// (`client_max_body_size`). Amazon ECR wants 5 MiB of every part but the last; it has no such limit.
+const CHUNK_MIN: u64 = 1 << 20;
 
 /// How a blob is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,17 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn chunks_shrink_to_what_object_stores_want() {
+    fn chunks_shrink_to_what_any_proxy_lets_through() {
         let mut lengths = Vec::new();
         let mut length = 1000 * MIB;
         while let Some(Way::Chunks(chunk)) = Way::smaller(length, None) {
             lengths.push(chunk / MIB);
             length = chunk;
         }
-        assert_eq!(lengths, [64, 32, 16, 8, 5]);
+        assert_eq!(lengths, [64, 32, 16, 8, 4, 2, 1]);
         assert_eq!(Way::smaller(30 * MIB, None), Some(Way::Chunks(16 * MIB)));
         assert_eq!(Way::smaller(30 * MIB, Some(20 * MIB)), Some(Way::Chunks(20 * MIB)));
         assert_eq!(Way::smaller(20 * MIB, Some(20 * MIB)), None);
-        assert_eq!(Way::smaller(5 * MIB, None), None);
+        assert_eq!(Way::smaller(MIB, None), None);
     }
 }

@@ -73,7 +73,7 @@ fn sort(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap, said: String
             status: status.as_u16(),
             retry_after: None,
             // nginx's client_max_body_size is what people meet; its page has no usable words.
-            said: "nothing; a proxy before the registry may limit the size of uploads".into(),
+            said: "nothing; a proxy before the registry limits the size of uploads (nginx: client_max_body_size); smaller pieces: --upload-chunk-size".into(),
         },
         _ => RegistryError::Status {
             host,

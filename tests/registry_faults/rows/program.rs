@@ -28,7 +28,7 @@ fn refused() -> Vec<Case> {
         always("a proxy takes no large bodies", "PUT", "/uploads/", {
             Action::text(413, "<html>413 Request Entity Too Large</html>")
         })
-        .error("cannot push layer … to TARGET/app: the registry `TARGET` answered 413 when kiln wanted to upload the blob sha256:… to `app`. The registry says: nothing; a proxy before the registry may limit the size of uploads"),
+        .error("cannot push layer … to TARGET/app: the registry `TARGET` answered 413 when kiln wanted to upload the blob sha256:… to `app`. The registry says: nothing; a proxy before the registry limits the size of uploads (nginx: client_max_body_size); smaller pieces: --upload-chunk-size"),
         always("the quota is used up", "PUT", "/uploads/", {
             Action::error(403, "DENIED", "quota exceeded")
         })
