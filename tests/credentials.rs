@@ -162,7 +162,7 @@ fn a_registry_that_refuses_is_told_with_all_places_that_were_looked_at() {
         .docker_config(r#"{"auths":{"":{"username":"","password":""}}}"#)
         .env("CI_REGISTRY", "registry.other.example")
         .env("CI_REGISTRY_PASSWORD", "geheim");
-    let outcome = no_secret(kiln.run()).fails(1, "kiln asked without credentials: ");
+    let outcome = no_secret(kiln.run()).fails(1, "kiln asked without credentials");
     for part in [
         ".docker/config.json has no entry for",
         "but one with an empty name: the variable that",

@@ -398,14 +398,18 @@ impl std::fmt::Display for UnauthorizedText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Unauthorized { host, action, credentials, scope, said, status, anonymous, hint } =
             self.0;
-        write!(f, "the registry `{host}` does not let kiln {action} (status {status}); ")?;
-        f.write_str(if *anonymous { "kiln asked without credentials: " } else { "kiln used " })?;
+        write!(f, "the registry `{host}` does not let kiln {action} (status {status}")?;
         // An action may name the scope already.
-        if scope.is_empty() || action.contains(scope.as_str()) {
-            write!(f, "{credentials}")?;
-        } else {
-            write!(f, "{credentials}, for `{scope}`")?;
+        if !scope.is_empty() && !action.contains(scope.as_str()) {
+            write!(f, ", scope `{scope}`")?;
         }
+        match anonymous {
+            true => {
+                write!(f, "); kiln asked without credentials (`kiln login {host}` keeps some): ")?
+            }
+            false => write!(f, "); kiln used ")?,
+        }
+        write!(f, "{credentials}")?;
         write!(f, "{}{hint}", Said(said))
     }
 }

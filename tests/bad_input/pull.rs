@@ -146,11 +146,11 @@ fn credentials_that_are_refused() {
 fn credentials_that_are_missing() {
     let registry = Registry::builder().basic_auth("ci", PASSWORD).start();
     let bench = Bench::on(registry);
-    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials (`kiln login REGISTRY` keeps some): none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
     let kiln = bench.kiln(COPY).login("other.example", "ci", "secret-of-another-host");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("secret-of-another-host"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials: DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`; none of these files exists: /kaniko/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials (`kiln login REGISTRY` keeps some): DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`; none of these files exists: /kaniko/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
 }
 
 #[test]

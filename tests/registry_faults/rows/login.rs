@@ -55,11 +55,11 @@ fn ends() -> Vec<Case> {
             }),
         Case::new("a token has ended when it comes", Pull)
             .setup(|b| b.token_auth(USER, PASSWORD, Duration::ZERO))
-            .error("the registry `SOURCE` does not let kiln read the manifest of `SOURCE/base:1` (status 401); kiln used the entry `SOURCE` of DIR/config.json, for `repository:base:pull`. The registry says: UNAUTHORIZED: invalid_token"),
+            .error("the registry `SOURCE` does not let kiln read the manifest of `SOURCE/base:1` (status 401, scope `repository:base:pull`); kiln used the entry `SOURCE` of DIR/config.json. The registry says: UNAUTHORIZED: invalid_token"),
         Case::new("a token ends in every upload", Push)
             .setup(with_tokens)
             .always("PUT", "/uploads/", Action::ExpireTokens)
-            .error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`. The registry says: UNAUTHORIZED: invalid_token"),
+            .error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json. The registry says: UNAUTHORIZED: invalid_token"),
         Case::new("an anonymous token is enough to pull", Pull)
             .setup(|b| with_tokens(b).anonymous_pull()),
     ]
@@ -97,7 +97,7 @@ fn servers() -> Vec<Case> {
         always("the token server sends a token that nobody knows", {
             Action::text(200, r#"{"token":"made-up"}"#)
         })
-        .error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`. The registry says: UNAUTHORIZED: invalid_token"),
+        .error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json. The registry says: UNAUTHORIZED: invalid_token"),
     ]
 }
 
@@ -108,8 +108,8 @@ fn challenges() -> Vec<Case> {
         Case::new(name, Push).always("POST", "/", action)
     };
     vec![
-        challenged("a challenge of another kind", "Negotiate").error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
-        challenged("a challenge without a realm", "Bearer service=\"x\"").error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
+        challenged("a challenge of another kind", "Negotiate").error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
+        challenged("a challenge without a realm", "Bearer service=\"x\"").error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
         challenged("a challenge with a realm that is no address", "Bearer realm=\"here\"")
             .error("the registry `TARGET` gave an unusable answer when kiln wanted to log in: its token server is no URL: `here`"),
         challenged("a challenge with a realm on disk", "Bearer realm=\"file:///etc/passwd\"")
@@ -119,12 +119,12 @@ fn challenges() -> Vec<Case> {
             "Bearer realm=\"http://169.254.169.254/latest\"",
         )
         .error("the registry `TARGET` gave an unusable answer when kiln wanted to log in: its token server cannot be used: it leads to `169.254.169.254`, an address that only this machine can reach"),
-        challenged("a challenge for a password that is refused", "Basic realm=\"x\"").error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
-        challenged("an empty challenge", "").error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
+        challenged("a challenge for a password that is refused", "Basic realm=\"x\"").error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
+        challenged("an empty challenge", "").error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
         Case::new("a password that is right", Push).setup(|b| b.basic_auth(USER, PASSWORD)),
         Case::new("a password that is wrong", Push)
             .setup(|b| b.basic_auth(USER, "another"))
-            .error("the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`. The registry says: UNAUTHORIZED: authentication required"),
+            .error("the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json. The registry says: UNAUTHORIZED: authentication required"),
         Case::new("a password that the token server does not know", Pull)
             .setup(|b| b.token_auth(USER, "another", Duration::from_secs(60)))
             .error("the registry `SOURCE` does not let kiln get a token for repository:base:pull (status 401); kiln used the entry `SOURCE` of DIR/config.json. The registry says: UNAUTHORIZED: these credentials are not known"),

@@ -20,7 +20,7 @@ fn refused() -> Vec<Case> {
         |name: &str, method, path, action| Case::new(name, BuildTo).always(method, path, action);
     vec![
         always("nobody may push there", "POST", "/", Action::error(403, "DENIED", "no rights"))
-            .error("cannot push to TARGET/app:1: the registry `TARGET` does not let kiln push to `app` (status 403); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:app:pull,push`. The registry says: DENIED: no rights"),
+            .error("cannot push to TARGET/app:1: the registry `TARGET` does not let kiln push to `app` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: DENIED: no rights"),
         always("the repository is not there", "POST", "/", {
             Action::error(404, "NAME_UNKNOWN", "repository name not known to registry")
         })
@@ -32,7 +32,7 @@ fn refused() -> Vec<Case> {
         always("the quota is used up", "PUT", "/uploads/", {
             Action::error(403, "DENIED", "quota exceeded")
         })
-        .error("cannot push layer … to TARGET/app: the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 403); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:app:pull,push`. The registry says: DENIED: quota exceeded"),
+        .error("cannot push layer … to TARGET/app: the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: DENIED: quota exceeded"),
         always("the manifest is not liked", "PUT", "/manifests/", {
             Action::error(400, "MANIFEST_INVALID", "unknown media type")
         })
@@ -40,7 +40,7 @@ fn refused() -> Vec<Case> {
         always("the manifest may not be put", "PUT", "/manifests/", {
             Action::error(403, "DENIED", "protected tag")
         })
-        .error("cannot push TARGET/app:1: the registry `TARGET` does not let kiln push the manifest `TARGET/app:1` (status 403); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:app:pull,push`. The registry says: DENIED: protected tag"),
+        .error("cannot push TARGET/app:1: the registry `TARGET` does not let kiln push the manifest `TARGET/app:1` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: DENIED: protected tag"),
         always("uploads have no address", "POST", "/", Action::WithoutHeader("Location"))
             .leaves(1)
             .error("cannot push to TARGET/app:1: the registry `TARGET` gave an unusable answer when kiln wanted to push to `app`: it has no Location"),
@@ -49,7 +49,7 @@ fn refused() -> Vec<Case> {
             .error("cannot push to TARGET/app:1: the registry `TARGET` gave an unusable answer when kiln wanted to get a token for repository:app:pull,push: it is not the JSON of a token"),
         Case::new("the password is wrong", BuildTo)
             .setup(|b| b.basic_auth(USER, "another"))
-            .error("cannot push to TARGET/app:1: the registry `TARGET` does not let kiln push to `app` (status 401); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:app:pull,push`. The registry says: UNAUTHORIZED: authentication required"),
+            .error("cannot push to TARGET/app:1: the registry `TARGET` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: UNAUTHORIZED: authentication required"),
         Case::new("the password is wrong for the token server", BuildTo)
             .setup(|b| b.token_auth(USER, "another", std::time::Duration::from_secs(60)))
             .error("cannot push to TARGET/app:1: the registry `TARGET` does not let kiln get a token for repository:app:pull,push (status 401); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: UNAUTHORIZED: these credentials are not known"),
@@ -114,7 +114,7 @@ fn bases() -> Vec<Case> {
         Case::new("the base is for others", BuildFrom)
             .setup(|b| b.token_auth(USER, PASSWORD, std::time::Duration::from_secs(60)))
             .always("GET", "/manifests/", Action::error(403, "DENIED", "not for you"))
-            .error("the registry `SOURCE` does not let kiln read the manifest of `SOURCE/base:1` (status 403); kiln used the entry `SOURCE` of HOME/home/.docker/config.json, for `repository:base:pull`. The registry says: DENIED: not for you"),
+            .error("the registry `SOURCE` does not let kiln read the manifest of `SOURCE/base:1` (status 403, scope `repository:base:pull`); kiln used the entry `SOURCE` of HOME/home/.docker/config.json. The registry says: DENIED: not for you"),
     ]
 }
 
@@ -133,12 +133,12 @@ fn several() -> Vec<Case> {
                 let action = Action::error(403, "DENIED", "protected tag");
                 vec![ending("PUT", "/manifests/2", action).always()]
             })
-            .expect(Expect::ErrorAndTag("not all names were set: TARGET/app:1 has the new image: cannot push TARGET/app:2: the registry `TARGET` does not let kiln push the manifest `TARGET/app:2` (status 403); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:app:pull,push`. The registry says: DENIED: protected tag")),
+            .expect(Expect::ErrorAndTag("not all names were set: TARGET/app:1 has the new image: cannot push TARGET/app:2: the registry `TARGET` does not let kiln push the manifest `TARGET/app:2` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: DENIED: protected tag")),
         Case::new("three names, and the second repository's blobs are refused", BuildThree)
             .faults(|| {
                 let action = Action::error(403, "DENIED", "no rights");
                 vec![Fault::on("POST", "/v2/other/", action).nth(2).always()]
             })
-            .error("cannot push layer … to TARGET/other: the registry `TARGET` does not let kiln push to `other` (status 403); kiln used the entry `TARGET` of HOME/home/.docker/config.json, for `repository:other:pull,push`. The registry says: DENIED: no rights"),
+            .error("cannot push layer … to TARGET/other: the registry `TARGET` does not let kiln push to `other` (status 403, scope `repository:other:pull,push`); kiln used the entry `TARGET` of HOME/home/.docker/config.json. The registry says: DENIED: no rights"),
     ]
 }

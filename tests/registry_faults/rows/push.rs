@@ -56,7 +56,7 @@ fn uploads() -> Vec<Case> {
         put("an upload is answered late", Action::Delay(Duration::from_millis(300))),
         put("an upload is refused in the middle by a 503", refuse(503, 150_000)),
         put("an upload is refused at its end by a 502", refuse(502, u64::MAX)),
-        put("an upload is refused in the middle for good", refuse(403, 150_000)).error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 403); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
+        put("an upload is refused in the middle for good", refuse(403, 150_000)).error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
         put("an upload is refused as too large", refuse(413, 1000)).error("the registry `TARGET` answered 413 when kiln wanted to upload the blob sha256:… to `app`. The registry says: nothing; a proxy before the registry limits the size of uploads (nginx: client_max_body_size); smaller pieces: --upload-chunk-size"),
         put("an upload is forgotten", Action::ForgetUploads),
         Case::new("every upload is forgotten", Push)
@@ -242,7 +242,7 @@ fn chunks() -> Vec<Case> {
         Case::new("tokens end at each chunk", PushChunks)
             .setup(with_tokens)
             .always("PATCH", "/", Action::ExpireTokens)
-            .error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 401); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`. The registry says: UNAUTHORIZED: invalid_token"),
+            .error("the registry `TARGET` does not let kiln upload the blob sha256:… to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json. The registry says: UNAUTHORIZED: invalid_token"),
         Case::new("a proxy takes half of a large layer", PushLarge).setup(|b| b.max_body(6 << 20)),
         Case::new("a proxy takes as much as nginx does", PushLarge).setup(|b| b.max_body(1 << 20)),
         Case::new("a proxy takes less than chunks have", PushLarge)

@@ -42,7 +42,7 @@ fn reading() -> Vec<Case> {
         Case::new("a storage refuses", Pull)
             .setup(|b| with_tokens(b).quirk(Quirk::RedirectBlobs))
             .always("GET", "/storage/", Action::text(403, "<Error>AccessDenied</Error>"))
-            .error("the registry `STORAGE-OF-SOURCE` does not let kiln read the config sha256:… of `SOURCE/base` (status 403); kiln used the entry `SOURCE` of DIR/config.json, for `repository:base:pull`"),
+            .error("the registry `STORAGE-OF-SOURCE` does not let kiln read the config sha256:… of `SOURCE/base` (status 403, scope `repository:base:pull`); kiln used the entry `SOURCE` of DIR/config.json"),
         Case::new("a storage's address has run out, and the next has not", Pull)
             .setup(|b| with_tokens(b).quirk(Quirk::RedirectBlobs))
             .once("GET", "/storage/", Action::text(503, "SlowDown")),
@@ -80,7 +80,7 @@ fn uploads() -> Vec<Case> {
         Case::new("an upload elsewhere is refused", Push)
             .setup(|b| with_tokens(b).quirk(Quirk::UploadsElsewhere))
             .always("PUT", "/storage/", Action::text(403, "<Error>AccessDenied</Error>"))
-            .error("the registry `STORAGE-OF-TARGET` does not let kiln upload the blob sha256:… to `app` (status 403); kiln used the entry `TARGET` of DIR/config.json, for `repository:app:pull,push`"),
+            .error("the registry `STORAGE-OF-TARGET` does not let kiln upload the blob sha256:… to `app` (status 403, scope `repository:app:pull,push`); kiln used the entry `TARGET` of DIR/config.json"),
         located("uploads lead to a file", "file:///etc/passwd").leaves(1).error("the registry `TARGET` gave an unusable answer when kiln wanted to push to `app`: it leads to a URL with the scheme `file`"),
         located("uploads lead to a cloud's secrets", "http://169.254.169.254/latest")
             .leaves(1)
