@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::pool::{host_of, is_loopback, without_port};
 
 /// Whether two URLs are the same server, so that credentials for one are for the other.
-pub(in crate::registry) fn same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::checkout::CheckedOut;
 use super::modules::{Module, address, parse};
-use super::transport::same_server;
 use super::tree::Mode;
 use super::wrong::{Wrong, unusable};
 use super::{Own, Remote};
@@ -96,8 +95,11 @@ impl Within<'_> {
         if self.depth >= DEPTH_MAX || count > COUNT_MAX {
             return unusable("there are more submodules than kiln takes");
         }
-        let own_server = same_server(url, &self.first.url);
-        let remote = self.own.fetcher.authorized_within(url, self.first, own_server);
+        let remote = self.own.fetcher.authorized_within(url, self.first);
+        let remote = remote.or_else(|why| {
+            let shown = without_secrets(url);
+            unusable(format!("its address in .gitmodules, `{shown}`, is not used: {why}"))
+        })?;
         let session = self.own.open(&remote)?;
         let got = self.own.get(&session, &Wanted::Commit(made.id.to_string()))?;
         let top = self.top.join(&made.path);
