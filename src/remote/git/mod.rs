@@ -12,7 +12,8 @@ mod repository;
 mod resolve;
 mod settle;
 
-pub use self::own::survey;
+#[doc(hidden)]
+pub use self::own::testing;
 pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};
 pub use self::repository::Checkout;
 
