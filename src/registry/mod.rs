@@ -70,6 +70,7 @@ pub use pull::{Resolved, choose, choose_from};
 pub use push::{Body, Pushed, Pusher};
 pub use put::put_text;
 pub use reference::{HUB, Reference, ReferenceError, Repository};
+pub(crate) use transport::same_origin;
 
 #[cfg(test)]
 mod tests;

@@ -125,7 +125,7 @@ fn inside(path: &Path) {
 /// What a git server sends as a pack ends or is refused in words, and has no more objects than it has
 /// bytes for.
 pub fn git_pack(bytes: &[u8]) {
-    match kiln::remote::git::survey(bytes, &std::env::temp_dir()) {
+    match kiln::remote::git::testing::survey(bytes, &std::env::temp_dir()) {
         Ok(objects) => assert!(objects <= bytes.len() / 9, "{objects} objects"),
         Err(why) => assert!(!why.is_empty()),
     }

@@ -1,5 +1,7 @@
 //! Repositories without the program git: what comes is what the program makes of them, byte for byte.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -180,6 +182,15 @@ fn submodules_reach_nothing_of_this_machine() {
         ("ssh://git@127.0.0.1/x".to_owned(), "is fetched with the program git"),
         ("../../../../x".to_owned(), "leads out of its host"),
         (server.url("git/none.git"), "the server answered 404"),
+        (
+            server.url("git/none.git").replace("http://", "http://h?@"),
+            "it names no host, or more than one",
+        ),
+        (
+            server.url("git/none.git").replace("http://", "http://h\\@"),
+            "it names no host, or more than one",
+        ),
+        (String::new(), "`.gitmodules` has no url for it"),
     ]
     .into_iter()
     .enumerate()
@@ -195,6 +206,38 @@ fn submodules_reach_nothing_of_this_machine() {
         built.fails("the submodule `s`");
         built.fails(words);
     }
+}
+
+#[test]
+fn a_missing_commit_is_the_submodules_own_lack() {
+    let server = Server::of_repositories();
+    let source = Repository::with_history(server.dir(), "source.git");
+    let lost = source.commit("lost", "lost");
+    Repository::with_history(server.dir(), "other.git");
+    let outer = Repository::new(server.dir(), "outer.git");
+    let local = server.dir().join("source.git").display().to_string();
+    let url = server.url("strict/other.git");
+    outer.git(&["submodule", "--quiet", "add", &local, "libs/s"]);
+    outer.git(&["config", "-f", ".gitmodules", "submodule.libs/s.url", &url]);
+    outer.git(&["add", "."]);
+    outer.commit("o", "outer");
+    let words =
+        format!("does not contain ref {lost}: the submodule `libs/s` at {url} has no commit");
+    own(&server.url("git/outer.git")).fails(&words);
+}
+
+#[test]
+fn a_program_without_its_helper_is_as_good_as_none() {
+    let server = Server::of_repositories();
+    Repository::with_history(server.dir(), "r.git");
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("git");
+    let words = "git: '\''remote-http'\'' is not a git command. See '\''git --help'\''.";
+    let script = format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n");
+    fs::write(&program, script).expect("written");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
+    let built = with_path("", &server.url("git/r.git"), dir.path().to_str());
+    assert_eq!(built.text("f"), "three");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
 
 /// Whether two URLs are the same server, so that credentials for one are for the other.
-pub(in crate::registry) fn same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()

@@ -21,7 +21,8 @@ use reqwest::{Method, Response, StatusCode, Url};
 pub(super) use self::answer::{clean, is_one_of, read_body, redirect, retry_after};
 pub(super) use self::body::{BodyWriter, pipe};
 pub(super) use self::failure::{Asked, failure};
-pub(super) use self::guard::{check as check_hop, same_origin};
+pub(super) use self::guard::check as check_hop;
+pub(crate) use self::guard::same_origin;
 pub(super) use self::pool::{
     CONNECT, Exchange, Pool, SILENCE, Stream, connection_error, host_of, is_loopback, timed_out,
 };

@@ -13,7 +13,8 @@ mod resolve;
 mod settle;
 mod trust;
 
-pub use self::own::survey;
+#[doc(hidden)]
+pub use self::own::testing;
 pub use self::reference::{GitReference, GitReferenceError, MTime, checked, parse};
 pub use self::repository::Checkout;
 

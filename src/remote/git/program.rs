@@ -157,7 +157,9 @@ impl Program<'_> {
         };
         let remote = self.job.shown.clone();
         let passing = PASSING.iter().any(|words| said.contains(words));
-        let help = if said.contains("terminal prompts disabled") || said.contains("403") {
+        let help = if has_no_helper(&said) {
+            ". This git comes without its helper for http and https: install all of git where kiln runs"
+        } else if said.contains("terminal prompts disabled") || said.contains("403") {
             ". The server wants other credentials; kiln shows it the secret GIT_AUTH_TOKEN or \
              GIT_AUTH_HEADER"
         } else if said.contains("Permission denied (publickey") {
@@ -176,5 +178,31 @@ impl Program<'_> {
         };
         let error = RemoteError::Git { action, remote, said: format!("{said}{help}") };
         Attempt { error, passing }
+    }
+}
+
+/// Whether git says that its own program for http and https is missing, as in small images that have
+/// only the one file `git`.
+pub(super) fn has_no_helper(said: &str) -> bool {
+    let unknown = ["'remote-http' is not a git command", "'remote-https' is not a git command"];
+    let missing = ["remote helper for 'http'", "remote helper for 'https'"];
+    unknown.iter().chain(&missing).any(|words| said.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_git_without_its_helper_is_known_by_its_words() {
+        for (said, is_it) in [
+            ("git: 'remote-https' is not a git command. See 'git --help'.", true),
+            ("git: 'remote-http' is not a git command. See 'git --help'.", true),
+            ("fatal: Unable to find remote helper for 'https'", true),
+            ("fatal: Unable to find remote helper for 'ext'", false),
+            ("fatal: unable to access 'https://h/': Could not resolve host: h", false),
+        ] {
+            assert_eq!(has_no_helper(said), is_it, "{said}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::auth::Remote;
 use super::command::Git;
 use super::own::{Done, Own};
-use super::program::Program;
+use super::program::{Program, has_no_helper};
 use super::reference::{GitReference, MTime};
 use super::resolve::{Wanted, is_commit};
 use super::settle::{Settle, settle};
@@ -116,7 +116,15 @@ impl Fetcher {
         let done = Program { git, job, url: &remote.url }.all();
         // ssh notes there whom it has met.
         _ = fs::remove_file(hosts);
-        done
+        match done {
+            Err(Attempt { error: RemoteError::Git { said, .. }, .. })
+                if is_http(&remote.url) && has_no_helper(&said) =>
+            {
+                job.start_over()?;
+                Own::new(self, job, progress).all(remote)
+            }
+            done => done,
+        }
     }
 }
 
@@ -155,19 +163,7 @@ impl Job<'_> {
             true => "neither a branch nor a tag of that name; a commit needs all its 40 digits",
             false => "neither a branch nor a tag of that name",
         };
-        self.missing(reference, hint)
-    }
-
-    pub(super) fn no_commit(&self, commit: &str) -> RemoteError {
-        self.missing(commit, "no commit of that name on a branch or tag")
-    }
-
-    fn missing(&self, reference: &str, hint: &str) -> RemoteError {
-        RemoteError::NoRef {
-            reference: reference.to_owned(),
-            remote: self.shown.clone(),
-            hint: hint.to_owned(),
-        }
+        missing(reference, &self.shown, hint)
     }
 
     /// Where files may be for a while.
@@ -193,5 +189,18 @@ impl Job<'_> {
         let found = follow(&root, Path::new(subdir), true).map_err(|_| missing())?;
         let is_dir = found.entry.as_ref().is_some_and(|entry| entry.kind == Kind::Dir);
         if is_dir { Ok(self.into.join(found.path)) } else { Err(missing()) }
+    }
+}
+
+/// A repository has no such commit; `place` says which repository.
+pub(super) fn no_commit(commit: &str, place: &str) -> RemoteError {
+    missing(commit, place, "no commit of that name on a branch or tag")
+}
+
+fn missing(reference: &str, place: &str, hint: &str) -> RemoteError {
+    RemoteError::NoRef {
+        reference: reference.to_owned(),
+        remote: place.to_owned(),
+        hint: hint.to_owned(),
     }
 }

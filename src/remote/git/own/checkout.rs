@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::budget::Budget;
 use super::id::{Id, Kind};
 use super::modules;
 use super::objects::Objects;
@@ -13,8 +14,6 @@ use super::wrong::{Wrong, unusable};
 use crate::remote::RemoteError;
 use crate::rootfs::{Root, RootError};
 
-/// What may come of one repository.
-const FILES_MAX: usize = 2_000_000;
 const DEPTH_MAX: usize = 512;
 /// The longest path that Linux takes at once, and the longest target of a link (PATH_MAX).
 const PATH_MAX: usize = 4095;
@@ -51,22 +50,23 @@ pub(super) fn check_out(
     top: &Path,
     list_all: bool,
 ) -> Result<CheckedOut, Wrong> {
-    let mut work = Work { root, top, list_all, count: 0, found: CheckedOut::default() };
+    let budget = objects.budget().clone();
+    let mut work = Work { root, top, list_all, budget: &budget, found: CheckedOut::default() };
     let mut waiting = vec![(PathBuf::new(), tree, 0)];
+    budget.hold(0)?;
     while let Some((dir, id, depth)) = waiting.pop() {
+        budget.release(dir.as_os_str().len());
         let content = objects.small(&id, Kind::Tree)?;
         let Some(bytes) = content.bytes() else { return unusable("a directory is too large") };
         for entry in entries(bytes)? {
-            work.count += 1;
-            if work.count > FILES_MAX {
-                return unusable(format!("the repository has more than {FILES_MAX} files"));
-            }
+            budget.file()?;
             let path = dir.join(OsStr::from_bytes(entry.name));
             if depth >= DEPTH_MAX || top.join(&path).as_os_str().len() > PATH_MAX {
                 return unusable("the repository has directories that are nested too deeply");
             }
             if entry.mode == Mode::Dir {
                 work.dir(&path)?;
+                budget.hold(path.as_os_str().len())?;
                 waiting.push((path, entry.id, depth + 1));
             } else {
                 work.make(objects, Made { path, mode: entry.mode, id: entry.id })?;
@@ -80,7 +80,7 @@ struct Work<'a> {
     root: &'a Root,
     top: &'a Path,
     list_all: bool,
-    count: usize,
+    budget: &'a Budget,
     found: CheckedOut,
 }
 
@@ -96,7 +96,7 @@ impl Work<'_> {
                 let mode = made.mode.bits() & 0o777;
                 let file = self.root.create_file(&place, mode);
                 let mut file = file.map_err(|error| ours(&place, error))?;
-                let length = objects.copy(&made.id, &mut file)?;
+                let length = objects.copy(&made.id, &mut file, &place)?;
                 self.look(objects, &made, length)?;
             }
             Mode::Link => {
@@ -115,6 +115,7 @@ impl Work<'_> {
             Mode::Dir | Mode::Module => self.dir(&made.path)?,
         }
         if self.list_all || made.mode == Mode::Module {
+            self.budget.hold(made.path.as_os_str().len())?;
             self.found.made.push(made);
         }
         Ok(())

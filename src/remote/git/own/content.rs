@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::wrong::Wrong;
+use super::wrong::{Wrong, written};
 use crate::remote::RemoteError;
 
 /// More is in a file.
@@ -16,7 +16,16 @@ const BLOCK: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) enum Content {
     Memory(Vec<u8>),
-    File(File, u64),
+    File(Spilled),
+}
+
+/// What is too large for memory.
+#[derive(Debug)]
+pub(super) struct Spilled {
+    file: File,
+    length: u64,
+    /// Where the file is.
+    dir: PathBuf,
 }
 
 impl Content {
@@ -27,13 +36,13 @@ impl Content {
             return Ok(Self::Memory(Vec::with_capacity(size.min(BLOCK as u64) as usize)));
         }
         let file = tempfile::tempfile_in(dir).map_err(RemoteError::io("write in", dir))?;
-        Ok(Self::File(file, 0))
+        Ok(Self::File(Spilled { file, length: 0, dir: dir.to_owned() }))
     }
 
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, length) => *length,
+            Self::File(spilled) => spilled.length,
         }
     }
 
@@ -65,7 +74,7 @@ impl Content {
                 let (from, length) = (from as usize, length as usize);
                 take(bytes.get(from..from + length).ok_or(io::ErrorKind::UnexpectedEof)?)
             }
-            Self::File(file, _) => {
+            Self::File(Spilled { file, .. }) => {
                 let mut block = vec![0; BLOCK.min(length as usize)];
                 let mut done = 0;
                 while done < length {
@@ -84,8 +93,8 @@ impl Write for Content {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Memory(all) => all.extend_from_slice(bytes),
-            Self::File(file, length) => {
-                file.write_all(bytes)?;
+            Self::File(Spilled { file, length, dir }) => {
+                file.write_all(bytes).map_err(written("write in", dir))?;
                 *length += bytes.len() as u64;
             }
         }

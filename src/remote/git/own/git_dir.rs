@@ -9,9 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::checkout::Made;
-use super::id::Sha1;
+use super::id::{Id, Sha1};
 use super::objects::Objects;
-use super::wrong::Wrong;
+use super::wrong::{Wrong, unusable};
 use crate::remote::RemoteError;
 
 /// As git has the files of a pack.
@@ -27,7 +27,7 @@ pub(super) struct GitDir<'a> {
     /// Names and what they are.
     pub(super) refs: &'a [(String, String)],
     /// Commits whose past is left out.
-    pub(super) shallow: &'a [String],
+    pub(super) shallow: &'a [Id],
     pub(super) made: &'a [Made],
     /// Names and addresses of submodules that were fetched.
     pub(super) modules: &'a [(String, String)],
@@ -41,6 +41,7 @@ impl GitDir<'_> {
         objects: &Objects,
         pack: tempfile::NamedTempFile,
     ) -> Result<(), Wrong> {
+        let packed = packed_refs(self.refs)?;
         let git = dir.join(".git");
         for name in ["objects/pack", "objects/info", "refs/heads", "refs/tags"] {
             let path = git.join(name);
@@ -53,14 +54,12 @@ impl GitDir<'_> {
         text("HEAD", &format!("{}\n", self.commit))?;
         text("config", &self.config())?;
         if !self.shallow.is_empty() {
-            let mut lines: Vec<&str> = self.shallow.iter().map(String::as_str).collect();
+            let mut lines = self.shallow.to_vec();
             lines.sort_unstable();
-            text("shallow", &format!("{}\n", lines.join("\n")))?;
+            let lines: String = lines.iter().map(|id| format!("{id}\n")).collect();
+            text("shallow", &lines)?;
         }
-        let mut refs = self.refs.to_vec();
-        refs.sort_unstable();
-        let refs: String = refs.iter().map(|(name, id)| format!("{id} {name}\n")).collect();
-        text("packed-refs", &format!("# pack-refs with: sorted \n{refs}"))?;
+        text("packed-refs", &packed)?;
         let place = git.join("objects/pack").join(format!("pack-{}.pack", objects.checksum()));
         let index = place.with_extension("idx");
         pack.persist(&place)
@@ -86,6 +85,39 @@ impl GitDir<'_> {
         }
         text
     }
+}
+
+/// The file of all refs.
+fn packed_refs(refs: &[(String, String)]) -> Result<String, Wrong> {
+    let mut refs = refs.to_vec();
+    refs.sort_unstable();
+    let mut text = "# pack-refs with: sorted \n".to_owned();
+    for (name, object) in &refs {
+        match Id::parse(object) {
+            Some(id) if is_ref(name) => text += &format!("{id} {name}\n"),
+            _ => {
+                let name = name.escape_debug();
+                return unusable(format!(
+                    "the server has a ref `{name}`, which git would not take"
+                ));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Whether a full name can be a ref's (git-check-ref-format(1)): a line of a file of refs, and a path
+/// below `.git`.
+fn is_ref(name: &str) -> bool {
+    let is_odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let is_part =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name.starts_with("refs/")
+        && !name.contains(is_odd)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.ends_with('.')
+        && name.split('/').all(is_part)
 }
 
 /// A value that says what it says, whatever it is.
@@ -175,4 +207,55 @@ fn index_of(made: &[Made], out: &mut impl Write) -> io::Result<()> {
         out.write_all(&entry)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_git_takes_gets_into_its_files() {
+        let id = "1".repeat(40);
+        let refs = |name: &str, id: &str| packed_refs(&[(name.to_owned(), id.to_owned())]);
+        for name in
+            ["refs/heads/main", "refs/remotes/origin/a.b/c-d", "refs/tags/v1@2", "refs/tags/é"]
+        {
+            let text = refs(name, &id).expect(name);
+            assert_eq!(text, format!("# pack-refs with: sorted \n{id} {name}\n"));
+        }
+        for name in [
+            "",
+            "HEAD",
+            "-x",
+            "/refs/x",
+            "refs/",
+            "refs/x/",
+            "refs//x",
+            "refs/../config",
+            "refs/a..b",
+            "refs/.a",
+            "refs/a.",
+            "refs/a.lock",
+            "refs/a.lock/b",
+            "refs/a b",
+            "refs/a\nrefs/b",
+            "refs/a\tb",
+            "refs/a\0",
+            "refs/a~1",
+            "refs/a^",
+            "refs/a:b",
+            "refs/a?",
+            "refs/a*",
+            "refs/a[b",
+            "refs/a\\b",
+            "refs/a@{1}",
+        ] {
+            let wrong = refs(name, &id).expect_err(name).to_string();
+            assert!(wrong.contains("which git would not take"), "{wrong}");
+            assert!(!wrong.contains('\n'), "{wrong}");
+        }
+        for id in ["", "1", &"2".repeat(64), &format!("{}\n", "1".repeat(39))] {
+            assert!(refs("refs/heads/main", id).is_err(), "{id}");
+        }
+    }
 }

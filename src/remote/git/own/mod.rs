@@ -9,12 +9,15 @@
 //! | `checkout` | from objects to a directory |
 //! | `modules`, `submodules` | repositories within |
 //! | `git_dir` | `.git`, for who wants it |
+//! | `budget` | what all of it may cost |
 //! | `wrong` | what goes wrong |
+//! | `testing` | a way in for tests |
 //!
 //! Everything that a server sends is a stranger's: an object is looked up by the SHA-1 of what came, so
 //! that it is what the commit's name stands for; sizes, numbers and depths have limits; what is large
 //! is in files. The pack is read once as it comes, and then by places.
 
+mod budget;
 mod checkout;
 mod content;
 mod delta;
@@ -26,6 +29,7 @@ mod pack;
 mod pkt;
 mod protocol;
 mod submodules;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -34,17 +38,17 @@ mod wrong;
 
 use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
 
+use self::budget::Budget;
 use self::git_dir::GitDir;
 use self::id::{Id, Kind};
 use self::objects::{Objects, pack_file};
-use self::pack::Limits;
 use self::protocol::Session;
-use self::wrong::{Wrong, unusable};
+use self::wrong::{Wrong, unusable, words};
 use super::auth::Remote;
-use super::repository::{Attempt, Job};
+use super::repository::{Attempt, Job, no_commit};
 use super::resolve::{Wanted, candidates, choose, head_of, is_commit};
-use crate::cancel::Cancel;
 use crate::registry::RegistryError;
 use crate::remote::{Fetcher, RemoteError};
 use crate::rootfs::Root;
@@ -64,6 +68,7 @@ pub(super) struct Own<'a> {
     received: Cell<u64>,
     /// Submodules so far.
     modules: Cell<usize>,
+    budget: Rc<Budget>,
 }
 
 /// A repository at one commit.
@@ -76,7 +81,7 @@ struct Got {
     tree: Id,
     time: Option<i64>,
     refs: Vec<(String, String)>,
-    shallow: Vec<String>,
+    shallow: Vec<Id>,
 }
 
 /// What is known after everything is in its place.
@@ -95,7 +100,14 @@ impl<'a> Own<'a> {
         job: &'a Job<'a>,
         progress: &'a dyn Fn(u64, Option<u64>),
     ) -> Self {
-        Self { fetcher, job, progress, received: Cell::new(0), modules: Cell::new(0) }
+        Self {
+            fetcher,
+            job,
+            progress,
+            received: Cell::default(),
+            modules: Cell::default(),
+            budget: Rc::default(),
+        }
     }
 
     /// Fetches, and checks out into the empty directory of the job.
@@ -106,7 +118,7 @@ impl<'a> Own<'a> {
     fn run(&self, remote: &Remote) -> Result<Done, Wrong> {
         let session = self.open(remote)?;
         let wanted = self.wanted(&session)?;
-        let got = self.get(&session, &wanted)?;
+        let got = self.get(&session, &wanted, &self.job.shown)?;
         self.job.check(&got.named.to_string(), &got.commit.to_string())?;
         let (commit, time) = (got.commit.to_string(), got.time);
         let into = self.job.into;
@@ -133,8 +145,9 @@ impl<'a> Own<'a> {
         found.ok_or_else(|| self.job.no_ref(name.unwrap_or("HEAD")).into())
     }
 
-    /// Receives what is wanted: alone if the server can, else out of all branches and tags.
-    fn get(&self, session: &Session<'_>, wanted: &Wanted) -> Result<Got, Wrong> {
+    /// Receives what is wanted: alone if the server can, else out of all branches and tags. `place` says
+    /// which repository it is.
+    fn get(&self, session: &Session<'_>, wanted: &Wanted, place: &str) -> Result<Got, Wrong> {
         let (object, mut refs) = match wanted {
             Wanted::Ref { name, object } => (object, vec![(name.clone(), object.clone())]),
             Wanted::Commit(object) => (object, Vec::new()),
@@ -145,7 +158,7 @@ impl<'a> Own<'a> {
                  where kiln runs"
             ));
         };
-        let ((objects, pack), shallow) =
+        let ((mut objects, pack), shallow) =
             match self.receive(session, std::slice::from_ref(object), true) {
                 Err(Wrong::Refused(said))
                     if refs.is_empty() && NOT_ALONE.iter().any(|words| said.contains(words)) =>
@@ -161,32 +174,7 @@ impl<'a> Own<'a> {
                 }
                 outcome => outcome?,
             };
-        self.opened(objects, pack, named, refs, shallow)
-    }
-
-    fn opened(
-        &self,
-        mut objects: Objects,
-        pack: tempfile::NamedTempFile,
-        named: Id,
-        refs: Vec<(String, String)>,
-        shallow: Vec<String>,
-    ) -> Result<Got, Wrong> {
-        let mut commit = named;
-        for _ in 0..TAGS_MAX {
-            match objects.find(&commit) {
-                None if commit == named => {
-                    return Err(self.job.no_commit(&named.to_string()).into());
-                }
-                Some((_, Kind::Tag)) => {
-                    let content = objects.small(&commit, Kind::Tag)?;
-                    commit = tree::tag(content.bytes().unwrap_or_default())?.0;
-                }
-                _ => break,
-            }
-        }
-        let content = objects.small(&commit, Kind::Commit)?;
-        let tree::Commit { tree, time } = tree::commit(content.bytes().unwrap_or_default())?;
+        let (commit, tree, time) = opened(&mut objects, named, place)?;
         Ok(Got { objects, pack, named, commit, tree, time, refs, shallow })
     }
 
@@ -195,15 +183,29 @@ impl<'a> Own<'a> {
         session: &Session<'_>,
         wants: &[String],
         alone: bool,
-    ) -> Result<((Objects, tempfile::NamedTempFile), Vec<String>), Wrong> {
+    ) -> Result<((Objects, tempfile::NamedTempFile), Vec<Id>), Wrong> {
         let (shallow, pack) = session.fetch(wants, alone)?;
         let before = self.received.get();
         let progress = |bytes| {
             self.received.set(before + bytes);
             (self.progress)(before + bytes, None);
         };
-        let received = receive(pack, self.job.beside(), self.fetcher, &progress)?;
+        let received = self.store(pack, &progress)?;
         Ok((received, shallow))
+    }
+
+    /// Receives a pack into a file of its own.
+    fn store(
+        &self,
+        pack: impl std::io::Read,
+        progress: &dyn Fn(u64),
+    ) -> Result<(Objects, tempfile::NamedTempFile), Wrong> {
+        let dir = self.job.beside();
+        let file = pack_file(dir)?;
+        let out = file.reopen().map_err(RemoteError::io("open", file.path()))?;
+        let (budget, cancel) = (self.budget.clone(), &self.fetcher.cancel);
+        let objects = Objects::receive(pack, out, dir, budget, cancel, progress)?;
+        Ok((objects, file))
     }
 
     /// Checks out, with submodules and `.git` as the job says. `top` is where, in the root.
@@ -261,18 +263,22 @@ impl<'a> Own<'a> {
     }
 }
 
-/// Receives a pack into a file of its own in a directory.
-fn receive(
-    pack: impl std::io::Read,
-    dir: &Path,
-    fetcher: &Fetcher,
-    progress: &dyn Fn(u64),
-) -> Result<(Objects, tempfile::NamedTempFile), Wrong> {
-    let file = pack_file(dir)?;
-    let out = file.reopen().map_err(RemoteError::io("open", file.path()))?;
-    let (limits, cancel) = (Limits::default(), &fetcher.cancel);
-    let objects = Objects::receive(pack, out, dir, limits, cancel, progress)?;
-    Ok((objects, file))
+/// What a name stands for: the commit, through tags; its tree, and its time.
+fn opened(objects: &mut Objects, named: Id, place: &str) -> Result<(Id, Id, Option<i64>), Wrong> {
+    let mut commit = named;
+    for _ in 0..TAGS_MAX {
+        match objects.find(&commit) {
+            None if commit == named => return Err(no_commit(&named.to_string(), place).into()),
+            Some((_, Kind::Tag)) => {
+                let content = objects.small(&commit, Kind::Tag)?;
+                commit = tree::tag(content.bytes().unwrap_or_default())?.0;
+            }
+            _ => break,
+        }
+    }
+    let content = objects.small(&commit, Kind::Commit)?;
+    let tree::Commit { tree, time } = tree::commit(content.bytes().unwrap_or_default())?;
+    Ok((commit, tree, time))
 }
 
 /// All branches and tags: under which name to keep them, and what they are.
@@ -288,59 +294,4 @@ fn everything(session: &Session<'_>) -> Result<Vec<(String, String)>, Wrong> {
         Some((name, found.object))
     });
     Ok(kept.collect())
-}
-
-/// In words that fit a server of git.
-fn words(wrong: Wrong) -> String {
-    let error = match wrong {
-        Wrong::Http(error) => error,
-        other => return other.to_string(),
-    };
-    match error {
-        RegistryError::Status { status: status @ (401 | 403), .. } => format!(
-            "the server answered {status}. The server wants other credentials; kiln shows it the secret \
-             GIT_AUTH_TOKEN or GIT_AUTH_HEADER"
-        ),
-        RegistryError::Status { status: 404 | 410, .. } => "the server answered 404: there is no \
-             such repository, or it is hidden from who shows no credentials (the secret \
-             GIT_AUTH_TOKEN)"
-            .to_owned(),
-        RegistryError::Status { status, said, .. } if said.is_empty() => {
-            format!("the server answered {status}")
-        }
-        RegistryError::Status { status, said, .. } => {
-            format!("the server answered {status}: {said}")
-        }
-        error => match RemoteError::http(String::new(), "", error) {
-            RemoteError::Http { reason, .. } => reason,
-            other => other.to_string(),
-        },
-    }
-}
-
-/// Reads what a server might send as a pack, in its packet lines, and resolves it; how many objects are in
-/// it, none of which may be larger than a megabyte. For tests that send what no server would.
-///
-/// # Errors
-/// What is wrong with it, as a user would be told.
-pub fn survey(answer: &[u8], dir: &Path) -> Result<usize, String> {
-    let limits = Limits { object: 1 << 20, objects: 10_000, work: 64 << 20, ..Limits::default() };
-    let file = tempfile::tempfile_in(dir).map_err(|error| error.to_string())?;
-    let pack = pkt::Band::new(pkt::Packets::new(answer));
-    let objects = Objects::receive(pack, file, dir, limits, &Cancel::default(), &|_| {});
-    let mut objects = objects.map_err(|wrong| wrong.to_string())?;
-    let ids: Vec<Id> = objects.listed().map(|(id, ..)| id).collect();
-    for id in &ids {
-        let Some((_, kind)) = objects.find(id) else { return Err(format!("{id} is lost")) };
-        let content = objects.small(id, kind).map_err(|wrong| wrong.to_string())?;
-        let bytes = content.bytes().unwrap_or_default();
-        let read = match kind {
-            Kind::Tree => tree::entries(bytes).map(drop),
-            Kind::Commit => tree::commit(bytes).map(drop),
-            Kind::Tag => tree::tag(bytes).map(drop),
-            Kind::Blob => modules::parse(&String::from_utf8_lossy(bytes)).map(drop),
-        };
-        read.map_err(|wrong| wrong.to_string())?;
-    }
-    Ok(ids.len())
 }

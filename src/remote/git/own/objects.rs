@@ -8,11 +8,12 @@ use std::rc::Rc;
 
 use flate2::bufread::ZlibDecoder;
 
+use super::budget::Budget;
 use super::content::Content;
 use super::delta;
 use super::id::{Id, Kind, Sha1};
-use super::pack::{self, Entry, Limits, Listed, NOTHING};
-use super::wrong::{Wrong, unusable};
+use super::pack::{self, Entry, Listed, NOTHING};
+use super::wrong::{Wrong, unusable, written};
 use crate::cancel::Cancel;
 use crate::remote::RemoteError;
 
@@ -33,8 +34,7 @@ pub(super) struct Objects {
     by_id: Vec<u32>,
     checksum: Id,
     kept: Kept,
-    limits: Limits,
-    work: u64,
+    budget: Rc<Budget>,
     cancel: Cancel,
 }
 
@@ -42,6 +42,8 @@ pub(super) struct Objects {
 struct Children {
     by_number: Vec<(u32, u32)>,
     by_name: Vec<(Id, u32)>,
+    /// Which of them were handed out; the first of a name stands for all.
+    taken: Vec<bool>,
 }
 
 impl Objects {
@@ -50,12 +52,12 @@ impl Objects {
         from: impl Read,
         file: File,
         dir: &Path,
-        limits: Limits,
+        budget: Rc<Budget>,
         cancel: &Cancel,
         progress: &dyn Fn(u64),
     ) -> Result<Self, Wrong> {
-        let Listed { entries, by_name, checksum, work } =
-            pack::list(from, &file, &limits, cancel, progress)?;
+        let Listed { entries, by_name, checksum } =
+            pack::list(from, &file, dir, &budget, cancel, progress)?;
         let mut objects = Self {
             file: Rc::new(file),
             dir: dir.to_owned(),
@@ -63,8 +65,7 @@ impl Objects {
             by_id: Vec::new(),
             checksum,
             kept: Kept::default(),
-            limits,
-            work,
+            budget,
             cancel: cancel.clone(),
         };
         objects.resolve(by_name)?;
@@ -86,16 +87,17 @@ impl Objects {
             .collect();
         waiting.reverse();
         let mut missing = self.entries.len() - waiting.len();
-        let children = Children { by_number, by_name };
+        let taken = vec![false; by_name.len()];
+        let mut children = Children { by_number, by_name, taken };
         while let Some(base) = waiting.pop() {
-            for number in children.of(base, self.entries[base as usize].id) {
+            for number in children.take(base, self.entries[base as usize].id) {
                 self.cancel.check()?;
                 if self.entries[number as usize].kind.is_some() {
                     continue;
                 }
                 let content = self.settle(base, number)?;
                 missing -= 1;
-                if !children.of(number, self.entries[number as usize].id).is_empty() {
+                if children.has(number, self.entries[number as usize].id) {
                     self.kept.keep(number, content);
                 }
                 waiting.push(number);
@@ -118,7 +120,7 @@ impl Objects {
             let base = &self.entries[base as usize];
             (base.kind, base.depth + 1)
         };
-        if depth >= self.limits.chain {
+        if depth >= self.budget.limits.chain {
             return unusable("the pack has deltas upon deltas without end");
         }
         let entry = &mut self.entries[number as usize];
@@ -154,19 +156,22 @@ impl Objects {
         self.content(number)
     }
 
-    /// Writes a blob into a file; its length in bytes.
-    pub(super) fn copy(&mut self, id: &Id, into: &mut File) -> Result<u64, Wrong> {
+    /// Writes a blob into a file, which is at `place`; its length in bytes.
+    pub(super) fn copy(&mut self, id: &Id, into: &mut File, place: &Path) -> Result<u64, Wrong> {
+        let write = |bytes: &[u8]| into.write_all(bytes).map_err(written("write", place));
         let number = self.number(id, Kind::Blob)?;
         let entry = self.entries[number as usize];
         if entry.base == NOTHING {
             let file = self.file.clone();
             let (size, body) = pack::body(&file, &entry)?;
             self.spend(size)?;
-            pack::inflate(body, size, |bytes| into.write_all(bytes))?;
+            pack::inflate(body, size, write)?;
             return Ok(size);
         }
         let content = self.content(number)?;
-        content.part(0, content.len(), |bytes| into.write_all(bytes)).map_err(Wrong::of_stream)?;
+        // It may have been at hand, and is written all the same.
+        self.spend(content.len())?;
+        content.part(0, content.len(), write).map_err(Wrong::of_stream)?;
         Ok(content.len())
     }
 
@@ -235,7 +240,7 @@ impl Objects {
         if of_base != base.len() {
             return unusable("the pack is damaged: a delta is for another object than its base");
         }
-        if size > self.limits.object {
+        if size > self.budget.limits.object {
             return unusable("a delta makes more bytes than kiln takes");
         }
         // Two numbers that stand for gigabytes are sent in ten bytes.
@@ -245,13 +250,14 @@ impl Objects {
         Ok(Rc::new(content))
     }
 
-    fn spend(&mut self, bytes: u64) -> Result<(), Wrong> {
+    fn spend(&self, bytes: u64) -> Result<(), Wrong> {
         self.cancel.check()?;
-        self.work = self.work.saturating_add(bytes);
-        if self.work > self.limits.work {
-            return unusable("the repository has more bytes than kiln takes");
-        }
-        Ok(())
+        self.budget.spend(bytes)
+    }
+
+    /// What the whole fetch may still cost.
+    pub(super) fn budget(&self) -> &Rc<Budget> {
+        &self.budget
     }
 
     /// The pack's own name.
@@ -269,14 +275,30 @@ impl Objects {
 }
 
 impl Children {
-    /// The deltas to an entry.
-    fn of(&self, number: u32, id: Id) -> Vec<u32> {
-        let first = self.by_number.partition_point(|(base, _)| *base < number);
-        let numbered = self.by_number[first..].iter().take_while(|(base, _)| *base == number);
+    /// The deltas to an entry. Those to its name are there once, however many entries have that name:
+    /// a thousand deltas that each make their base anew would be looked through a million times.
+    fn take(&mut self, number: u32, id: Id) -> Vec<u32> {
+        let mut found: Vec<u32> = of(&self.by_number, number).map(|(_, child)| *child).collect();
         let first = self.by_name.partition_point(|(base, _)| *base < id);
-        let named = self.by_name[first..].iter().take_while(|(base, _)| *base == id);
-        numbered.map(|(_, child)| *child).chain(named.map(|(_, child)| *child)).collect()
+        // Where there are none, the first place is another name's.
+        let is_there = self.by_name.get(first).is_some_and(|(base, _)| *base == id);
+        let is_new = is_there && !std::mem::replace(&mut self.taken[first], true);
+        if is_new {
+            found.extend(of(&self.by_name, id).map(|(_, child)| *child));
+        }
+        found
     }
+
+    /// Whether there are any.
+    fn has(&self, number: u32, id: Id) -> bool {
+        of(&self.by_number, number).next().is_some() || of(&self.by_name, id).next().is_some()
+    }
+}
+
+/// The pairs of a key, out of pairs in their order.
+fn of<K: Ord + Copy>(pairs: &[(K, u32)], key: K) -> impl Iterator<Item = &(K, u32)> {
+    let first = pairs.partition_point(|(one, _)| *one < key);
+    pairs[first..].iter().take_while(move |(one, _)| *one == key)
 }
 
 /// Contents that others build on, as many as memory is for.
@@ -315,4 +337,28 @@ impl Kept {
 pub(super) fn pack_file(dir: &Path) -> Result<tempfile::NamedTempFile, Wrong> {
     let made = tempfile::Builder::new().prefix(".pack-").tempfile_in(dir);
     Ok(made.map_err(RemoteError::io("make a file in", dir))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_its_children_once() {
+        let other = Id::parse(&"f".repeat(40)).expect("a name");
+        let named = (0..1000).map(|number| (Id::NONE, number));
+        let by_name: Vec<(Id, u32)> = named.chain([(other, 3000)]).collect();
+        let taken = vec![false; by_name.len()];
+        let mut children = Children { by_number: vec![(7, 2000)], by_name, taken };
+        let all: usize = (0..1000).map(|number| children.take(number, Id::NONE).len()).sum();
+        assert_eq!(all, 1000 + 1);
+        // A name between them takes nothing from who is behind it.
+        assert!(children.take(1, name()).is_empty());
+        assert_eq!(children.take(1, other), [3000]);
+        assert!(children.has(1, Id::NONE) && children.has(7, name()) && !children.has(8, name()));
+    }
+
+    fn name() -> Id {
+        Sha1::new().finish()
+    }
 }

@@ -7,31 +7,15 @@ use std::path::Path;
 use flate2::Crc;
 use flate2::bufread::ZlibDecoder;
 
+use super::budget::Budget;
 use super::id::{Id, Kind, Sha1};
 use super::wrong::{Wrong, unusable};
 use crate::cancel::Cancel;
 use crate::remote::RemoteError;
 
-/// What a pack may be at most. Far more than a commit of the largest repositories in use.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Of the pack.
-    pub(super) bytes: u64,
-    pub(super) objects: u32,
-    /// Of one object's content.
-    pub(super) object: u64,
-    /// Deltas that build on each other; git makes 4095 at most.
-    pub(super) chain: u16,
-    /// Bytes that are unpacked in all, however often: what looking through the pack, its deltas and
-    /// the checkout may cost.
-    pub(super) work: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 32 << 30, objects: 5 << 20, object: 16 << 30, chain: 4096, work: 128 << 30 }
-    }
-}
+/// What a compressed object may have beside its bytes: zlib has 5 bytes in 16 KiB of what it cannot
+/// compress. Blocks that hold nothing could go on for ever.
+const LOOSE: u64 = 4 << 10;
 
 /// No base.
 pub(super) const NOTHING: u32 = u32::MAX;
@@ -63,8 +47,6 @@ pub(super) struct Listed {
     pub(super) by_name: Vec<(Id, u32)>,
     /// The pack's own.
     pub(super) checksum: Id,
-    /// Bytes that were unpacked.
-    pub(super) work: u64,
 }
 
 /// What stands before an entry's bytes.
@@ -76,15 +58,17 @@ enum Form {
     Named(Id),
 }
 
-/// Reads a pack to its end and writes it into a file.
+/// Reads a pack to its end and writes it into a file, which is in `dir`.
 pub(super) fn list(
     from: impl Read,
     into: &File,
-    limits: &Limits,
+    dir: &Path,
+    budget: &Budget,
     cancel: &Cancel,
     progress: &dyn Fn(u64),
 ) -> Result<Listed, Wrong> {
-    let mut tee = Tee::new(from, into);
+    let limits = &budget.limits;
+    let mut tee = Tee::new(from, into, dir, budget.bytes_left());
     let mut head = [0; 12];
     tee.read_exact(&mut head).map_err(Wrong::of_stream)?;
     let number =
@@ -99,11 +83,10 @@ pub(super) fn list(
             limits.objects
         ));
     }
-    let mut listed =
-        Listed { entries: Vec::new(), by_name: Vec::new(), checksum: Id::NONE, work: 0 };
+    let mut listed = Listed { entries: Vec::new(), by_name: Vec::new(), checksum: Id::NONE };
     for index in 0..count {
         cancel.check()?;
-        listed.add(&mut tee, index, limits)?;
+        listed.add(&mut tee, index, budget)?;
         progress(tee.offset);
     }
     let expected = tee.hash.clone().finish();
@@ -115,18 +98,19 @@ pub(super) fn list(
     if !tee.fill_buf().map_err(Wrong::of_stream)?.is_empty() {
         return unusable("the pack is damaged: there is something behind its end");
     }
-    tee.file.flush().map_err(Wrong::of_stream)?;
+    tee.file.flush().map_err(RemoteError::io("write in", dir))?;
+    budget.received(tee.offset);
     listed.checksum = expected;
     Ok(listed)
 }
 
 impl Listed {
-    fn add<R: Read>(&mut self, tee: &mut Tee<R>, index: u32, limits: &Limits) -> Result<(), Wrong> {
+    fn add<R: Read>(&mut self, tee: &mut Tee<R>, index: u32, budget: &Budget) -> Result<(), Wrong> {
         let offset = tee.offset;
         tee.crc = Crc::new();
         let (form, size) = header(tee)?;
-        if size > limits.object {
-            let most = limits.object;
+        let most = budget.limits.object;
+        if size > most {
             return unusable(format!("an object has {size} bytes, and kiln takes {most}"));
         }
         let head = u8::try_from(tee.offset - offset).unwrap_or(u8::MAX);
@@ -138,17 +122,17 @@ impl Listed {
                 (None, NOTHING)
             }
         };
+        budget.spend(size)?;
         let mut hash = kind.map(|kind| Sha1::of_object(kind, size));
+        tee.end = Some(tee.offset.saturating_add(size + size / 64 + LOOSE));
         inflate(&mut *tee, size, |bytes| {
             if let Some(hash) = &mut hash {
                 hash.update(bytes);
             }
             Ok(())
         })?;
-        self.work += size;
-        if tee.offset > limits.bytes || self.work > limits.work {
-            return unusable("the pack is larger than kiln takes");
-        }
+        tee.check()?;
+        tee.end = None;
         let id = hash.map_or(Id::NONE, Sha1::finish);
         let mut crc = Crc::new();
         std::mem::swap(&mut crc, &mut tee.crc);
@@ -247,31 +231,48 @@ struct Tee<'a, R> {
     hash: Sha1,
     crc: Crc,
     offset: u64,
+    /// Bytes that the pack may have.
+    most: u64,
+    /// Where the object that is being read has to have ended.
+    end: Option<u64>,
+    dir: &'a Path,
     failed: Option<io::Error>,
 }
 
 impl<'a, R: Read> Tee<'a, R> {
-    fn new(from: R, into: &'a File) -> Self {
+    fn new(from: R, into: &'a File, dir: &'a Path, most: u64) -> Self {
         Self {
             from: BufReader::with_capacity(64 << 10, from),
             file: BufWriter::with_capacity(256 << 10, into),
             hash: Sha1::new(),
             crc: Crc::new(),
             offset: 0,
+            most,
+            end: None,
+            dir,
             failed: None,
         }
+    }
+
+    fn check(&mut self) -> Result<(), Wrong> {
+        if let Some(error) = self.failed.take() {
+            return Err(RemoteError::io("write in", self.dir)(error).into());
+        }
+        if self.offset > self.most {
+            return unusable("the pack is larger than kiln takes");
+        }
+        if self.end.is_some_and(|end| self.offset > end) {
+            return unusable("the pack is damaged: an object takes more bytes than it has");
+        }
+        Ok(())
     }
 }
 
 impl<R: Read> BufRead for Tee<'_, R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self.failed.take() {
-            Some(error) => {
-                let path = Path::new("the pack");
-                Err(Wrong::Ours(RemoteError::io("write", path)(error)).into())
-            }
-            None => self.from.fill_buf(),
-        }
+        // Here and not after an object, which may have no end.
+        self.check()?;
+        self.from.fill_buf()
     }
 
     fn consume(&mut self, count: usize) {

@@ -7,6 +7,8 @@ use super::wrong::{Wrong, unusable};
 
 /// The longest line, with its four digits.
 const LONGEST: usize = 65520;
+/// As many bytes of one answer as are listened to beside the pack: a million refs of usual names.
+const TEXT_MAX: usize = 64 << 20;
 /// As much of a server's words as is shown.
 const WORDS_MAX: usize = 400;
 
@@ -42,11 +44,13 @@ pub(super) fn delimiter(into: &mut Vec<u8>) {
 pub(super) struct Packets<R> {
     from: R,
     line: Vec<u8>,
+    /// Bytes of what is not the pack that may still come.
+    left: usize,
 }
 
 impl<R: Read> Packets<R> {
     pub(super) fn new(from: R) -> Self {
-        Self { from, line: Vec::new() }
+        Self { from, line: Vec::new(), left: TEXT_MAX }
     }
 
     /// The next packet. A server that ends here has not said all.
@@ -72,16 +76,26 @@ impl<R: Read> Packets<R> {
         }
     }
 
+    /// Counts a line that is not the pack's, with its digits: those of empty ones have no end either.
+    fn pay(&mut self, bytes: usize) -> Result<(), Wrong> {
+        match self.left.checked_sub(bytes + 4) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => unusable("the server says more than kiln listens to"),
+        }
+    }
+
     /// The next line without its end; none where a section, a message or an answer ends.
     pub(super) fn text(&mut self) -> Result<Option<String>, Wrong> {
         match self.next()? {
             Packet::Data(line) => {
                 let line = line.strip_suffix(b"\n").unwrap_or(line);
-                match std::str::from_utf8(line) {
-                    Ok(text) => Ok(Some(text.to_owned())),
-                    // Names of refs may be anything; those that are no text cannot be asked for.
-                    Err(_) => Ok(Some(String::from_utf8_lossy(line).into_owned())),
-                }
+                // Names of refs may be anything; those that are no text cannot be asked for.
+                let text = String::from_utf8_lossy(line).into_owned();
+                self.pay(text.len())?;
+                Ok(Some(text))
             }
             Packet::Flush | Packet::Delimiter | Packet::End => Ok(None),
         }
@@ -116,7 +130,10 @@ impl<R: Read> Band<R> {
             let (band, words) = match self.packets.next()? {
                 Packet::Data([band, words @ ..]) => (*band, words),
                 // It only shows that the server is alive.
-                Packet::Data([]) => continue,
+                Packet::Data([]) => {
+                    self.packets.pay(0)?;
+                    continue;
+                }
                 Packet::Flush | Packet::End => {
                     self.ended = true;
                     continue;
@@ -125,7 +142,10 @@ impl<R: Read> Band<R> {
             };
             match band {
                 1 => {}
-                2 => self.taken = self.packets.line.len(),
+                2 => {
+                    self.taken = self.packets.line.len();
+                    self.packets.pay(self.taken)?;
+                }
                 3 => return Err(Wrong::Refused(shown(words))),
                 other => return unusable(format!("the server sends on band {other}")),
             }
@@ -185,6 +205,44 @@ mod tests {
         ] {
             let wrong = Packets::new(bytes).text().expect_err("wrong");
             assert!(wrong.to_string().contains(words), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_talks_without_end_is_left() {
+        let long = format!("fff0{}", "x".repeat(LONGEST - 4));
+        for (line, at_least) in [("0004", 1000), (long.as_str(), 10)] {
+            let endless = std::io::BufReader::new(Endless { line: line.as_bytes(), at: 0 });
+            let mut packets = Packets { left: 1 << 20, ..Packets::new(endless) };
+            let mut lines = 0;
+            let wrong = loop {
+                match packets.text() {
+                    Ok(text) => lines += usize::from(text.is_some()),
+                    Err(wrong) => break wrong.to_string(),
+                }
+            };
+            assert!(lines > at_least && wrong.contains("more than kiln listens to"), "{wrong}");
+        }
+        for line in ["0005\x02", "0004", "000a\x02words"] {
+            let endless = std::io::BufReader::new(Endless { line: line.as_bytes(), at: 0 });
+            let packets = Packets { left: 1 << 20, ..Packets::new(endless) };
+            let outcome = Band::new(packets).read(&mut [0]);
+            let wrong = outcome.map_err(Wrong::of_stream).expect_err("endless").to_string();
+            assert!(wrong.contains("more than kiln listens to"), "{wrong}");
+        }
+    }
+
+    /// A line, again and again.
+    struct Endless<'a> {
+        line: &'a [u8],
+        at: usize,
+    }
+
+    impl Read for Endless<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let length = (&self.line[self.at..]).read(into)?;
+            self.at = (self.at + length) % self.line.len();
+            Ok(length)
         }
     }
 

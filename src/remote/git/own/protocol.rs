@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use super::id::Id;
 use super::pkt::{Band, Packet, Packets, delimiter, flush, line};
 use super::transport::Server;
 use super::wrong::{Wrong, unusable};
@@ -11,7 +12,11 @@ use crate::remote::git::resolve::Ref;
 
 const AGENT: &str = concat!("agent=kiln/", env!("CARGO_PKG_VERSION"));
 /// As many refs as are listened to.
-const REFS_MAX: usize = 2_000_000;
+const REFS_MAX: usize = 1_000_000;
+/// The longest name of a ref, in bytes; Linux has no longer path.
+const NAME_MAX: usize = 4096;
+/// As many commits as may be without their past: as many as were asked for, of a kind server.
+const SHALLOW_MAX: usize = 100_000;
 /// As many lines as a server may say of itself.
 const CAPABILITIES_MAX: usize = 1000;
 
@@ -99,14 +104,14 @@ impl<'a> Session<'a> {
         &self,
         wants: &[String],
         alone: bool,
-    ) -> Result<(Vec<String>, Band<impl Read + use<>>), Wrong> {
+    ) -> Result<(Vec<Id>, Band<impl Read + use<>>), Wrong> {
         match &self.said {
             Said::Two(_) => self.fetch_two(wants, alone),
             Said::Old(..) => self.fetch_old(wants, alone),
         }
     }
 
-    fn fetch_two(&self, wants: &[String], alone: bool) -> Result<(Vec<String>, Band<Body>), Wrong> {
+    fn fetch_two(&self, wants: &[String], alone: bool) -> Result<(Vec<Id>, Band<Body>), Wrong> {
         let features = self.capability("fetch").unwrap_or_default();
         let alone = alone && features.split(' ').any(|feature| feature == "shallow");
         let mut body = Vec::new();
@@ -123,14 +128,13 @@ impl<'a> Session<'a> {
         line(&mut body, "done\n");
         flush(&mut body);
         let mut packets = self.ask("version=2", body)?;
-        let mut shallow = Vec::new();
+        let (mut shallow, mut has_shallow) = (Vec::new(), false);
         loop {
             match packets.text()?.as_deref() {
                 Some("packfile") => return Ok((shallow, Band::new(packets))),
-                Some("shallow-info") => {
-                    while let Some(text) = packets.text()? {
-                        shallow.extend(text.strip_prefix("shallow ").map(str::to_owned));
-                    }
+                Some("shallow-info") if !has_shallow => {
+                    has_shallow = true;
+                    shallow = cut_off(&mut packets)?;
                 }
                 other => {
                     let other = other.unwrap_or_default();
@@ -140,7 +144,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn fetch_old(&self, wants: &[String], alone: bool) -> Result<(Vec<String>, Band<Body>), Wrong> {
+    fn fetch_old(&self, wants: &[String], alone: bool) -> Result<(Vec<Id>, Band<Body>), Wrong> {
         let bands = ["side-band-64k", "side-band"];
         let Some(band) = bands.into_iter().find(|name| self.capability(name).is_some()) else {
             return unusable(
@@ -164,12 +168,7 @@ impl<'a> Session<'a> {
         flush(&mut body);
         line(&mut body, "done\n");
         let mut packets = self.ask("", body)?;
-        let mut shallow = Vec::new();
-        if alone {
-            while let Some(text) = packets.text()? {
-                shallow.extend(text.strip_prefix("shallow ").map(str::to_owned));
-            }
-        }
+        let shallow = if alone { cut_off(&mut packets)? } else { Vec::new() };
         match packets.text()?.as_deref() {
             Some("NAK") => Ok((shallow, Band::new(packets))),
             other => {
@@ -189,9 +188,28 @@ impl<'a> Session<'a> {
 /// An answer, buffered.
 type Body = std::io::BufReader<Box<dyn Read>>;
 
+/// The commits that a server leaves the past out of: a section of its own.
+fn cut_off<R: Read>(packets: &mut Packets<R>) -> Result<Vec<Id>, Wrong> {
+    let mut found = Vec::new();
+    while let Some(text) = packets.text()? {
+        let Some(name) = text.strip_prefix("shallow ") else { continue };
+        let Some(id) = Id::parse(name) else {
+            return unusable("the server says that something is shallow which is no commit");
+        };
+        if found.len() >= SHALLOW_MAX {
+            return unusable(format!("the server names more than {SHALLOW_MAX} shallow commits"));
+        }
+        found.push(id);
+    }
+    Ok(found)
+}
+
 fn keep(refs: &mut Vec<Ref>, object: &str, name: &str, target: Option<&str>) -> Result<(), Wrong> {
     if refs.len() >= REFS_MAX {
         return unusable(format!("the server has more than {REFS_MAX} refs"));
+    }
+    if name.len().max(target.map_or(0, str::len)) > NAME_MAX {
+        return unusable("the server lists a ref whose name is longer than kiln takes");
     }
     refs.push(Ref {
         object: object.to_owned(),
@@ -254,7 +272,7 @@ fn old<R: Read>(first: Option<String>, packets: &mut Packets<R>) -> Result<Said,
     }
     let links: Vec<(&str, &str)> =
         words.iter().filter_map(|word| word.strip_prefix("symref=")?.split_once(':')).collect();
-    for (name, target) in links {
+    for (name, target) in links.into_iter().filter(|(_, target)| target.len() <= NAME_MAX) {
         if let Some(found) = refs.iter_mut().find(|found| found.name == name) {
             found.target = Some(target.to_owned());
         }
@@ -300,6 +318,26 @@ mod tests {
         let empty = format!("{} capabilities^{{}}\0shallow\n", "0".repeat(40));
         assert!(matches!(said(&[&empty, ""]), Ok(Said::Old(_, refs)) if refs.is_empty()));
         assert!(matches!(said(&["nonsense\n", ""]), Err(Wrong::Unusable(_))));
+        let long = format!("{} refs/heads/{}\n", "1".repeat(40), "x".repeat(NAME_MAX));
+        let wrong = said(&[&long, ""]).map(drop).expect_err("long").to_string();
+        assert!(wrong.contains("longer than kiln takes"), "{wrong}");
         assert!(matches!(said(&["version 2\n"]), Err(Wrong::Short)));
+    }
+
+    #[test]
+    fn shallow_commits_are_commits_and_few() {
+        let read = |lines: &[String]| {
+            let mut bytes = Vec::new();
+            lines.iter().for_each(|text| line(&mut bytes, text));
+            flush(&mut bytes);
+            cut_off(&mut Packets::new(bytes.as_slice())).map_err(|wrong| wrong.to_string())
+        };
+        let one = format!("shallow {}\n", "1".repeat(40));
+        assert_eq!(read(&[one.clone(), "unshallow x\n".into()]).expect("one").len(), 1);
+        for bad in ["shallow \n", "shallow ../x\n", "shallow 11\n"] {
+            assert!(read(&[bad.into()]).expect_err(bad).contains("no commit"));
+        }
+        let wrong = read(&vec![one; SHALLOW_MAX + 1]).expect_err("many");
+        assert!(wrong.contains("more than 100000 shallow commits"), "{wrong}");
     }
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::checkout::CheckedOut;
 use super::modules::{Module, address, parse};
-use super::transport::same_server;
 use super::tree::Mode;
 use super::wrong::{Wrong, unusable};
 use super::{Own, Remote};
@@ -55,7 +54,9 @@ impl Within<'_> {
                 if module.is_off {
                     return Ok(None);
                 }
-                let url = module.url.as_deref().unwrap_or_default();
+                let Some(url) = module.url.as_deref().filter(|url| !url.is_empty()) else {
+                    return unusable("`.gitmodules` has no url for it");
+                };
                 let url = self.one(&address(url, &self.remote.url)?, made, notes)?;
                 Ok(Some((module.name.clone(), url)))
             });
@@ -96,11 +97,16 @@ impl Within<'_> {
         if self.depth >= DEPTH_MAX || count > COUNT_MAX {
             return unusable("there are more submodules than kiln takes");
         }
-        let own_server = same_server(url, &self.first.url);
-        let remote = self.own.fetcher.authorized_within(url, self.first, own_server);
+        let remote = self.own.fetcher.authorized_within(url, self.first);
+        let remote = remote.or_else(|why| {
+            let shown = without_secrets(url);
+            unusable(format!("its address in .gitmodules, `{shown}`, is not used: {why}"))
+        })?;
         let session = self.own.open(&remote)?;
-        let got = self.own.get(&session, &Wanted::Commit(made.id.to_string()))?;
         let top = self.top.join(&made.path);
+        let place =
+            format!("the submodule `{}` at {}", top.display(), without_secrets(&remote.url));
+        let got = self.own.get(&session, &Wanted::Commit(made.id.to_string()), &place)?;
         let found = self.own.unfold(got, &remote, self.first, self.root, &top, self.depth + 1)?;
         notes.extend(found);
         Ok(remote.url)

@@ -1,17 +1,18 @@
 //! Packs: those of git, in every form that it writes, and those of somebody who means harm.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use super::checkout::check_out;
+use super::budget::{Budget, Limits};
+use super::checkout::{CheckedOut, check_out};
 use super::id::{Id, Kind, Sha1};
 use super::objects::Objects;
-use super::pack::Limits;
 use super::wrong::Wrong;
 use crate::cancel::Cancel;
 use crate::rootfs::Root;
@@ -33,9 +34,13 @@ fn git(dir: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 fn received(pack: &[u8], limits: Limits) -> Result<Objects, Wrong> {
+    read(pack, &Rc::new(Budget::new(limits)))
+}
+
+fn read(pack: impl Read, budget: &Rc<Budget>) -> Result<Objects, Wrong> {
     let dir = tempfile::tempdir().expect("a directory");
     let file = tempfile::tempfile().expect("a file");
-    Objects::receive(pack, file, dir.path(), limits, &Cancel::default(), &|_| {})
+    Objects::receive(pack, file, dir.path(), budget.clone(), &Cancel::default(), &|_| {})
 }
 
 /// A pack of entries that are complete with their heads.
@@ -303,5 +308,134 @@ fn what_is_large_is_not_held_in_memory() {
     let wrong = objects.small(&id, Kind::Blob).expect_err("large").to_string();
     assert!(wrong.contains("more bytes than kiln takes"), "{wrong}");
     let mut out = tempfile::tempfile().expect("a file");
-    assert_eq!(objects.copy(&id, &mut out).expect("copied"), size);
+    assert_eq!(objects.copy(&id, &mut out, Path::new("out")).expect("copied"), size);
+    // What fails here is this machine's doing, and says where.
+    let mut full = fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let wrong = objects.copy(&id, &mut full, Path::new("/out/file")).expect_err("full");
+    assert!(matches!(wrong, Wrong::Ours(_)), "{wrong}");
+    assert!(wrong.to_string().starts_with("cannot write /out/file: No space"), "{wrong}");
+    let dir = Path::new("/some/dir");
+    let budget = Rc::new(Budget::default());
+    let wrong = Objects::receive(&bytes[..], full, dir, budget, &Cancel::default(), &|_| {});
+    let wrong = wrong.expect_err("full");
+    assert!(matches!(wrong, Wrong::Ours(_)), "{wrong}");
+    assert!(wrong.to_string().starts_with("cannot write in /some/dir: No space"), "{wrong}");
+}
+
+#[test]
+fn an_object_that_never_ends_is_refused() {
+    let mut head = b"PACK\0\0\0\x02\0\0\0\x01".to_vec();
+    // A blob of no bytes, in blocks of no bytes.
+    head.extend_from_slice(&[0x30, 0x78, 0x01]);
+    let block = [0, 0, 0, 0xff, 0xff];
+    let blocks: Vec<u8> = block.repeat(1 << 20);
+    let sent = head.len() as u64 + (64 << 20);
+    let mut left = head.chain(Cycle { bytes: &blocks, at: 0 }).take(sent);
+    let wrong = read(&mut left, &Rc::default()).expect_err("endless").to_string();
+    assert!(wrong.contains("takes more bytes than it has"), "{wrong}");
+    assert!(sent - left.limit() < 1 << 20, "{} bytes were read", sent - left.limit());
+}
+
+/// Bytes, again and again.
+struct Cycle<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Read for Cycle<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let length = (&self.bytes[self.at..]).read(into)?;
+        self.at = (self.at + length) % self.bytes.len();
+        Ok(length)
+    }
+}
+
+#[test]
+fn deltas_that_make_their_base_anew_are_read_once() {
+    let id = name(Kind::Blob, b"abc");
+    let mut entries = vec![whole(3, b"abc")];
+    entries.resize(3000, entry(7, 4, id.as_bytes(), &delta(3, 3)));
+    let objects = received(&pack(&entries), Limits::default()).expect("a pack");
+    assert_eq!(objects.listed().filter(|(one, ..)| *one == id).count(), 3000);
+}
+
+/// A pack with a tree that has one blob, a delta, under many names; the tree, and bytes of the blob.
+fn one_blob_many_times(count: usize) -> (Vec<u8>, Id, u64) {
+    let base = [b'x'; 0xffff];
+    let blob = &base[1..];
+    // Copies all but the first byte.
+    let order = [0xff, 0xff, 0x03, 0xfe, 0xff, 0x03, 0xb1, 1, 0xfe, 0xff];
+    let base_id = name(Kind::Blob, &base);
+    let id = name(Kind::Blob, blob);
+    let tree: Vec<u8> = (0..count)
+        .flat_map(|number| [format!("100644 f{number:04}\0").as_bytes(), id.as_bytes()].concat())
+        .collect();
+    let delta = entry(7, order.len() as u64, base_id.as_bytes(), &order);
+    // It has a child, so it is at hand when it is written.
+    let child = entry(7, 6, id.as_bytes(), &[0xfe, 0xff, 0x03, 3, 0x90, 3]);
+    let bytes = pack(&[whole(3, &base), delta, child, whole(2, &tree)]);
+    (bytes, name(Kind::Tree, &tree), blob.len() as u64)
+}
+
+fn unfolded(pack: &[u8], tree: Id, budget: &Rc<Budget>) -> Result<CheckedOut, Wrong> {
+    let mut objects = read(pack, budget)?;
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = Root::open(dir.path()).expect("a root");
+    check_out(&mut objects, tree, &root, Path::new(""), true)
+}
+
+#[test]
+fn what_is_written_counts_and_all_repositories_count_together() {
+    let (bytes, tree, size) = one_blob_many_times(50);
+    let run = |budget: &Rc<Budget>| {
+        unfolded(&bytes, tree, budget).map(|out| out.made.len()).map_err(|wrong| wrong.to_string())
+    };
+    let of = |limits: Limits| Rc::new(Budget::new(limits));
+    let enough = Limits { work: 60 * size, ..Limits::default() };
+    assert_eq!(run(&of(enough)), Ok(50));
+    for (limits, words) in [
+        // Of which reading the pack takes 4.
+        (Limits { work: 30 * size, ..enough }, "more bytes than kiln takes"),
+        (Limits { files: 49, ..enough }, "more than 49 files"),
+        (Limits { paths: 49 * 69, ..enough }, "longer names than kiln has memory for"),
+        (Limits { bytes: bytes.len() as u64 - 21, ..enough }, "larger than kiln takes"),
+    ] {
+        let wrong = run(&of(limits)).expect_err(words);
+        assert!(wrong.contains(words), "{wrong}");
+    }
+    // A second repository finds only what the first has left.
+    for (limits, words) in [
+        (enough, "more bytes than kiln takes"),
+        (Limits { files: 99, ..Limits::default() }, "more than 99 files"),
+        (Limits { paths: 99 * 69, ..Limits::default() }, "longer names"),
+        (Limits { bytes: 2 * bytes.len() as u64 - 21, ..Limits::default() }, "larger than kiln"),
+    ] {
+        let budget = of(limits);
+        assert_eq!(run(&budget), Ok(50), "{words}");
+        let wrong = run(&budget).expect_err(words);
+        assert!(wrong.contains(words), "{wrong}");
+    }
+}
+
+#[test]
+fn directories_that_wait_are_counted_while_they_wait() {
+    let blob = whole(3, b"abc");
+    let id = name(Kind::Blob, b"abc");
+    let file = [b"100644 f\0".as_slice(), id.as_bytes()].concat();
+    let inner = name(Kind::Tree, &file);
+    let dirs = |count: usize| -> Vec<u8> {
+        let one = |number| [format!("40000 d{number:03}\0").as_bytes(), inner.as_bytes()].concat();
+        (0..count).flat_map(one).collect()
+    };
+    let tree = dirs(100);
+    let bytes = pack(&[blob, whole(2, &file), whole(2, &tree)]);
+    for (paths, is_enough) in [(100 * 68, true), (100 * 68 - 1, false)] {
+        let budget = Rc::new(Budget::new(Limits { paths, ..Limits::default() }));
+        let mut objects = read(&bytes[..], &budget).expect("a pack");
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = Root::open(dir.path()).expect("a root");
+        let top = name(Kind::Tree, &tree);
+        let outcome = check_out(&mut objects, top, &root, Path::new(""), false);
+        assert_eq!(outcome.is_ok(), is_enough);
+    }
 }

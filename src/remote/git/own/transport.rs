@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::wrong::{Wrong, unusable};
 use crate::registry::{Answer, Client, Secret};
+use crate::remote::git::auth::same_server;
 use crate::remote::without_secrets;
 
 const REFS: &str = "/info/refs?service=git-upload-pack";
@@ -68,40 +69,6 @@ impl<'a> Server<'a> {
             other => {
                 unusable(format!("the server answers with `{other}`, not with git's protocol"))
             }
-        }
-    }
-}
-
-/// Whether two addresses are of one server, and spelt alike.
-pub(super) fn same_server(one: &str, other: &str) -> bool {
-    let server = |url: &str| {
-        let (scheme, rest) = url.split_once("://")?;
-        let scheme = scheme.to_ascii_lowercase();
-        let host = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?.to_ascii_lowercase();
-        let port = if scheme == "https" { ":443" } else { ":80" };
-        let host = host.strip_suffix(port).unwrap_or(&host).to_owned();
-        Some((scheme, host))
-    };
-    server(one).is_some() && server(one) == server(other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_are_told_apart() {
-        for (one, other, same) in [
-            ("https://h/a", "https://h:443/b", true),
-            ("https://H/a", "https://u:p@h/b?x", true),
-            ("http://h:80", "http://h/", true),
-            ("https://h/a", "http://h/a", false),
-            ("https://h/a", "https://h:444/a", false),
-            ("https://h/a", "https://h.evil/a", false),
-            ("https://h/a", "https://h@evil/a", false),
-            ("h:a", "h:a", false),
-        ] {
-            assert_eq!(same_server(one, other), same, "{one} {other}");
         }
     }
 }

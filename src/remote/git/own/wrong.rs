@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::registry::RegistryError;
 use crate::remote::RemoteError;
@@ -26,6 +27,13 @@ pub(super) enum Wrong {
 /// Something that cannot be used, in words.
 pub(super) fn unusable<T>(why: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong::Unusable(why.into()))
+}
+
+/// What writing to a file of this machine ended with, as it goes through a stream: the stream's other
+/// failures are the server's.
+pub(super) fn written(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.to_owned();
+    move |error| Wrong::Ours(RemoteError::io(action, path)(error)).into()
 }
 
 impl Wrong {
@@ -95,3 +103,31 @@ impl fmt::Display for Wrong {
 }
 
 impl std::error::Error for Wrong {}
+
+/// In words that fit a server of git.
+pub(super) fn words(wrong: Wrong) -> String {
+    let error = match wrong {
+        Wrong::Http(error) => error,
+        other => return other.to_string(),
+    };
+    match error {
+        RegistryError::Status { status: status @ (401 | 403), .. } => format!(
+            "the server answered {status}. The server wants other credentials; kiln shows it the secret \
+             GIT_AUTH_TOKEN or GIT_AUTH_HEADER"
+        ),
+        RegistryError::Status { status: 404 | 410, .. } => "the server answered 404: there is no \
+             such repository, or it is hidden from who shows no credentials (the secret \
+             GIT_AUTH_TOKEN)"
+            .to_owned(),
+        RegistryError::Status { status, said, .. } if said.is_empty() => {
+            format!("the server answered {status}")
+        }
+        RegistryError::Status { status, said, .. } => {
+            format!("the server answered {status}: {said}")
+        }
+        error => match RemoteError::http(String::new(), "", error) {
+            RemoteError::Http { reason, .. } => reason,
+            other => other.to_string(),
+        },
+    }
+}
