@@ -32,7 +32,7 @@ use reqwest::Response;
 pub(super) use self::hosts::is_registry;
 use self::profiles::Profiles;
 pub use self::settings::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
-use super::{CloudAnswer, CloudLogin, SignedGet};
+use super::{CloudAnswer, CloudLogin, Ends, Memory, SignedGet};
 use crate::registry::auth::Secret;
 use crate::registry::transport::Pool;
 
@@ -48,7 +48,7 @@ pub(super) struct Aws {
     profiles: Profiles,
     /// Whose keys, or why there are none: found once, and again before they end. Locked while they are
     /// looked for.
-    keys: tokio::sync::Mutex<Option<CloudAnswer<Keys>>>,
+    keys: tokio::sync::Mutex<Memory<Keys, String>>,
     /// Of buckets that said where they are.
     regions: Mutex<HashMap<String, String>>,
 }
@@ -67,9 +67,9 @@ struct Keys {
     of_instance: bool,
 }
 
-impl Keys {
-    fn is_fresh(&self, margin: Duration) -> bool {
-        self.until.is_none_or(|until| until > SystemTime::now() + margin)
+impl Ends for Keys {
+    fn end(&self) -> Option<SystemTime> {
+        self.until
     }
 }
 
@@ -118,20 +118,10 @@ impl Aws {
     /// is no other.
     async fn keys(&self, http: &Pool, region: Option<&str>) -> CloudAnswer<Keys> {
         let mut known = self.keys.lock().await;
-        match &*known {
-            Some(Ok(keys)) if keys.is_fresh(MARGIN) => return Ok(keys.clone()),
-            Some(Err(reason)) => return Err(reason.clone()),
-            _ => {}
+        match known.recall(MARGIN) {
+            Some(answer) => answer,
+            None => known.learn(chain::find(self, http, region).await),
         }
-        let found = chain::find(self, http, region).await;
-        // What is still good is better than nothing.
-        if let (Some(Ok(old)), Err(_)) = (&*known, &found)
-            && old.is_fresh(Duration::ZERO)
-        {
-            return Ok(old.clone());
-        }
-        *known = Some(found.clone());
-        found
     }
 
     /// The region that was chosen, by a variable or in the profile.
