@@ -8,7 +8,7 @@
 //! | `chain` | whose keys, in Amazon's order |
 //! | `profiles`, `sts`, `nearby` | the shared files; roles; containers and the instance |
 //! | `sigv4` | signatures |
-//! | `ask` | one question to a service |
+//! | `ask` | questions to services, signed |
 
 mod ask;
 mod chain;
@@ -24,7 +24,7 @@ mod sts;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::Response;
@@ -45,7 +45,8 @@ const DEFAULT_REGION: &str = "us-east-1";
 #[derive(Debug)]
 pub(super) struct Aws {
     settings: AwsSettings,
-    profiles: Profiles,
+    /// Read when Amazon is asked for the first time: other builds need not care what is in the files.
+    read_profiles: OnceLock<Profiles>,
     /// Whose keys, or why there are none: found once, and again before they end. Locked while they are
     /// looked for.
     keys: tokio::sync::Mutex<Memory<Keys, String>>,
@@ -75,8 +76,12 @@ impl Ends for Keys {
 
 impl Aws {
     pub(super) fn new(settings: AwsSettings) -> Self {
-        let profiles = Profiles::read(&settings);
-        Self { settings, profiles, keys: tokio::sync::Mutex::default(), regions: Mutex::default() }
+        let (keys, regions) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { settings, read_profiles: OnceLock::new(), keys, regions }
+    }
+
+    fn profiles(&self) -> &Profiles {
+        self.read_profiles.get_or_init(|| Profiles::read(&self.settings))
     }
 
     pub(super) async fn login(&self, http: &Pool, registry: &str) -> CloudAnswer<CloudLogin> {
@@ -126,6 +131,6 @@ impl Aws {
 
     /// The region that was chosen, by a variable or in the profile.
     fn region(&self) -> Option<&str> {
-        self.settings.region.as_deref().or_else(|| self.profiles.chosen("region"))
+        self.settings.region.as_deref().or_else(|| self.profiles().chosen("region"))
     }
 }
