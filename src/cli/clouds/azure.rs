@@ -63,17 +63,23 @@ fn managed(env: &Environment) -> AzureManaged {
 /// What has a variable of its own comes before what the connection string says.
 fn storage(env: &Environment) -> AzureStorage {
     let key = STORAGE_KEYS.into_iter().find_map(|name| Some((name, text(env, name)?)));
+    let endpoint = text(env, STORAGE_SERVICE_ENDPOINT);
+    let account = endpoint.as_deref().and_then(AzureStorage::account_of);
     let own = AzureStorage {
-        account: text(env, STORAGE_ACCOUNT),
+        account: text(env, STORAGE_ACCOUNT).or(account),
         key: key.map(|(name, key)| (name.to_owned(), key.into())),
         signature: text(env, STORAGE_SAS_TOKEN).map(|sas| (STORAGE_SAS_TOKEN.into(), sas.into())),
-        endpoint: text(env, STORAGE_SERVICE_ENDPOINT),
+        endpoint,
     };
     let Some(connection) = text(env, STORAGE_CONNECTION_STRING) else { return own };
     let connection = connection_string(&connection);
-    let endpoint = own.endpoint.or(connection.endpoint);
+    let own_endpoint = own.endpoint.clone();
+    let endpoint = own_endpoint.clone().or(connection.endpoint.clone());
     // Its key and signature are for its account, and the others' for theirs.
     if own.key.is_some() || own.signature.is_some() {
+        // A signature without an account is for its endpoint, which the string's may not be.
+        let is_foreign = own.signature.is_some() && own.account.is_none();
+        let endpoint = if is_foreign { own_endpoint } else { endpoint };
         return AzureStorage { endpoint, ..own };
     }
     AzureStorage { account: own.account.or(connection.account), endpoint, ..connection }
@@ -90,8 +96,10 @@ fn connection_string(text: &str) -> AzureStorage {
         return connection_string(DEVELOPMENT);
     }
     let secret = |name: &str| Some((STORAGE_CONNECTION_STRING.to_owned(), value(name)?.into()));
+    // The portal's strings with a signature name no account, but its endpoint.
+    let account = || value("BlobEndpoint").as_deref().and_then(AzureStorage::account_of);
     AzureStorage {
-        account: value("AccountName"),
+        account: value("AccountName").or_else(account),
         key: secret("AccountKey"),
         signature: secret("SharedAccessSignature"),
         endpoint: value("BlobEndpoint"),
@@ -167,6 +175,23 @@ mod tests {
             ..AzureStorage::default()
         };
         assert_eq!(settings_of(&[(name, signature)]).storage, expected);
+        let portal = "BlobEndpoint=https://me.blob.core.windows.net/;\
+                      QueueEndpoint=https://me.queue.core.windows.net/;\
+                      SharedAccessSignature=sv=1&sig=x%3D";
+        let expected_of_portal = AzureStorage {
+            account: Some("me".into()),
+            signature: from(name, "sv=1&sig=x%3D"),
+            endpoint: Some("https://me.blob.core.windows.net/".into()),
+            ..AzureStorage::default()
+        };
+        assert_eq!(settings_of(&[(name, portal)]).storage, expected_of_portal);
+        // A signature of its own is not shown to the string's endpoint.
+        let both = settings_of(&[(name, signature), ("AZURE_STORAGE_SAS_TOKEN", "sv=2&sig=y")]);
+        let expected_of_both = AzureStorage {
+            signature: from("AZURE_STORAGE_SAS_TOKEN", "sv=2&sig=y"),
+            ..AzureStorage::default()
+        };
+        assert_eq!(both.storage, expected_of_both);
         let development = settings_of(&[(name, "UseDevelopmentStorage=true")]).storage;
         assert_eq!(development.account.as_deref(), Some("devstoreaccount1"));
         let blob = "http://127.0.0.1:10000/devstoreaccount1/c/b";

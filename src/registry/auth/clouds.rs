@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 
-use super::{Answer, Credentials, FRESH, Keychain};
-use crate::registry::cloud::{Cloud, CloudLogin, Clouds};
+#[cfg(test)]
+use super::Credentials;
+use super::{Answer, FRESH, Keychain};
+use crate::registry::cloud::{Cloud, CloudLogin, Clouds, Memory};
 use crate::registry::transport::Pool;
 
 /// What may be done with clouds.
@@ -20,13 +21,17 @@ pub(super) enum Sky {
     Ask(CloudAccess),
 }
 
+/// A registry's login. Locked during a call, which all threads want the answer of; those that want
+/// another registry's do not wait for it.
+type Slot = Arc<Mutex<Memory<CloudLogin, String>>>;
+
 /// How clouds are asked.
 #[derive(Debug)]
 pub(in crate::registry) struct CloudAccess {
     clouds: Arc<Clouds>,
     pool: Arc<Pool>,
-    /// By registry. Locked during a call, as `helped` is.
-    logins: Mutex<HashMap<String, Result<CloudLogin, String>>>,
+    /// By registry.
+    logins: Mutex<HashMap<String, Slot>>,
 }
 
 impl CloudAccess {
@@ -47,24 +52,27 @@ impl CloudAccess {
             source: "a cloud".into(),
             until: SystemTime::now() + FRESH * 2,
         };
-        let logins = has_it.then(|| (registry.to_owned(), Ok(login)));
+        let mut memory = Memory::default();
+        if has_it {
+            let _ = memory.learn(Ok(login));
+        }
+        let logins = [(registry.to_owned(), Arc::new(Mutex::new(memory)))];
         let clouds = Arc::new(Clouds::new(&crate::registry::CloudSettings::default()));
-        Self { clouds, pool, logins: Mutex::new(logins.into_iter().collect()) }
+        Self { clouds, pool, logins: Mutex::new(logins.into()) }
     }
 
-    /// A login for a registry, from memory while it can be used; a failure is not asked for again.
-    /// Blocks; for threads of a runtime that may.
+    /// A login for a registry, from memory while it can be used. Blocks; for threads of a runtime that
+    /// may.
     fn ask(&self, cloud: Cloud, registry: &str) -> Result<CloudLogin, String> {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        match logins.get(registry) {
-            Some(Ok(login)) if login.until > SystemTime::now() + FRESH => Ok(login.clone()),
-            Some(Err(reason)) => Err(reason.clone()),
-            _ => {
-                let answer =
-                    Handle::current().block_on(self.clouds.login(&self.pool, cloud, registry));
-                logins.insert(registry.to_owned(), answer.clone());
-                answer
-            }
+        let slot = {
+            let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+            logins.entry(registry.to_owned()).or_default().clone()
+        };
+        let mut login = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match login.recall(FRESH) {
+            Some(answer) => answer,
+            None => login
+                .learn(Handle::current().block_on(self.clouds.login(&self.pool, cloud, registry))),
         }
     }
 }

@@ -56,7 +56,7 @@ impl File<'_> {
         let server = if registry == HUB { HUB_KEY } else { registry };
         let helper = format!("docker-credential-{program}");
         let named = format!("{helper}, which {} names,", self.name);
-        match self.keychain.ask(program, server, self.cancel) {
+        match self.keychain.helped.ask(program, server, self.cancel) {
             Ok(Some(credentials)) => Ok(Answer::Found {
                 credentials,
                 key: helper,

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -17,10 +17,13 @@ use crate::cancel::Cancel;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a running helper.
 const POLL: Duration = Duration::from_millis(10);
-/// A credential is a few kilobytes.
+/// How long the rest of its output may take after a helper's end. A program that it has started, such
+/// as an agent for later, may keep its stdout open for ever.
+const REST: Duration = Duration::from_secs(1);
+/// A credential is a few kilobytes, and so is any list of servers.
 const OUTPUT_MAX: u64 = 1 << 20;
 /// What helpers print for "I have none" (credentials.ErrCredentialsNotFound).
-const NONE: &str = "credentials not found";
+pub(super) const NONE: &str = "credentials not found";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -31,16 +34,43 @@ struct Answer {
     secret: String,
 }
 
+/// How a helper ended. Not `Debug`: its output may hold a password.
+pub(super) struct Ended {
+    pub(super) success: bool,
+    pub(super) output: Vec<u8>,
+}
+
+/// The program's whole name.
+pub(super) fn name(program: &str) -> String {
+    format!("docker-credential-{program}")
+}
+
 /// Asks a helper for a server's credentials. The reason of a failure holds none of its output but
 /// the message that it printed for users.
 pub(super) fn get(program: &str, server: &str, cancel: &Cancel) -> HelperAnswer {
+    understood(run(program, "get", format!("{server}\n"), PATIENCE, cancel)?)
+}
+
+/// Runs a helper, with this on its stdin.
+pub(super) fn run(
+    program: &str,
+    verb: &str,
+    input: String,
+    patience: Duration,
+    cancel: &Cancel,
+) -> Result<Ended, HelperFailure> {
     if program.contains('/') {
         return Err(HelperFailure::Failed("its name has a slash".into()));
     }
-    ask(Command::new(format!("docker-credential-{program}")).arg("get"), server, cancel)
+    run_command(Command::new(name(program)).arg(verb), input, patience, cancel)
 }
 
-fn ask(command: &mut Command, server: &str, cancel: &Cancel) -> HelperAnswer {
+fn run_command(
+    command: &mut Command,
+    input: String,
+    patience: Duration,
+    cancel: &Cancel,
+) -> Result<Ended, HelperFailure> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -51,37 +81,62 @@ fn ask(command: &mut Command, server: &str, cancel: &Cancel) -> HelperAnswer {
             _ => HelperFailure::Failed(error.to_string()),
         })?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading says why in its answer.
-        let _ = writeln!(stdin, "{server}");
+        // Nobody waits for it: one that does not read what it gets has its time as well, and one that
+        // ends without reading says why in its answer.
+        std::thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
     }
-    let output = child.stdout.take().map(read_all);
-    let success = wait(&mut child, cancel).map_err(HelperFailure::Failed)?;
-    let output = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    if success { parse(&output) } else { refused(&output) }
+    let output = child.stdout.take().map(read);
+    let success = wait(&mut child, patience, cancel).map_err(HelperFailure::Failed)?;
+    Ok(Ended { success, output: output.map(collect).unwrap_or_default() })
 }
 
-fn read_all(stdout: ChildStdout) -> JoinHandle<Vec<u8>> {
+/// Reads in a thread of its own, piece by piece.
+fn read(stdout: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    let mut stdout = stdout.take(OUTPUT_MAX);
     std::thread::spawn(move || {
-        let mut output = Vec::new();
-        let _ = stdout.take(OUTPUT_MAX).read_to_end(&mut output);
-        output
-    })
+        let mut piece = vec![0; 8192];
+        while let Ok(length @ 1..) = stdout.read(&mut piece) {
+            if sender.send(piece[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
-fn wait(child: &mut Child, cancel: &Cancel) -> Result<bool, String> {
-    let start = Instant::now();
+/// What a program that has ended wrote.
+fn collect(pieces: Receiver<Vec<u8>>) -> Vec<u8> {
+    let (mut output, end) = (Vec::new(), Instant::now() + REST);
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if start.elapsed() < PATIENCE && cancel.sleep(POLL).is_ok() => {}
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err("it took too long".into());
-            }
-            Err(error) => return Err(error.to_string()),
+        match pieces.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(piece) => output.extend(piece),
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return output,
         }
     }
+}
+
+/// Whether it ended well.
+fn wait(child: &mut Child, patience: Duration, cancel: &Cancel) -> Result<bool, String> {
+    let start = Instant::now();
+    let why = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status.success()),
+            Ok(None) if start.elapsed() >= patience => {
+                break format!("it did not end within {} s", patience.as_secs());
+            }
+            Ok(None) if cancel.sleep(POLL).is_err() => break "kiln was stopped meanwhile".into(),
+            Ok(None) => {}
+            Err(error) => break error.to_string(),
+        }
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(why)
+}
+
+fn understood(Ended { success, output }: Ended) -> HelperAnswer {
+    if success { parse(&output) } else { refused(&output) }
 }
 
 fn parse(output: &[u8]) -> HelperAnswer {
@@ -118,39 +173,51 @@ mod tests {
         ] {
             assert_eq!(parse(output.as_bytes()), expected);
         }
-        let failed = |reason: &str| Err(HelperFailure::Failed(reason.into()));
         assert!(parse(b"oops").is_err_and(|reason| !reason.to_string().contains("oops")));
         assert_eq!(refused(b"credentials not found in native keychain\n"), Ok(None));
         assert_eq!(refused(b"no metadata service\x1b\n"), failed("no metadata service"));
     }
 
-    #[test]
-    fn a_program_is_asked_by_stdin_and_answers_on_stdout() {
-        let script = |text| {
-            let mut command = Command::new("sh");
-            command.args(["-c", text]);
-            ask(&mut command, "r.io", &Cancel::default())
-        };
-        let answer = r#"read server; echo "{\"Username\":\"u\",\"Secret\":\"$server\"}""#;
-        let expected = Credentials::Basic { user: "u".into(), password: "r.io".into() };
-        assert_eq!(script(answer), Ok(Some(expected)));
-        assert_eq!(script("echo credentials not found in native keychain; exit 1"), Ok(None));
-        let failed = |reason: &str| Err(HelperFailure::Failed(reason.into()));
-        assert_eq!(script("echo no network; exit 1"), failed("no network"));
-        assert_eq!(script("exit 1"), failed("it gave no reason"));
+    fn script(text: &str, input: &str, patience: Duration, cancel: &Cancel) -> HelperAnswer {
+        let command = &mut Command::new("sh");
+        understood(run_command(command.args(["-c", text]), input.into(), patience, cancel)?)
+    }
+
+    fn failed(reason: &str) -> HelperAnswer {
+        Err(HelperFailure::Failed(reason.into()))
     }
 
     #[test]
-    fn a_program_that_hangs_ends_with_the_build() {
+    fn a_program_is_asked_by_stdin_and_answers_on_stdout() {
+        let answer = r#"read server; echo "{\"Username\":\"u\",\"Secret\":\"$server\"}""#;
+        let basic = Credentials::Basic { user: "u".into(), password: "r.io".into() };
+        for (text, expected) in [
+            (answer, Ok(Some(basic.clone()))),
+            ("echo credentials not found in native keychain; exit 1", Ok(None)),
+            ("echo no network; exit 1", failed("no network")),
+            ("exit 1", failed("it gave no reason")),
+        ] {
+            assert_eq!(script(text, "r.io\n", PATIENCE, &Cancel::default()), expected, "{text}");
+        }
+        // What it leaves behind keeps its stdout open.
+        let (start, agent) = (Instant::now(), format!("sleep 30 & {answer}"));
+        let found = script(&agent, "r.io\n", PATIENCE, &Cancel::default());
+        assert_eq!(found, Ok(Some(basic)));
+        assert!(start.elapsed() < Duration::from_secs(20), "not waited for");
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_or_end_has_limits() {
+        let (much, brief) = ("x".repeat(1 << 20), Duration::from_millis(50));
+        let found = script("exec sleep 30", &much, brief, &Cancel::default());
+        assert_eq!(found, failed("it did not end within 0 s"));
         let cancel = Cancel::default();
         let asking = {
             let cancel = cancel.clone();
-            let mut command = Command::new("sleep");
-            command.arg("60");
-            std::thread::spawn(move || ask(&mut command, "r.io", &cancel))
+            std::thread::spawn(move || script("exec sleep 30", &much, PATIENCE, &cancel))
         };
         cancel.cancel();
-        assert!(asking.join().expect("no panic").is_err());
+        assert_eq!(asking.join().expect("no panic"), failed("kiln was stopped meanwhile"));
     }
 
     #[test]

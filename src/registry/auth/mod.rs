@@ -4,7 +4,9 @@ mod broken;
 mod clouds;
 mod config;
 mod file;
+mod helped;
 mod helper;
+mod instead;
 mod load;
 mod login;
 mod report;
@@ -12,15 +14,14 @@ mod source;
 mod store;
 mod store_helper;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::clouds::Sky;
 use self::file::File;
+use self::helped::Helped;
 use self::load::{Content, Loaded};
-use super::cloud::Cloud;
 use super::error::RegistryError;
 use crate::cancel::Cancel;
 
@@ -125,9 +126,7 @@ enum Answer {
 #[derive(Debug)]
 pub(super) struct Keychain {
     sources: Vec<Loaded>,
-    /// Answers of helpers by program and server, and when they came. Locked during a call: one can
-    /// take seconds, and all threads want the same.
-    helped: Mutex<HashMap<(String, String), (Instant, HelperAnswer)>>,
+    helped: Helped,
     clouds: Sky,
     /// What people should know, and nobody has told them yet.
     warnings: Mutex<Warnings>,
@@ -145,7 +144,12 @@ impl Keychain {
     /// Reads the sources. A broken one is remembered as such.
     fn read(sources: &[CredentialSource]) -> Self {
         let sources = sources.iter().map(Loaded::read).collect();
-        Self { sources, helped: Mutex::default(), clouds: Sky::Unknown, warnings: Mutex::default() }
+        Self {
+            sources,
+            helped: Helped::default(),
+            clouds: Sky::Unknown,
+            warnings: Mutex::default(),
+        }
     }
 
     /// Reads the sources. One that does not exist has no credentials; a broken one is an error,
@@ -206,46 +210,6 @@ impl Keychain {
             Content::NoVariable => Answer::NoVariable,
             Content::Broken { reason, is_error } => {
                 Answer::Broken { reason: reason.clone(), is_error: *is_error }
-            }
-        }
-    }
-
-    /// What kiln has itself of what a helper would have, for those that are not installed; `None` for
-    /// helpers that kiln does not know.
-    fn instead_of(&self, program: &str, registry: &str) -> Option<Answer> {
-        if let Some(cloud) = Cloud::of_helper(program) {
-            return Some(match self.answer_of_cloud(cloud, registry) {
-                Answer::NotConcerned => {
-                    Answer::None(format!("`{registry}` is no registry of {cloud}"))
-                }
-                answer => answer,
-            });
-        }
-        // The names are those of kaniko's image.
-        let answers = |loaded: &Loaded| match (&loaded.content, program) {
-            (Content::Hosts(logins), "env") => Some(login::answer(logins, registry)),
-            (Content::Login(login), "gitlabci") => Some(login.answer(registry)),
-            _ => None,
-        };
-        if !matches!(program, "env" | "gitlabci") {
-            return None;
-        }
-        let none = || Answer::None("no variable has a login for it".to_owned());
-        let mut all: Vec<_> = self.sources.iter().filter_map(answers).collect();
-        let found = all.iter().position(|answer| matches!(answer, Answer::Found { .. }));
-        Some(found.map_or_else(none, |at| all.swap_remove(at)))
-    }
-
-    /// A helper's answer, from memory if it is fresh.
-    fn ask(&self, program: &str, server: &str, cancel: &Cancel) -> HelperAnswer {
-        let key = (program.to_owned(), server.to_owned());
-        let mut helped = self.helped.lock().unwrap_or_else(PoisonError::into_inner);
-        match helped.get(&key) {
-            Some((when, answer)) if when.elapsed() < FRESH => answer.clone(),
-            _ => {
-                let answer = helper::get(program, server, cancel);
-                helped.insert(key, (Instant::now(), answer.clone()));
-                answer
             }
         }
     }

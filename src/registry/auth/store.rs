@@ -18,10 +18,14 @@ use serde_json::{Map, Value, json};
 use super::broken;
 use super::config::split_key;
 use super::file::HUB_KEY;
+use super::helper;
 use super::source::Secret;
-use super::store_helper::{self as helper, Keeper};
+use super::store_helper::Keeper;
 use crate::cancel::Cancel;
 use crate::registry::reference::HUB;
+
+/// As many links in a row as Linux follows (path_resolution(7)).
+const LINKS_MAX: usize = 40;
 
 /// A registry, or a part of one, that somebody logs into: `host[:port][/path]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,14 +174,16 @@ pub fn drop_all_logins(path: &Path, cancel: &Cancel) -> Result<Vec<String>, Stor
     let mut dropped = file.keys();
     for (registry, program) in file.helpers() {
         let keeper = Keeper { program: &program, cancel };
-        if keeper.erase(&registry)? && !dropped.contains(&registry) {
-            dropped.push(registry);
+        for key in keys_of(&registry) {
+            if keeper.erase(&key)? {
+                dropped.push(key);
+            }
         }
     }
     if let Some(program) = file.store() {
         let keeper = Keeper { program: &program, cancel };
         for server in keeper.list()? {
-            if keeper.erase(&server)? && !dropped.contains(&server) {
+            if keeper.erase(&server)? {
                 dropped.push(server);
             }
         }
@@ -185,10 +191,23 @@ pub fn drop_all_logins(path: &Path, cancel: &Cancel) -> Result<Vec<String>, Stor
     if file.remove(|_| true)? {
         file.write_if_changed()?;
     }
-    Ok(dropped
-        .iter()
-        .map(|key| Server::parse(key).map_or(key.clone(), |it| it.to_string()))
-        .collect())
+    let mut names = Vec::new();
+    for key in dropped {
+        let name = Server::parse(&key).map_or(key, |it| it.to_string());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// What a login may be kept under with the helper that `credHelpers` names for a registry: the key that
+/// [`keep_login`] gives it, and the file's own spelling, as other tools may have it.
+fn keys_of(registry: &str) -> Vec<String> {
+    let kept = Server::parse(registry).map(|server| Server { path: String::new(), ..server }.key());
+    let mut keys = vec![registry.to_owned()];
+    keys.extend(kept.ok().filter(|key| key != registry));
+    keys
 }
 
 /// A config.json in memory.
@@ -289,7 +308,7 @@ impl ConfigFile {
 
     /// Replaces the file; what a link leads to, not the link.
     fn write(&self) -> Result<(), StoreError> {
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = behind_links(&self.path);
         self.replace(&path).map_err(|source| StoreError::Write { path, source })
     }
 
@@ -312,6 +331,19 @@ impl ConfigFile {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// Where a path leads to, be it there or not.
+fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(found) = fs::canonicalize(&path) {
+            return found;
+        }
+        let Ok(next) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(next);
+    }
+    path
 }
 
 /// root, who writes another user's file, leaves it that user's (as docker/cli does).

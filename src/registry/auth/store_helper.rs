@@ -2,12 +2,11 @@
 //!
 //! Source: docker/docker-credential-helpers, credentials/credentials.go.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::helper::{self, Ended, NONE, name};
 use super::source::Secret;
 use super::store::StoreError;
 use crate::cancel::Cancel;
@@ -15,17 +14,8 @@ use crate::registry::transport::clean;
 
 /// A keyring may ask its owner for a password.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two looks at a running helper.
-const POLL: Duration = Duration::from_millis(10);
-/// More than any list of servers.
-const OUTPUT_MAX: u64 = 1 << 20;
-/// What helpers print for "I have none" (credentials.ErrCredentialsNotFound).
-const NONE: &str = "credentials not found";
-
-/// The program's whole name.
-pub(super) fn name(program: &str) -> String {
-    format!("docker-credential-{program}")
-}
+/// A piece of a password of so many characters is as bad as all of it.
+const PIECE: usize = 8;
 
 /// One helper.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +33,17 @@ impl Keeper<'_> {
         password: &Secret,
     ) -> Result<(), StoreError> {
         let login = json!({ "ServerURL": server, "Username": user, "Secret": password.expose() });
-        self.run("store", &login.to_string()).map(drop).map_err(|why| {
-            // A helper that quotes what it was given would put it into a log.
-            let quotes = why.contains(password.expose());
-            self.failed(if quotes { "its message quotes the password".into() } else { why })
-        })
+        let ended = self.run("store", login.to_string())?;
+        // A helper that quotes what it was given would put it into a log.
+        if !ended.success && quotes(&ended.output, password.expose()) {
+            return Err(self.failed("its message quotes the password".into()));
+        }
+        self.said(ended).map(drop).map_err(|why| self.failed(why))
     }
 
     /// Says whether there was something.
     pub(super) fn erase(&self, server: &str) -> Result<bool, StoreError> {
-        match self.run("erase", server) {
+        match self.said(self.run("erase", server.to_owned())?) {
             Ok(_) => Ok(true),
             Err(why) if why.to_ascii_lowercase().contains(NONE) => Ok(false),
             Err(why) => Err(self.failed(why)),
@@ -61,7 +52,8 @@ impl Keeper<'_> {
 
     /// The servers that it has logins for.
     pub(super) fn list(&self) -> Result<Vec<String>, StoreError> {
-        let answer = self.run("list", "").map_err(|why| self.failed(why))?;
+        let ended = self.run("list", String::new())?;
+        let answer = self.said(ended).map_err(|why| self.failed(why))?;
         let servers: Option<Value> = serde_json::from_str(&answer).ok();
         let servers = servers.as_ref().and_then(Value::as_object);
         Ok(servers.map(|servers| servers.keys().cloned().collect()).unwrap_or_default())
@@ -71,50 +63,58 @@ impl Keeper<'_> {
         StoreError::Helper { program: name(self.program), reason }
     }
 
-    /// What it prints, or why not.
-    fn run(&self, verb: &str, input: &str) -> Result<String, String> {
-        if self.program.contains('/') {
-            return Err("its name has a slash".into());
-        }
-        let mut child = Command::new(name(self.program))
-            .arg(verb)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => "it is not installed".to_owned(),
-                _ => error.to_string(),
-            })?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that ends without reading says why in its answer.
-            _ = stdin.write_all(input.as_bytes());
-        }
-        let reader = child.stdout.take().map(|stdout| {
-            std::thread::spawn(move || {
-                let mut output = Vec::new();
-                _ = stdout.take(OUTPUT_MAX).read_to_end(&mut output);
-                output
-            })
-        });
-        let start = Instant::now();
-        let status = loop {
-            match child.try_wait().map_err(|error| error.to_string())? {
-                Some(status) => break status,
-                None if start.elapsed() < PATIENCE && self.cancel.sleep(POLL).is_ok() => {}
-                None => {
-                    _ = child.kill();
-                    _ = child.wait();
-                    return Err("it took too long".into());
-                }
-            }
-        };
-        let output = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output).into_owned();
-        match (status.success(), clean(&output)) {
+    fn run(&self, verb: &str, input: String) -> Result<Ended, StoreError> {
+        let ended = helper::run(self.program, verb, input, PATIENCE, self.cancel);
+        ended.map_err(|why| self.failed(why.to_string()))
+    }
+
+    /// What it printed, or why not.
+    fn said(&self, ended: Ended) -> Result<String, String> {
+        let output = String::from_utf8_lossy(&ended.output).into_owned();
+        match (ended.success, clean(&output)) {
             (true, _) => Ok(output),
             (false, said) if said.is_empty() => Err("it gave no reason".into()),
             (false, said) => Err(said),
         }
+    }
+}
+
+/// Whether an output has the password in it or a piece of it, as it is or as JSON spells it.
+fn quotes(output: &[u8], password: &str) -> bool {
+    let output = String::from_utf8_lossy(output);
+    let json = json!(password).to_string();
+    [password, json.trim_matches('"')].iter().any(|text| has_piece(&output, text))
+}
+
+fn has_piece(output: &str, text: &str) -> bool {
+    let characters: Vec<char> = text.chars().collect();
+    let length = characters.len().min(PIECE);
+    length > 0
+        && characters
+            .windows(length)
+            .any(|piece| output.contains(&piece.iter().collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_password_are_found_in_every_spelling() {
+        let password = "ge\"heim\\nis-lang";
+        for (output, expected) in [
+            ("no keyring", false),
+            ("cannot store ge\"heim\\nis-lang", true),
+            ("bad input: {\"Secret\":\"ge\\\"heim\\\\nis-lang\"}", true),
+            ("bad input near `nis-lang`", true),
+            ("bad input near `is-lang`", false),
+            (r#"invalid: {"Secret":"ge\"heim"#, true),
+        ] {
+            assert_eq!(quotes(output.as_bytes(), password), expected, "{output}");
+        }
+        // Far beyond what would be shown, and beside bytes that are no text.
+        let far = [&[0xff; 2000][..], b"nis-lang"].concat();
+        assert!(quotes(&far, password));
+        assert!(quotes(b"it is abc", "abc") && !quotes(b"it is", "abc") && !quotes(b"", ""));
     }
 }

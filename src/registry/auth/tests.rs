@@ -6,6 +6,7 @@ use super::clouds::Sky;
 use super::config::Config;
 use super::file::HUB_KEY;
 use super::*;
+use crate::registry::cloud::Cloud;
 
 fn loaded(name: &str, text: &str) -> Loaded {
     let config = Config::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -313,9 +314,7 @@ fn a_helper_program_is_asked_and_remembered() {
     // must not change; so the memory is filled by hand.
     let keychain =
         keychain(r#"{"credHelpers":{"docker.io":"x"},"auths":{"r.io":{"auth":"dTpw"}}}"#);
-    let key = ("x".to_owned(), HUB_KEY.to_owned());
-    let answer = Ok(Some(Credentials::Identity("t".into())));
-    keychain.helped.lock().expect("lock").insert(key, (Instant::now(), answer));
+    keychain.helped.remember("x", HUB_KEY, Ok(Some(Credentials::Identity("t".into()))));
     let found = keychain.find("docker.io", "library/a", &Cancel::default());
     assert_eq!(found.credentials, Some(Credentials::Identity("t".into())));
     assert!(found.source.contains("docker-credential-x"), "{}", found.source);
@@ -352,13 +351,22 @@ fn a_helper_that_is_missing_is_replaced_or_named_once() {
         ..Default::default()
     };
     let planned = Sky::Plan(Arc::new(crate::registry::cloud::Clouds::new(&keys)));
-    let replaced = Keychain { clouds: planned, ..keychain(&[clouds]) };
+    let own = [clouds.clone(), CredentialSource::Cloud(Cloud::Aws)];
+    let replaced = Keychain { clouds: planned, ..keychain(&own) };
     let answer =
         |registry| replaced.answer(&replaced.sources[0], registry, "a", &Cancel::default());
     assert_eq!(answer(registry), Answer::Planned("would use the keys of AWS_ACCESS_KEY_ID".into()));
     let Answer::None(why) = answer("r.io") else { panic!("no login") };
     assert!(why.contains("is not installed") && why.contains("no registry of Amazon"), "{why}");
     assert_eq!(replaced.take_warnings(), [""; 0]);
+    // Not where that cloud was left out.
+    let planned = Sky::Plan(Arc::new(crate::registry::cloud::Clouds::new(&keys)));
+    let others = [clouds, CredentialSource::Cloud(Cloud::Google)];
+    let without = Keychain { clouds: planned, ..keychain(&others) };
+    let answer = without.answer(&without.sources[0], registry, "a", &Cancel::default());
+    let Answer::None(why) = answer else { panic!("{answer:?}") };
+    assert!(why.ends_with("failed: it is not installed"), "{why}");
+    assert_eq!(without.take_warnings().len(), 1);
     // Nobody can stand in for others.
     let others = [config(r#"{"credsStore":"kiln-test-missing"}"#), kaniko("r_io", "u", "p")];
     let keychain = keychain(&others);

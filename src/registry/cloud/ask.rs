@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::CloudAnswer;
 use crate::registry::error::RegistryError;
 use crate::registry::transport::{Exchange, Pool, clean, host_of, read_body};
+use crate::registry::xml;
 
 /// Largest answer; tokens have some thousand bytes.
 const ANSWER_MAX: usize = 1 << 20;
@@ -23,6 +24,11 @@ const PROBE: Duration = Duration::from_millis(500);
 /// under load, as token endpoints do.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1800)];
+
+/// The form of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// Of a server that may not be there.
+const NO_ANSWER: &str = "no answer came";
 
 /// One question. Not `Debug`: its body may hold a secret.
 pub(super) struct Question<'a> {
@@ -39,7 +45,7 @@ pub(super) struct Question<'a> {
 
 /// What came back.
 pub(super) struct Reply {
-    host: String,
+    pub(super) host: String,
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     body: Vec<u8>,
@@ -53,11 +59,8 @@ impl<'a> Question<'a> {
 
     /// A POST of a form.
     pub(super) fn form(url: Url, fields: &[(&str, &str)]) -> Self {
-        // The one encoder of forms that is here belongs to URLs.
-        let mut encoder = Url::parse("form:").unwrap_or_else(|_| url.clone());
-        encoder.query_pairs_mut().clear().extend_pairs(fields);
-        let body = encoder.query().unwrap_or_default().to_owned().into_bytes();
-        Self::new(Method::POST, url, body).header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        let body = encoded(fields).into_bytes();
+        Self::new(Method::POST, url, body).header(CONTENT_TYPE, FORM)
     }
 
     /// A POST of JSON.
@@ -67,8 +70,13 @@ impl<'a> Question<'a> {
     }
 
     fn new(method: Method, url: Url, body: Vec<u8>) -> Self {
-        let headers = vec![(ACCEPT, "application/json".to_owned())];
-        Self { method, url, headers, authorization: None, body, secrets: vec![], registry: "" }
+        Self::bare(method, url, body).header(ACCEPT, "application/json")
+    }
+
+    /// One that says nothing of the form of its body and of the answer.
+    pub(super) fn bare(method: Method, url: Url, body: Vec<u8>) -> Self {
+        let (headers, secrets) = (Vec::new(), Vec::new());
+        Self { method, url, headers, authorization: None, body, secrets, registry: "" }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -93,32 +101,33 @@ impl<'a> Question<'a> {
         self
     }
 
-    /// Asks a server on the network. Busy ones are asked again.
-    pub(super) async fn send(self, http: &Pool) -> CloudAnswer<Reply> {
+    /// Asks a server on the network. Busy ones are asked again, and those that break a connection.
+    pub(super) async fn send(&self, http: &Pool) -> CloudAnswer<Reply> {
         let mut pauses = PAUSES.iter();
         loop {
             let answer = async {
-                let response = http.exchange(self.exchange(), None).await.map_err(said)?;
+                let response = http.verified().exchange(self.exchange(), None).await?;
                 self.read(response).await
             };
-            let reply = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| {
+            let answer = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| {
                 format!("`{}` did not answer within {} s", host_of(&self.url), PATIENCE.as_secs())
-            })??;
+            })?;
+            let again = match &answer {
+                Ok(reply) => reply.is_busy(),
+                Err(error) => matches!(error, RegistryError::Connection { .. }),
+            };
             match pauses.next() {
-                Some(pause) if reply.is_busy() => tokio::time::sleep(*pause).await,
-                _ => return Ok(reply),
+                Some(pause) if again => tokio::time::sleep(*pause).await,
+                _ => return answer.map_err(said),
             }
         }
     }
 
     /// Asks a server of the surroundings, which is there. One that starts just now gets time.
-    pub(super) async fn send_nearby(self, http: &Pool) -> CloudAnswer<Reply> {
+    pub(super) async fn send_nearby(&self, http: &Pool) -> CloudAnswer<Reply> {
         let mut pauses = PAUSES.iter();
         loop {
-            let answer = match http.ask_nearby(self.exchange()).await {
-                Ok(response) => self.read(response).await.map(Ok)?,
-                Err(error) => Err(error),
-            };
+            let answer = self.once_nearby(http).await;
             let again = match &answer {
                 Ok(reply) => reply.is_busy(),
                 Err(error) => matches!(error, RegistryError::Refused { .. }),
@@ -130,10 +139,23 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// The same of a server that may not be there: it has so much time for the first answer.
+    pub(super) async fn find_nearby(&self, http: &Pool, patience: Duration) -> CloudAnswer<Reply> {
+        let first = tokio::time::timeout(patience, self.once_nearby(http)).await;
+        let first = first.unwrap_or_else(|_| Err(no_answer(&self.url))).map_err(unheard)?;
+        if first.is_busy() { self.send_nearby(http).await } else { Ok(first) }
+    }
+
+    async fn once_nearby(&self, http: &Pool) -> Result<Reply, RegistryError> {
+        let response = http.verified().ask_nearby(self.exchange()).await?;
+        self.read(response).await
+    }
+
     /// Whether a server of the surroundings answers this, whatever it says. Quick where there is
     /// none.
-    pub(super) async fn probe(self, http: &Pool) -> CloudAnswer<()> {
-        match tokio::time::timeout(PROBE, http.ask_nearby(self.exchange())).await {
+    pub(super) async fn probe(&self, http: &Pool) -> CloudAnswer<()> {
+        let asked = http.verified().ask_nearby(self.exchange());
+        match tokio::time::timeout(PROBE, asked).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(unheard(error)),
             Err(_) => Err(format!("did not answer within {} ms", PROBE.as_millis())),
@@ -151,14 +173,14 @@ impl<'a> Question<'a> {
         }
     }
 
-    async fn read(&self, response: Response) -> CloudAnswer<Reply> {
+    async fn read(&self, response: Response) -> Result<Reply, RegistryError> {
         let (host, status) = (host_of(&self.url), response.status().as_u16());
         // A server may repeat the form as it came.
-        let encode = |secret: &str| encoded(&self.url, &[(secret, "")]);
+        let encode = |secret: &str| encoded(&[(secret, "")]);
         let spelled = self.secrets.iter().map(|secret| encode(secret).trim_end_matches('=').into());
         let secrets = self.secrets.iter().map(|secret| (*secret).to_owned()).chain(spelled);
         let headers = response.headers().clone();
-        let body = read_body(response, &host, ANSWER_MAX, "read an answer").await.map_err(said)?;
+        let body = read_body(response, &host, ANSWER_MAX, "read an answer").await?;
         Ok(Reply { host, status, headers, body, secrets: secrets.collect() })
     }
 }
@@ -170,20 +192,19 @@ impl Reply {
 
     /// The JSON of a 200. serde's own words would quote a token, so they are left out.
     pub(super) fn read<T: DeserializeOwned>(&self) -> CloudAnswer<T> {
-        if self.status != 200 {
-            return Err(self.refusal());
-        }
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(self.body()?)
             .map_err(|_| format!("`{}` answered 200 without the JSON of a token", self.host))
     }
 
     /// The text of a 200.
     pub(super) fn text(&self) -> CloudAnswer<&str> {
-        if self.status != 200 {
-            return Err(self.refusal());
-        }
-        std::str::from_utf8(&self.body)
+        std::str::from_utf8(self.body()?)
             .map_err(|_| format!("`{}` answered 200 without a text", self.host))
+    }
+
+    /// The body of a 200.
+    pub(super) fn body(&self) -> CloudAnswer<&[u8]> {
+        if self.status == 200 { Ok(&self.body) } else { Err(self.refusal()) }
     }
 
     /// Status and words of an answer that is an error.
@@ -197,17 +218,29 @@ impl Reply {
     }
 }
 
-/// A form's text. The one encoder of forms that is here belongs to URLs; this one's query is not used.
-fn encoded(url: &Url, fields: &[(&str, &str)]) -> String {
-    let mut encoder = url.clone();
-    encoder.query_pairs_mut().clear().extend_pairs(fields);
-    encoder.query().unwrap_or_default().to_owned()
+/// A form's text.
+pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
+    // The one encoder of forms that is here belongs to URLs.
+    let url = Url::parse_with_params("form:", fields);
+    url.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Finds the words in an error: OAuth2's `error_description` and `error`, the `error.message` of
-/// Google's services, `message`, distribution's `errors`. Anything else may be a page.
+/// Google's services, `message`, distribution's `errors`, Amazon's code and message. Anything else may
+/// be a page.
 fn words(body: &[u8]) -> String {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        let text = String::from_utf8_lossy(body);
+        return joined([xml::element(&text, "Code"), xml::element(&text, "Message")]);
+    };
+    let word = |names: &[&str]| names.iter().find_map(|name| value.get(name)?.as_str());
+    if let Some(code) = word(&["__type", "code", "Code"]) {
+        // `com.amazonaws.ecr#NameOfTheError`.
+        let code = code.rsplit('#').next().unwrap_or_default();
+        return joined(
+            [Some(code), word(&["message", "Message"])].map(|word| word.map(str::to_owned)),
+        );
+    }
     let error = value.get("error").unwrap_or(&Value::Null);
     let first = value.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&Value::Null);
     let places = [
@@ -219,6 +252,10 @@ fn words(body: &[u8]) -> String {
     ];
     let text = places.into_iter().find_map(|(place, name)| place.get(name)?.as_str());
     text.unwrap_or_default().to_owned()
+}
+
+fn joined(words: [Option<String>; 2]) -> String {
+    words.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 /// The end of a sentence about a server that could not be asked.
@@ -243,15 +280,19 @@ fn unheard(error: RegistryError) -> String {
         RegistryError::Dns { .. } => "cannot be found".into(),
         RegistryError::Refused { .. } => "refuses connections".into(),
         RegistryError::Connection { cause, .. }
-            if ["could not be made within", "no answer came within"]
-                .iter()
-                .any(|late| cause.contains(late)) =>
+            if cause.contains("could not be made within")
+                || cause.contains("no answer came within")
+                || cause == NO_ANSWER =>
         {
             "did not answer in time".into()
         }
         RegistryError::Connection { cause, .. } => format!("broke the connection: {cause}"),
         other => other.to_string(),
     }
+}
+
+fn no_answer(url: &Url) -> RegistryError {
+    RegistryError::Connection { host: host_of(url), cause: NO_ANSWER.into(), hint: "" }
 }
 
 /// `Authorization: Bearer …`, hidden from logs.

@@ -14,6 +14,7 @@ mod endpoint;
 mod file;
 mod google;
 mod jwt;
+mod memory;
 mod object;
 mod token;
 
@@ -26,6 +27,7 @@ use reqwest::{Response, Url};
 pub use self::aws::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
 pub use self::azure::{AzureManaged, AzureSettings, AzureStorage};
 pub use self::google::{GoogleMetadata, GoogleSettings};
+pub(super) use self::memory::{Ends, Memory};
 pub use self::object::Object;
 
 use self::aws::Aws;
@@ -65,6 +67,12 @@ pub(super) struct CloudLogin {
     pub(super) source: String,
     /// Until when it can be used; the token server's answer may end sooner.
     pub(super) until: SystemTime,
+}
+
+impl Ends for CloudLogin {
+    fn end(&self) -> Option<SystemTime> {
+        Some(self.until)
+    }
 }
 
 /// A request for an object that its store will answer.

@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Url;
 
 /// Where Microsoft's clouds keep blobs, after the name of the account.
-const AZURE: [&str; 4] = [
+pub(super) const AZURE: [&str; 4] = [
     ".blob.core.windows.net",
     ".blob.core.chinacloudapi.cn",
     ".blob.core.cloudapi.de",

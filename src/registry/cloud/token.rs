@@ -1,12 +1,13 @@
 //! Access tokens, and how long they are kept.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::CloudAnswer;
+use super::memory::{Ends, Memory};
 use crate::registry::auth::Secret;
 
 /// A token is renewed so long before its end; longer than what a login needs.
@@ -14,8 +15,6 @@ const MARGIN: Duration = Duration::from_secs(180);
 /// The longest life that is believed, and the life of a token that says nothing.
 const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 const LIFE: Duration = Duration::from_secs(3600);
-/// A failure is not asked for again so soon: many threads want the same.
-const FAILED: Duration = Duration::from_secs(60);
 
 /// An access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +44,12 @@ impl From<Lack> for String {
 
 /// What was found; a sentence's end if it is nothing.
 pub(super) type Found = Result<Token, Lack>;
+
+impl Ends for Token {
+    fn end(&self) -> Option<SystemTime> {
+        Some(self.until)
+    }
+}
 
 impl Token {
     /// One whose end nobody knows.
@@ -100,24 +105,17 @@ fn number(value: &Value) -> Option<u64> {
 
 /// Tokens by what they are for. Locked while one is fetched, so that many threads fetch it once.
 #[derive(Debug, Default)]
-pub(super) struct Kept(tokio::sync::Mutex<HashMap<String, (Instant, Found)>>);
+pub(super) struct Kept(tokio::sync::Mutex<HashMap<String, Memory<Token, Lack>>>);
 
 impl Kept {
     /// The token for something, from memory while it can be used.
     pub(super) async fn get(&self, purpose: &str, fetch: impl Future<Output = Found>) -> Found {
         let mut kept = self.0.lock().await;
-        if let Some((when, answer)) = kept.get(purpose) {
-            let usable = match answer {
-                Ok(token) => token.until > SystemTime::now() + MARGIN,
-                Err(_) => when.elapsed() < FAILED,
-            };
-            if usable {
-                return answer.clone();
-            }
+        let memory = kept.entry(purpose.to_owned()).or_default();
+        match memory.recall(MARGIN) {
+            Some(answer) => answer,
+            None => memory.learn(fetch.await),
         }
-        let answer = fetch.await;
-        kept.insert(purpose.to_owned(), (Instant::now(), answer.clone()));
-        answer
     }
 }
 

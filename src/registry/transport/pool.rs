@@ -60,6 +60,8 @@ pub(in crate::registry) struct Pool {
     ordinary: Client,
     /// For servers that the machine itself offers: no proxy, and no long wait where there are none.
     nearby: Client,
+    /// Where `--skip-tls-verify` is given: the same with certificates verified.
+    verified: Option<Box<Self>>,
     /// Made on first use; loopback hosts are here too, as they bypass proxies.
     special: Mutex<HashMap<String, Client>>,
 }
@@ -82,7 +84,20 @@ impl Pool {
         let nearby = builder(&tls, "", &options.user_agent)?.no_proxy().connect_timeout(NEARBY);
         let nearby = nearby.build().map_err(|error| RegistryError::Start(error.to_string()))?;
         let user_agent = options.user_agent.clone();
-        Ok(Self { tls, user_agent, ordinary, nearby, special: Mutex::default() })
+        let verified = match options.skip_tls_verify {
+            true => {
+                let options = Options { skip_tls_verify: false, ..options.clone() };
+                Some(Box::new(Self::new(&options)?))
+            }
+            false => None,
+        };
+        Ok(Self { tls, user_agent, ordinary, nearby, verified, special: Mutex::default() })
+    }
+
+    /// For questions to clouds, which show the secrets of an account: `--skip-tls-verify` is said about
+    /// registries. Own CAs count, and hosts that are excepted by name.
+    pub(in crate::registry) fn verified(&self) -> &Self {
+        self.verified.as_deref().unwrap_or(self)
     }
 
     /// The client for a URL that a registry named: the host's own settings where it has some,

@@ -142,7 +142,29 @@ fn a_link_stays_one() {
     keep(&link, "r.io").expect("kept");
     assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
     assert!(fs::read_to_string(&path).expect("there").contains(AUTH));
+    // Nor does one that leads to nothing yet, by way of another.
+    let (chain, target) = (dir.path().join("chain.json"), dir.path().join("new/target.json"));
+    std::os::unix::fs::symlink("middle.json", &chain).expect("a link");
+    std::os::unix::fs::symlink("new/target.json", dir.path().join("middle.json")).expect("a link");
+    keep(&chain, "r.io").expect("kept");
+    assert!(fs::symlink_metadata(&chain).expect("there").is_symlink());
+    assert!(fs::read_to_string(&target).expect("there").contains(AUTH));
     let missing = Path::new("/proc/none/config.json");
     let error = keep(missing, "r.io").expect_err("nobody makes that").to_string();
     assert!(error.contains("/proc/none/config.json cannot be written"), "{error}");
+}
+
+#[test]
+fn helpers_are_told_every_spelling_of_a_key() {
+    for (named, expected) in [
+        ("r.io", &["r.io"][..]),
+        ("https://r.io", &["https://r.io", "r.io"]),
+        ("r.io/v2/", &["r.io/v2/", "r.io"]),
+        ("docker.io", &["docker.io", HUB_KEY]),
+        ("index.docker.io", &["index.docker.io", HUB_KEY]),
+        (HUB_KEY, &[HUB_KEY]),
+        ("", &[""]),
+    ] {
+        assert_eq!(keys_of(named), expected, "{named}");
+    }
 }

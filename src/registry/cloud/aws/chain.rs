@@ -25,7 +25,7 @@ enum Place<'a> {
 
 /// The first place that has keys or can be asked for some, or why there is none.
 fn place(aws: &Aws) -> Result<(Place<'_>, Vec<String>), String> {
-    let Aws { settings, profiles, .. } = aws;
+    let (settings, profiles) = (&aws.settings, aws.profiles());
     let mut notes = Vec::new();
     if let Some(keys) = &settings.keys {
         return Ok((Place::Variables(keys), notes));
@@ -73,7 +73,7 @@ pub(super) fn plan(aws: &Aws) -> CloudAnswer<String> {
 
 /// Finds keys. The error says what each place said.
 pub(super) async fn find(aws: &Aws, http: &Pool, region: Option<&str>) -> CloudAnswer<Keys> {
-    let Aws { settings, profiles, .. } = aws;
+    let (settings, profiles) = (&aws.settings, aws.profiles());
     let (place, notes) = place(aws)?;
     let sts = sts::Sts { settings, http, region: aws.region().or(region) };
     match place {

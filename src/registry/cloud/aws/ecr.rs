@@ -4,13 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Aws;
-use super::ask::{self, Question, Signer};
+use super::ask::{self, Signer};
 use super::hosts::{self, Registry};
 use crate::registry::auth::Credentials;
 use crate::registry::cloud::{CloudAnswer, CloudLogin};
@@ -41,22 +40,16 @@ pub(super) async fn login(aws: &Aws, http: &Pool, registry: &str) -> CloudAnswer
         Registry::Public => "SpencerFrontendService.GetAuthorizationToken",
         Registry::Private { .. } => "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
     };
-    let question = Question {
-        method: Method::POST,
-        address: format!("{endpoint}/"),
-        headers: vec![
-            (CONTENT_TYPE, "application/x-amz-json-1.1".into()),
-            (HeaderName::from_static("x-amz-target"), target.into()),
-        ],
-        body: "{}".into(),
-        signer: Some(Signer { keys: &keys, region: &region, service }),
-    };
-    let reply = ask::service(http, &question).await?;
-    if reply.status != 200 {
-        return Err(format!("ECR gives no login for {}: {}", keys.source, reply.refusal()));
-    }
-    let (credentials, until) = parse(&reply.body)
-        .ok_or_else(|| format!("`{}` gave an answer without a login", reply.host))?;
+    let headers = vec![
+        (CONTENT_TYPE, "application/x-amz-json-1.1".into()),
+        (HeaderName::from_static("x-amz-target"), target.into()),
+    ];
+    let signer = Signer { keys: &keys, region: &region, service };
+    let reply = ask::post(&endpoint, headers, "{}".into(), Some(signer))?.send(http).await?;
+    let body = reply.body();
+    let body = body.map_err(|why| format!("ECR gives no login for {}: {why}", keys.source))?;
+    let (credentials, until) =
+        parse(body).ok_or_else(|| format!("`{}` gave an answer without a login", reply.host))?;
     Ok(CloudLogin { credentials, source: format!("ECR's login for {}", keys.source), until })
 }
 

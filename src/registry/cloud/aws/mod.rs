@@ -8,7 +8,7 @@
 //! | `chain` | whose keys, in Amazon's order |
 //! | `profiles`, `sts`, `nearby` | the shared files; roles; containers and the instance |
 //! | `sigv4` | signatures |
-//! | `ask` | one question to a service |
+//! | `ask` | questions to services, signed |
 
 mod ask;
 mod chain;
@@ -24,7 +24,7 @@ mod sts;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::Response;
@@ -32,7 +32,7 @@ use reqwest::Response;
 pub(super) use self::hosts::is_registry;
 use self::profiles::Profiles;
 pub use self::settings::{AwsContainer, AwsMetadata, AwsSettings, AwsWebIdentity, StaticKeys};
-use super::{CloudAnswer, CloudLogin, SignedGet};
+use super::{CloudAnswer, CloudLogin, Ends, Memory, SignedGet};
 use crate::registry::auth::Secret;
 use crate::registry::transport::Pool;
 
@@ -45,10 +45,11 @@ const DEFAULT_REGION: &str = "us-east-1";
 #[derive(Debug)]
 pub(super) struct Aws {
     settings: AwsSettings,
-    profiles: Profiles,
+    /// Read when Amazon is asked for the first time: other builds need not care what is in the files.
+    read_profiles: OnceLock<Profiles>,
     /// Whose keys, or why there are none: found once, and again before they end. Locked while they are
     /// looked for.
-    keys: tokio::sync::Mutex<Option<CloudAnswer<Keys>>>,
+    keys: tokio::sync::Mutex<Memory<Keys, String>>,
     /// Of buckets that said where they are.
     regions: Mutex<HashMap<String, String>>,
 }
@@ -67,16 +68,20 @@ struct Keys {
     of_instance: bool,
 }
 
-impl Keys {
-    fn is_fresh(&self, margin: Duration) -> bool {
-        self.until.is_none_or(|until| until > SystemTime::now() + margin)
+impl Ends for Keys {
+    fn end(&self) -> Option<SystemTime> {
+        self.until
     }
 }
 
 impl Aws {
     pub(super) fn new(settings: AwsSettings) -> Self {
-        let profiles = Profiles::read(&settings);
-        Self { settings, profiles, keys: tokio::sync::Mutex::default(), regions: Mutex::default() }
+        let (keys, regions) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { settings, read_profiles: OnceLock::new(), keys, regions }
+    }
+
+    fn profiles(&self) -> &Profiles {
+        self.read_profiles.get_or_init(|| Profiles::read(&self.settings))
     }
 
     pub(super) async fn login(&self, http: &Pool, registry: &str) -> CloudAnswer<CloudLogin> {
@@ -118,24 +123,14 @@ impl Aws {
     /// is no other.
     async fn keys(&self, http: &Pool, region: Option<&str>) -> CloudAnswer<Keys> {
         let mut known = self.keys.lock().await;
-        match &*known {
-            Some(Ok(keys)) if keys.is_fresh(MARGIN) => return Ok(keys.clone()),
-            Some(Err(reason)) => return Err(reason.clone()),
-            _ => {}
+        match known.recall(MARGIN) {
+            Some(answer) => answer,
+            None => known.learn(chain::find(self, http, region).await),
         }
-        let found = chain::find(self, http, region).await;
-        // What is still good is better than nothing.
-        if let (Some(Ok(old)), Err(_)) = (&*known, &found)
-            && old.is_fresh(Duration::ZERO)
-        {
-            return Ok(old.clone());
-        }
-        *known = Some(found.clone());
-        found
     }
 
     /// The region that was chosen, by a variable or in the profile.
     fn region(&self) -> Option<&str> {
-        self.settings.region.as_deref().or_else(|| self.profiles.chosen("region"))
+        self.settings.region.as_deref().or_else(|| self.profiles().chosen("region"))
     }
 }

@@ -9,10 +9,12 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::Keys;
-use super::ask::{self, Question, Reply};
+use super::ask;
 use super::settings::{AwsContainer, AwsMetadata, AwsSettings};
-use super::sts::{read, until};
+use super::sts::until;
 use crate::registry::cloud::CloudAnswer;
+use crate::registry::cloud::ask::{Question, Reply};
+use crate::registry::cloud::file::small_text;
 use crate::registry::transport::Pool;
 
 /// Where ECS gives keys.
@@ -25,8 +27,6 @@ const METADATA: [&str; 2] = ["http://169.254.169.254", "http://[fd00:ec2::254]"]
 /// How long the first answer may take: machines elsewhere have nobody there. Amazon's own tools wait as
 /// long.
 const FIRST: Duration = Duration::from_secs(1);
-/// How long others may take, of somebody who is there.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Of a metadata token, in seconds; a build that lasts longer gets another.
 const LIFE: &str = "21600";
 
@@ -46,22 +46,21 @@ pub(super) async fn container(settings: &AwsSettings, http: &Pool) -> CloudAnswe
         return Err("no AWS_CONTAINER_CREDENTIALS_… is set".into());
     };
     let address = address(container)?;
-    let token = match (&container.token_file, &container.token) {
-        (Some(file), _) => Some(read(file).map_err(|why| {
-            format!("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, {}, {why}", file.display())
-        })?),
-        (None, token) => token.as_ref().map(|token| token.expose().trim().to_owned()),
-    };
-    let authorization = token.map(|token| {
-        let mut value = HeaderValue::from_str(&token)
-            .map_err(|_| "the token for the container's credentials service is no header")?;
+    let token =
+        match (&container.token_file, &container.token) {
+            (Some(file), _) => Some(small_text(file).map_err(|why| {
+                format!("{why} (AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names it)")
+            })?),
+            (None, token) => token.as_ref().map(|token| token.expose().trim().to_owned()),
+        };
+    let mut question = Question::get(ask::url(&address)?);
+    if let Some(token) = &token {
+        let mut value = HeaderValue::from_str(token)
+            .map_err(|_| format!("the token for {what} is no header"))?;
         value.set_sensitive(true);
-        Ok::<_, String>(value)
-    });
-    let authorization = authorization.transpose()?;
-    let question = get(address);
-    let reply = ask::nearby(http, &question, authorization.as_ref(), PATIENCE).await;
-    let reply = reply.map_err(|why| format!("{what}: {why}"))?;
+        question = question.authorization(value).hiding([token.as_str()]);
+    }
+    let reply = question.send_nearby(http).await.map_err(|why| format!("{what} {why}"))?;
     keys(&reply, what, false)
 }
 
@@ -96,9 +95,8 @@ pub(super) async fn instance(metadata: &AwsMetadata, http: &Pool) -> CloudAnswer
     let what = "the instance's metadata";
     let metadata = Metadata::open(metadata, http).await?;
     let roles = metadata.get("iam/security-credentials/").await?;
-    let role =
-        String::from_utf8_lossy(&roles.body).lines().next().unwrap_or_default().trim().to_owned();
-    if roles.status != 200 || role.is_empty() {
+    let role = roles.text().ok().and_then(|text| text.lines().next()).unwrap_or_default().trim();
+    if role.is_empty() {
         return Err(format!("{what} know no role of this instance ({})", roles.status));
     }
     let reply = metadata.get(&format!("iam/security-credentials/{role}")).await?;
@@ -109,7 +107,7 @@ pub(super) async fn instance(metadata: &AwsMetadata, http: &Pool) -> CloudAnswer
 /// The region of the instance.
 pub(super) async fn region(metadata: &AwsMetadata, http: &Pool) -> CloudAnswer<String> {
     let reply = Metadata::open(metadata, http).await?.get("placement/region").await?;
-    Ok(String::from_utf8_lossy(&reply.body).trim().to_owned())
+    Ok(reply.text()?.trim().to_owned())
 }
 
 /// A service that has given a token.
@@ -125,43 +123,34 @@ impl<'a> Metadata<'a> {
         let address =
             settings.endpoint.as_deref().unwrap_or(usual).trim_end_matches('/').to_owned();
         let life = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
-        let question = Question {
-            method: Method::PUT,
-            headers: vec![(life, LIFE.to_owned())],
-            ..get(format!("{address}/latest/api/token"))
-        };
-        let hint = "the instance's metadata do not answer; in a container on an instance, its \
-                    hop limit for them must be 2";
-        let reply = ask::nearby(http, &question, None, FIRST).await;
-        let reply = reply.map_err(|why| format!("{hint} ({why})"))?;
-        let token = String::from_utf8_lossy(&reply.body).trim().to_owned();
-        if reply.status != 200 || token.is_empty() {
-            return Err(format!("the instance's metadata gave no token: {}", reply.refusal()));
-        }
+        let url = ask::url(&format!("{address}/latest/api/token"))?;
+        let question = Question::bare(Method::PUT, url, Vec::new()).header(life, LIFE);
+        let reply = question.find_nearby(http, FIRST).await.map_err(|why| {
+            format!(
+                "the instance's metadata at {address} {why}; in a container on an instance, its hop \
+                 limit for them must be 2"
+            )
+        })?;
+        let token = reply.text().map(|token| token.trim().to_owned()).and_then(|token| {
+            if token.is_empty() { Err("it is empty".to_owned()) } else { Ok(token) }
+        });
+        let token = token.map_err(|why| format!("the instance's metadata gave no token: {why}"))?;
         Ok(Self { http, address, token })
     }
 
     async fn get(&self, path: &str) -> CloudAnswer<Reply> {
         let token = HeaderName::from_static("x-aws-ec2-metadata-token");
-        let question = Question {
-            headers: vec![(token, self.token.clone())],
-            ..get(format!("{}/latest/meta-data/{path}", self.address))
-        };
-        ask::nearby(self.http, &question, None, PATIENCE).await
+        let url = ask::url(&format!("{}/latest/meta-data/{path}", self.address))?;
+        let question = Question::get(url).header(token, &*self.token);
+        let reply = question.hiding([self.token.as_str()]).send_nearby(self.http).await;
+        reply.map_err(|why| format!("the instance's metadata at {} {why}", self.address))
     }
-}
-
-fn get(address: String) -> Question<'static> {
-    let (headers, body) = (Vec::new(), String::new());
-    Question { method: Method::GET, address, headers, body, signer: None }
 }
 
 fn keys(reply: &Reply, what: &str, of_instance: bool) -> CloudAnswer<Keys> {
-    if reply.status != 200 {
-        return Err(format!("{what}: {}", reply.refusal()));
-    }
-    let answer: Answer = serde_json::from_slice(&reply.body)
-        .map_err(|_| format!("{what} gave an answer without keys"))?;
+    let body = reply.body().map_err(|why| format!("{what}: {why}"))?;
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|_| format!("{what} gave an answer without keys"))?;
     Ok(Keys {
         id: answer.access_key_id,
         secret: answer.secret_access_key.into(),

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::settings::{AwsSettings, AwsWebIdentity, StaticKeys};
+use crate::registry::cloud::file::read;
 
 /// What is taken where none is named.
 const DEFAULT: &str = "default";
@@ -61,8 +62,9 @@ impl Profiles {
             [(&settings.config_file, true), (&settings.credentials_file, false)]
         {
             let Some(path) = path else { continue };
-            match std::fs::read_to_string(path) {
+            match read(path) {
                 Ok(text) => {
+                    let text = String::from_utf8_lossy(&text);
                     for (name, profile) in parse(&text, is_config) {
                         all.entry(name).or_default().extend(profile);
                     }
@@ -276,6 +278,15 @@ mod tests {
         assert!(matches!(recipe, Recipe::Role { source: Source::Container, .. }));
         let recipe = profiles.recipe("web").expect("good").expect("there");
         assert!(matches!(recipe, Recipe::WebIdentity(_)));
+    }
+
+    #[test]
+    fn files_without_an_end_have_no_profiles() {
+        let settings =
+            AwsSettings { config_file: Some("/dev/zero".into()), ..AwsSettings::default() };
+        let none = Profiles::read(&settings).recipe("default").expect("no error");
+        let none = none.expect_err("no keys");
+        assert!(none.contains("/dev/zero (which cannot be read: it is larger than"), "{none}");
     }
 
     #[test]

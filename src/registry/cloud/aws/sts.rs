@@ -2,15 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
-use super::ask::{self, Question, Signer};
+use super::ask::{self, Signer};
 use super::profiles::Role;
 use super::settings::{AwsSettings, AwsWebIdentity};
-use super::sigv4::encode;
 use super::{Keys, hosts};
 use crate::registry::cloud::CloudAnswer;
+use crate::registry::cloud::ask::{FORM, encoded};
+use crate::registry::cloud::file::small_text;
 use crate::registry::transport::Pool;
 use crate::registry::xml;
 
@@ -18,8 +18,6 @@ use crate::registry::xml;
 const SESSION: &str = "kiln";
 /// How long keys are good where the answer says nothing that can be read: the shortest that there are.
 const SHORT: Duration = Duration::from_secs(900);
-/// Of a token's file.
-const TOKEN_MAX: u64 = 64 << 10;
 
 /// How STS is asked.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +35,7 @@ impl Sts<'_> {
         of: &str,
     ) -> CloudAnswer<Keys> {
         let file = &identity.token_file;
-        let token =
-            read(file).map_err(|why| format!("the token of {of}, {}, {why}", file.display()))?;
+        let token = small_text(file).map_err(|why| format!("the token of {of}: {why}"))?;
         let session = identity.session.as_deref().unwrap_or(SESSION);
         let form = [
             ("Action", "AssumeRoleWithWebIdentity"),
@@ -46,12 +43,9 @@ impl Sts<'_> {
             ("RoleSessionName", session),
             ("WebIdentityToken", &token),
         ];
-        let keys = self.ask(&form, None).await;
-        let keys = keys.map_err(|why| {
-            let why =
-                if why.contains(token.as_str()) { "STS quotes the token".into() } else { why };
-            format!("the role {} for the token of {of}: {why}", identity.role)
-        })?;
+        let keys = self.ask(&form, None, &token).await;
+        let keys =
+            keys.map_err(|why| format!("the role {} for the token of {of}: {why}", identity.role))?;
         Ok(Keys { source: format!("the role {} (token of {of})", identity.role), ..keys })
     }
 
@@ -63,28 +57,25 @@ impl Sts<'_> {
             vec![("Action", "AssumeRole"), ("RoleArn", arn), ("RoleSessionName", session)];
         form.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
         form.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
-        let keys = self.ask(&form, Some(own)).await;
+        let keys = self.ask(&form, Some(own), "").await;
         let keys = keys.map_err(|why| format!("the role {arn} with {}: {why}", own.source))?;
         Ok(Keys { source: format!("the role {arn} ({})", own.source), ..keys })
     }
 
-    async fn ask(&self, form: &[(&str, &str)], keys: Option<&Keys>) -> CloudAnswer<Keys> {
+    /// `secret` is what in the form no error may show.
+    async fn ask(
+        &self,
+        form: &[(&str, &str)],
+        keys: Option<&Keys>,
+        secret: &str,
+    ) -> CloudAnswer<Keys> {
         let (endpoint, region) = hosts::sts(self.settings, self.region);
-        let pairs = form.iter().chain(&[("Version", "2011-06-15")]);
-        let pairs: Vec<String> =
-            pairs.map(|(name, value)| format!("{name}={}", encode(value, ""))).collect();
-        let question = Question {
-            method: Method::POST,
-            address: format!("{endpoint}/"),
-            headers: vec![(CONTENT_TYPE, "application/x-www-form-urlencoded".into())],
-            body: pairs.join("&"),
-            signer: keys.map(|keys| Signer { keys, region: &region, service: "sts" }),
-        };
-        let reply = ask::service(self.http, &question).await?;
-        if reply.status != 200 {
-            return Err(reply.refusal());
-        }
-        let text = String::from_utf8_lossy(&reply.body);
+        let body = encoded(&[form, &[("Version", "2011-06-15")]].concat());
+        let headers = vec![(CONTENT_TYPE, FORM.to_owned())];
+        let signer = keys.map(|keys| Signer { keys, region: &region, service: "sts" });
+        let question = ask::post(&endpoint, headers, body, signer)?.hiding([secret]);
+        let reply = question.send(self.http).await?;
+        let text = String::from_utf8_lossy(reply.body()?);
         let part = |name: &str| xml::element(&text, name).filter(|part| !part.is_empty());
         let keys = || {
             Some(Keys {
@@ -104,16 +95,4 @@ impl Sts<'_> {
 pub(super) fn until(text: Option<&str>) -> SystemTime {
     let time = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
     time.map_or_else(|| SystemTime::now() + SHORT, SystemTime::from)
-}
-
-/// The text of a small file.
-pub(super) fn read(path: &std::path::Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(TOKEN_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    let text = text.trim();
-    if text.is_empty() { Err("is empty".into()) } else { Ok(text.to_owned()) }
 }

@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ring::hmac;
 
 use super::AzureStorage;
+use crate::registry::cloud::object::AZURE;
 use crate::registry::cloud::{CloudAnswer, SignedGet};
 use crate::registry::transport::{host_of, is_loopback};
 
@@ -16,13 +17,6 @@ pub(super) const RESOURCE: &str = "https://storage.azure.com/";
 const VERSION: &str = "2020-04-08";
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-ms-version");
 const DATE_HEADER: HeaderName = HeaderName::from_static("x-ms-date");
-/// What accounts' names end with.
-const DOMAINS: [&str; 4] = [
-    ".blob.core.windows.net",
-    ".blob.core.chinacloudapi.cn",
-    ".blob.core.cloudapi.de",
-    ".blob.core.usgovcloudapi.net",
-];
 
 /// Reads an address.
 pub(super) fn parse(address: &str) -> CloudAnswer<Url> {
@@ -39,7 +33,7 @@ pub(super) fn version() -> (HeaderName, HeaderValue) {
 /// Whether a token may be shown there: to Microsoft's servers or this machine.
 pub(super) fn may_see_tokens(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let own = DOMAINS.iter().any(|domain| host.ends_with(domain));
+    let own = AZURE.iter().any(|domain| host.ends_with(domain));
     own && url.scheme() == "https" || is_loopback(&host_of(url))
 }
 
@@ -59,36 +53,39 @@ pub(super) fn sign(storage: &AzureStorage, url: &Url, from: u64) -> CloudAnswer<
     if url.query_pairs().any(|(name, _)| name == "sig") {
         return with_query(url.clone(), "its address");
     }
-    let Some(account) = account(storage, url) else {
-        let below = is_below_endpoint(storage, url).is_some();
-        let why = below.then(|| "AZURE_STORAGE_ACCOUNT is not set".to_owned());
-        return Ok(Signed::No(why.into_iter().collect()));
-    };
+    let (account, below) = (account(storage, url), is_below_endpoint(storage, url).is_some());
     let meant = storage.account.as_deref();
     let mut unusable = Vec::new();
     let mut for_another = |variable: &str| {
         let meant = meant.map_or("no account that is known".into(), |name| format!("`{name}`"));
         unusable.push(format!("{variable} is for {meant}"));
     };
-    if let Some((variable, key)) = &storage.key {
+    if let (Some((variable, key)), Some(account)) = (&storage.key, &account) {
         if meant.is_none_or(|meant| meant == account) {
             let key = STANDARD.decode(key.expose().trim());
             let key = key.map_err(|_| format!("{variable} is no key of an account: not base64"))?;
             let identity = Ok(format!("the key in {variable}"));
-            let headers = shared_key(url, &account, &key, from)?;
+            let headers = shared_key(url, account, &key, from)?;
             return Ok(Signed::Yes(SignedGet { url: url.clone(), headers, identity }));
         }
         for_another(variable);
     }
     if let Some((variable, signature)) = &storage.signature {
-        if meant == Some(account.as_str()) && may_see(storage, url) {
+        // Without an account it is for what is below the endpoint that was given with it.
+        let fits = meant.map_or(below, |meant| account.as_deref() == Some(meant));
+        if fits && may_see(storage, url) {
             let mut url = url.clone();
             let signature = signature.expose().trim().trim_start_matches('?');
             let query = url.query().map_or(String::new(), |query| format!("{query}&"));
             url.set_query(Some(&format!("{query}{signature}")));
             return with_query(url, variable);
         }
-        for_another(variable);
+        if account.is_some() {
+            for_another(variable);
+        }
+    }
+    if account.is_none() && below {
+        unusable.push("AZURE_STORAGE_ACCOUNT is not set".to_owned());
     }
     Ok(Signed::No(unusable))
 }
@@ -105,12 +102,8 @@ pub(super) fn is_blob(storage: &AzureStorage, url: &Url) -> bool {
 
 /// The account that an address belongs to.
 fn account(storage: &AzureStorage, url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    let own = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain));
-    if let Some(name) = own {
-        // The secondary location has the account's key
-        // (learn.microsoft.com/azure/storage/common/storage-redundancy).
-        return Some(name.strip_suffix("-secondary").unwrap_or(name).to_owned());
+    if let Some(name) = account_of_host(url) {
+        return Some(name.to_owned());
     }
     let below = is_below_endpoint(storage, url)?;
     // Where an address has no account in its host, the first part of the path is it.
@@ -119,6 +112,15 @@ fn account(storage: &AzureStorage, url: &Url) -> Option<String> {
         Some(account) => Some(account.clone()),
         None => Some(first.to_owned()).filter(|first| !first.is_empty()),
     }
+}
+
+/// The account that a host of Microsoft's is named for.
+pub(super) fn account_of_host(url: &Url) -> Option<&str> {
+    let host = url.host_str()?;
+    let name = AZURE.iter().find_map(|domain| host.strip_suffix(domain))?;
+    // The secondary location has the account's key
+    // (learn.microsoft.com/azure/storage/common/storage-redundancy).
+    Some(name.strip_suffix("-secondary").unwrap_or(name)).filter(|name| !name.is_empty())
 }
 
 /// The account's own address, if this one is below it.
@@ -256,6 +258,26 @@ x-ms-date",
     }
 
     #[test]
+    fn signatures_without_an_account_are_for_their_endpoint() {
+        for (endpoint, blob, expected) in [
+            ("https://blobs.example/", "https://blobs.example/box/a.tar", true),
+            ("https://me.blob.core.windows.net", "https://me.blob.core.windows.net/b/a", true),
+            ("http://127.0.0.1:1/dev", "http://127.0.0.1:1/dev/box/a.tar", true),
+            ("https://blobs.example/me", "https://blobs.example/you/box/a.tar", false),
+            ("https://blobs.example/", "https://blobs.example:1/box/a.tar", false),
+            ("https://me.blob.core.windows.net", "https://you.blob.core.windows.net/b/a", false),
+            ("http://blobs.example/", "http://blobs.example/box/a.tar", false),
+        ] {
+            let own = AzureStorage { key: None, ..storage(None, Some(endpoint)) };
+            let with = expected.then(|| format!("{blob}?sv=1&sig=geheim"));
+            assert_eq!(signed(&own, blob), with, "{endpoint} {blob}");
+        }
+        let endpoint = Some("https://me.blob.core.windows.net/");
+        let you = AzureStorage { key: None, ..storage(Some("you"), endpoint) };
+        assert_eq!(signed(&you, "https://me.blob.core.windows.net/b/a"), None);
+    }
+
+    #[test]
     fn accounts_can_have_an_address_of_their_own() {
         let endpoint = Some("http://127.0.0.1:10000/devstoreaccount1");
         let blob = "http://127.0.0.1:10000/devstoreaccount1/box/a.tar";
@@ -267,7 +289,8 @@ x-ms-date",
         let own = Some("https://blobs.example.com/");
         let url = parse("https://blobs.example.com/box/a.tar").expect("a URL");
         assert!(is_blob(&storage(None, own), &url) && !is_blob(&storage(None, endpoint), &url));
-        let Ok(Signed::No(why)) = sign(&storage(None, own), &url, 0) else { panic!("no account") };
+        let keyed = AzureStorage { signature: None, ..storage(None, own) };
+        let Ok(Signed::No(why)) = sign(&keyed, &url, 0) else { panic!("no account") };
         assert_eq!(why, ["AZURE_STORAGE_ACCOUNT is not set"]);
         let named = storage(Some("me"), own);
         let me = Some("SharedKey me".to_owned());

@@ -74,7 +74,8 @@ pub struct AzureStorage {
     /// The account's key in base64, and the variable that it is from.
     pub key: Option<(String, Secret)>,
     /// A shared access signature (`sv=…&sig=…`), and the variable that it is from. Without an
-    /// account it is not used, as it would be shown to any.
+    /// account it is for what is below the endpoint, and without that one for nobody, as it would be
+    /// shown to any.
     pub signature: Option<(String, Secret)>,
     /// The account's own address, where it is none of Microsoft's: `http://host:port/account`.
     pub endpoint: Option<String>,
@@ -188,6 +189,12 @@ impl AzureStorage {
     /// account's own address.
     pub fn is_blob(&self, address: &str) -> bool {
         blob::parse(address).is_ok_and(|url| blob::is_blob(self, &url))
+    }
+
+    /// The account that one of Microsoft's own endpoints belongs to, by its host.
+    pub fn account_of(endpoint: &str) -> Option<String> {
+        let url = blob::parse(endpoint).ok()?;
+        blob::account_of_host(&url).map(str::to_owned)
     }
 }
 

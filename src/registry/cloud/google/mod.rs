@@ -16,7 +16,7 @@ mod user;
 use std::path::PathBuf;
 
 use super::ask::bearer_header;
-use super::file::{shown, small_file};
+use super::file::{shown, small_text};
 use super::token::{Found, Kept, Lack, Token};
 use super::{CloudAnswer, CloudLogin, SignedGet};
 use crate::registry::auth::{Credentials, Secret};
@@ -138,14 +138,15 @@ impl Google {
         let settings = &self.settings;
         if let Some((variable, token)) = &settings.access_token {
             let source = format!("the access token in {variable}");
+            if token.expose().trim().is_empty() {
+                return Err(Lack::Broken(format!("{source} is empty")));
+            }
             return Ok(Token::endless(token.expose().trim().to_owned().into(), source));
         }
         if let Some((variable, path)) = &settings.access_token_file {
             let source = format!("the access token in {}", path.display());
-            let text = small_file(path);
-            let text =
-                text.map_err(|why| Lack::Broken(format!("{why}, which {variable} names")))?;
-            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            let text = small_text(path)
+                .map_err(|why| Lack::Broken(format!("{why} ({variable} names it)")))?;
             return Ok(Token::endless(text.into(), source));
         }
         let mut looked = vec!["GOOGLE_APPLICATION_CREDENTIALS is not set".to_owned()];
