@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+#[cfg(test)]
+use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 
-#[cfg(test)]
-use super::Credentials;
-use super::{Answer, FRESH, Keychain};
+use super::{Answer, Credentials, FRESH, Keychain};
 use crate::registry::cloud::{Cloud, CloudLogin, Clouds, Memory};
 use crate::registry::transport::Pool;
 
@@ -82,7 +83,10 @@ impl Keychain {
     pub(in crate::registry) fn is_of_cloud(&self, registry: &str, given: &Credentials) -> bool {
         let Sky::Ask(access) = &self.clouds else { return false };
         let logins = access.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        let login = logins.get(registry).and_then(|login| login.as_ref().ok());
+        let slot = logins.get(registry).cloned();
+        drop(logins);
+        // Not to wait for a call that another thread makes just now.
+        let login = slot.and_then(|slot| slot.try_lock().ok()?.recall(Duration::ZERO)?.ok());
         login.is_some_and(|login| login.credentials == *given)
     }
 
