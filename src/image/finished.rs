@@ -80,6 +80,7 @@ impl DocumentBytes<'_> {
 }
 
 /// What a build makes.
+#[expect(clippy::large_enum_variant, reason = "there is one for each build")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Product {
     /// An image for one platform.
