@@ -60,29 +60,33 @@ fn managed(env: &Environment) -> AzureManaged {
     }
 }
 
-/// What has a variable of its own comes before what the connection string says.
+/// What has a variable of its own comes before what the connection string says. But key and signature
+/// are for the account and the endpoint that they came with: a signature without an account is shown
+/// to its endpoint.
 fn storage(env: &Environment) -> AzureStorage {
     let key = STORAGE_KEYS.into_iter().find_map(|name| Some((name, text(env, name)?)));
-    let endpoint = text(env, STORAGE_SERVICE_ENDPOINT);
-    let account = endpoint.as_deref().and_then(AzureStorage::account_of);
     let own = AzureStorage {
-        account: text(env, STORAGE_ACCOUNT).or(account),
+        account: text(env, STORAGE_ACCOUNT),
         key: key.map(|(name, key)| (name.to_owned(), key.into())),
         signature: text(env, STORAGE_SAS_TOKEN).map(|sas| (STORAGE_SAS_TOKEN.into(), sas.into())),
-        endpoint,
+        endpoint: text(env, STORAGE_SERVICE_ENDPOINT),
     };
-    let Some(connection) = text(env, STORAGE_CONNECTION_STRING) else { return own };
-    let connection = connection_string(&connection);
-    let own_endpoint = own.endpoint.clone();
-    let endpoint = own_endpoint.clone().or(connection.endpoint.clone());
-    // Its key and signature are for its account, and the others' for theirs.
+    let named = own.endpoint.as_deref().and_then(AzureStorage::account_of);
+    let connection = text(env, STORAGE_CONNECTION_STRING);
+    let connection = connection.map(|text| connection_string(&text)).unwrap_or_default();
     if own.key.is_some() || own.signature.is_some() {
-        // A signature without an account is for its endpoint, which the string's may not be.
-        let is_foreign = own.signature.is_some() && own.account.is_none();
-        let endpoint = if is_foreign { own_endpoint } else { endpoint };
-        return AzureStorage { endpoint, ..own };
+        let account = own.account.or(named);
+        let is_bound = own.signature.is_some() && account.is_none();
+        let others = connection.endpoint.filter(|_| !is_bound);
+        return AzureStorage { account, endpoint: own.endpoint.or(others), ..own };
     }
-    AzureStorage { account: own.account.or(connection.account), endpoint, ..connection }
+    let account = own.account.or(connection.account);
+    let is_bound = connection.signature.is_some() && account.is_none();
+    let endpoint = match is_bound {
+        true => connection.endpoint.or(own.endpoint),
+        false => own.endpoint.or(connection.endpoint),
+    };
+    AzureStorage { account: account.or(named), endpoint, ..connection }
 }
 
 /// `Name=value;…` (learn.microsoft.com/azure/storage/common/storage-configure-connection-string).
@@ -192,6 +196,14 @@ mod tests {
             ..AzureStorage::default()
         };
         assert_eq!(both.storage, expected_of_both);
+        // Nor is the string's signature shown to another endpoint.
+        let other = ("AZURE_STORAGE_SERVICE_ENDPOINT", "https://other.example/");
+        assert_eq!(settings_of(&[(name, signature), other]).storage, expected);
+        let account = settings_of(&[
+            ("AZURE_STORAGE_SAS_TOKEN", "sv=2&sig=y"),
+            ("AZURE_STORAGE_SERVICE_ENDPOINT", "https://me.blob.core.windows.net"),
+        ]);
+        assert_eq!(account.storage.account.as_deref(), Some("me"));
         let development = settings_of(&[(name, "UseDevelopmentStorage=true")]).storage;
         assert_eq!(development.account.as_deref(), Some("devstoreaccount1"));
         let blob = "http://127.0.0.1:10000/devstoreaccount1/c/b";

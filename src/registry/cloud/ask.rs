@@ -312,3 +312,6 @@ pub(super) fn bearer_header(token: &str) -> CloudAnswer<(HeaderName, HeaderValue
 pub(super) fn machine_says(path: &str, begins: &str) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.trim().starts_with(begins))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,42 +26,44 @@ fn pool() -> Pool {
 
 /// Answers as STS, ECR and metadata do. Keys end in so many seconds.
 fn amazon(life: i64) -> Server {
-    Server::start(move |seen| {
-        let body = String::from_utf8_lossy(&seen.body).into_owned();
-        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(life);
-        let keys = |id: &str| {
-            let end = end.to_string();
-            json!({"AccessKeyId": id, "SecretAccessKey": "s", "Token": "t", "Expiration": end})
-                .to_string()
-        };
-        match (seen.method.as_str(), seen.path()) {
-            ("POST", "/") if seen.header("x-amz-target").is_some() => {
-                let data = json!({"authorizationToken": "QVdTOmdlaGVpbQ==", "expiresAt": 4e9});
-                Reply::new(200, json!({ "authorizationData": [data] }).to_string())
-            }
-            ("POST", "/") if body.contains("refused") => {
-                let quoted = "<Message>Not authorized: secret-token</Message>";
-                Reply::new(403, format!("<Error><Code>AccessDenied</Code>{quoted}</Error>"))
-            }
-            ("POST", "/") => Reply::new(
-                200,
-                format!(
-                    "<R><Credentials><AccessKeyId>ASTS</AccessKeyId><SecretAccessKey>s\
+    Server::start(move |seen| answer(seen, life))
+}
+
+fn answer(seen: &Seen, life: i64) -> Reply {
+    let body = String::from_utf8_lossy(&seen.body).into_owned();
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(life);
+    let keys = |id: &str| {
+        let end = end.to_string();
+        json!({"AccessKeyId": id, "SecretAccessKey": "s", "Token": "t", "Expiration": end})
+            .to_string()
+    };
+    match (seen.method.as_str(), seen.path()) {
+        ("POST", "/") if seen.header("x-amz-target").is_some() => {
+            let data = json!({"authorizationToken": "QVdTOmdlaGVpbQ==", "expiresAt": 4e9});
+            Reply::new(200, json!({ "authorizationData": [data] }).to_string())
+        }
+        ("POST", "/") if body.contains("refused") => {
+            let quoted = "<Message>Not authorized: secret-token</Message>";
+            Reply::new(403, format!("<Error><Code>AccessDenied</Code>{quoted}</Error>"))
+        }
+        ("POST", "/") => Reply::new(
+            200,
+            format!(
+                "<R><Credentials><AccessKeyId>ASTS</AccessKeyId><SecretAccessKey>s\
                      </SecretAccessKey><SessionToken>t</SessionToken><Expiration>{end}\
                      </Expiration></Credentials></R>"
-                ),
             ),
-            ("GET", "/container") => Reply::new(200, keys("ACONTAINER")),
-            ("PUT", "/latest/api/token") => Reply::new(200, "metadata-token"),
-            ("GET", path) => match path.strip_prefix("/latest/meta-data/") {
-                Some("iam/security-credentials/") => Reply::new(200, "worker"),
-                Some("iam/security-credentials/worker") => Reply::new(200, keys("AINSTANCE")),
-                Some("placement/region") => Reply::new(200, "ap-south-1"),
-                _ => Reply::new(404, ""),
-            },
+        ),
+        ("GET", "/container") => Reply::new(200, keys("ACONTAINER")),
+        ("PUT", "/latest/api/token") => Reply::new(200, "metadata-token"),
+        ("GET", path) => match path.strip_prefix("/latest/meta-data/") {
+            Some("iam/security-credentials/") => Reply::new(200, "worker"),
+            Some("iam/security-credentials/worker") => Reply::new(200, keys("AINSTANCE")),
+            Some("placement/region") => Reply::new(200, "ap-south-1"),
             _ => Reply::new(404, ""),
-        }
-    })
+        },
+        _ => Reply::new(404, ""),
+    }
 }
 
 /// Everything is at this server.
@@ -144,6 +146,83 @@ fn a_failure_ends_the_search_and_quotes_nothing() {
     assert_eq!(server.lines(), ["POST /"], "asked once, and not the instance then");
 }
 
+/// Answers as [`amazon`] does, but is busy the first time on each of its paths.
+fn starting() -> Server {
+    let asked = Mutex::new(std::collections::HashSet::new());
+    Server::start(move |seen| {
+        let is_first = asked.lock().expect("lock").insert(seen.target.clone());
+        if is_first { Reply::new(503, "starting") } else { answer(seen, 3600) }
+    })
+}
+
+#[test]
+fn services_that_start_are_asked_again() {
+    let server = starting();
+    let keys = block(Aws::new(settings(&server)).keys(&pool(), None)).expect("the instance's");
+    assert_eq!(keys.id, "AINSTANCE");
+    let roles = "GET /latest/meta-data/iam/security-credentials/";
+    let expected = [
+        ["PUT /latest/api/token"; 2],
+        [roles; 2],
+        ["GET /latest/meta-data/iam/security-credentials/worker"; 2],
+    ];
+    assert_eq!(server.lines(), expected.concat());
+    let server = starting();
+    let uri = Ok(format!("http://{}/container", server.host()));
+    let container = Some(AwsContainer { uri, token: None, token_file: None });
+    let aws = Aws::new(AwsSettings { container, ..settings(&server) });
+    assert_eq!(block(aws.keys(&pool(), None)).expect("the container's").id, "ACONTAINER");
+    assert_eq!(server.lines(), ["GET /container"; 2]);
+    let server = starting();
+    let login = Aws::new(AwsSettings { keys: static_keys(), ..settings(&server) });
+    block(login.login(&pool(), REGISTRY)).expect("a login");
+    assert_eq!(server.lines(), ["POST /"; 2]);
+}
+
+#[test]
+fn refusals_show_no_secret_wherever_it_stands() {
+    // The words are cut after some hundred characters: a token across the cut is one, too.
+    let quoting = |format: fn(&str, &str) -> String, lead: usize| {
+        Server::start(move |seen| {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            let token = seen.header("x-amz-security-token").or(seen.header("authorization"));
+            let said =
+                format!("{} {body} {} geheim/+", "x".repeat(lead), token.unwrap_or_default());
+            Reply::new(403, format("AccessDenied", &said))
+        })
+    };
+    let json = |code: &str, said: &str| json!({"__type": code, "message": said}).to_string();
+    let xml = |code: &str, said: &str| {
+        format!("<Error><Code>{code}</Code><Message>{said}</Message></Error>")
+    };
+    for format in [json, xml] {
+        for lead in [0, 370, 380, 390, 395] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let keys = StaticKeys {
+                id: "AKID".into(),
+                secret: "geheim/+".into(),
+                token: Some("session-geheim".into()),
+            };
+            let server = quoting(format, lead);
+            let uri = Ok(format!("http://{}/container", server.host()));
+            let token = Some("container-geheim".into());
+            let container = Some(AwsContainer { uri, token, token_file: None });
+            let web_identity = identity(dir.path(), "role");
+            for settings in [
+                AwsSettings { keys: Some(keys), ..settings(&server) },
+                AwsSettings { web_identity, ..settings(&server) },
+                AwsSettings { container, ..settings(&server) },
+            ] {
+                let error = block(Aws::new(settings).login(&pool(), REGISTRY)).expect_err("403");
+                assert!(error.contains("answered 403: AccessDenied: "), "{error}");
+                for part in ["geheim", "session-g", "container-g", "secret-t"] {
+                    assert!(!error.contains(part), "{lead}: {error}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn keys_are_found_in_amazon_s_order() {
     let (server, dir) = (amazon(3600), tempfile::tempdir().expect("a directory"));
@@ -217,6 +296,15 @@ fn a_machine_without_identity_is_asked_once_and_says_where_it_looked() {
     let off = AwsMetadata { disabled: true, ..AwsMetadata::default() };
     let aws = Aws::new(AwsSettings { metadata: off, ..AwsSettings::default() });
     assert!(aws.plan().expect_err("nobody").contains("AWS_EC2_METADATA_DISABLED is set"));
+}
+
+#[test]
+fn the_shared_files_are_read_when_somebody_asks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("config");
+    let aws = Aws::new(AwsSettings { config_file: Some(path.clone()), ..AwsSettings::default() });
+    std::fs::write(&path, "[default]\nregion = eu-west-3\n").expect("written");
+    assert_eq!(aws.region(), Some("eu-west-3"));
 }
 
 #[test]

@@ -344,6 +344,10 @@ async fn tokens_can_come_from_variables_and_files() {
         (password.as_str(), source),
         ("ya29.geheim", format!("the access token in {}", path.display()))
     );
+    std::fs::write(&path, " \n").expect("written");
+    let error = login(settings.clone()).await.expect_err("no token");
+    let names = "is empty (CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names it)";
+    assert_eq!(error, format!("{} {names}", path.display()));
     std::fs::remove_file(&path).expect("removed");
     let error = login(settings).await.expect_err("no file");
     assert!(
