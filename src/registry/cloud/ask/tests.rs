@@ -88,7 +88,7 @@ async fn words_of_every_cloud_are_found() {
         let server = Server::start(move |_| testserver::Reply::new(403, body));
         let url = Url::parse(&format!("http://{}/", server.host())).expect("a URL");
         let pool = Pool::new(&Options::default()).expect("a pool");
-        let reply = Question::get(url).send(&pool).await.ok().expect("an answer");
+        let reply = Question::get(url).send(&pool).await.expect("an answer");
         assert_eq!(reply.refusal(), format!("`{}` answered 403{words}", server.host()));
     }
 }
