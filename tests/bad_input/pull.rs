@@ -139,18 +139,18 @@ fn credentials_that_are_refused() {
     let kiln = bench.kiln(COPY).login(bench.registry.host(), "ci", "wrong-secret-7361");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("wrong-secret-7361"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: authentication required");
 }
 
 #[test]
 fn credentials_that_are_missing() {
     let registry = Registry::builder().basic_auth("ci", PASSWORD).start();
     let bench = Bench::on(registry);
-    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials (`kiln login REGISTRY` keeps some): none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln asked without credentials (`kiln login REGISTRY` keeps some): none of these files exists: /kaniko/.docker/config.json, DIR/home/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
     let kiln = bench.kiln(COPY).login("other.example", "ci", "secret-of-another-host");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("secret-of-another-host"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401); kiln asked without credentials (`kiln login REGISTRY` keeps some): DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`; none of these files exists: /kaniko/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln push to `app` (status 401, scope `repository:app:pull,push`); kiln asked without credentials (`kiln login REGISTRY` keeps some): DIR/home/.docker/config.json has no entry for `REGISTRY`, only for `other.example`; none of these files exists: /kaniko/.docker/config.json, DIR/home/.config/containers/auth.json; none of these variables is set: DOCKER_AUTH_CONFIG, CI_REGISTRY. The registry says: UNAUTHORIZED: authentication required");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn credentials_that_a_token_server_refuses() {
     let kiln = bench.kiln(COPY).login(bench.registry.host(), "ci", "wrong-secret-7361");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("wrong-secret-7361"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln get a token for repository:app:pull,push (status 401); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: these credentials are not known");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln get a token for repository:app:pull,push (status 401, scope `repository:app:pull,push`); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: these credentials are not known");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_rate_limit() {
     let action = Action::RetryAfter { code: 429, seconds: 21_600 };
     bench.registry.fault(Fault::on("*", "/v2/base/", action).always());
     assert_snapshot!(bench.fails(bench.kiln(COPY), 1).error, @r"
-    error: the registry `REGISTRY` allows no more requests now; it asks to wait 21600 s. The registry says: TOOMANYREQUESTS: come back later
+    error: the registry `REGISTRY` allows no more requests now; it asks to wait 21600 s. The registry says: TOOMANYREQUESTS: come back later. kiln does not wait that long: 180 s are left of the 180 s that it waits in all (--retry-budget)
      --> DIR/context/Dockerfile:1:1
       |
     1 | FROM REGISTRY/base:1
