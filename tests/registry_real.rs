@@ -22,7 +22,7 @@ const PASSWORD: &str = "pass $word:with\\all";
 /// How long a token lives.
 const LIFE: Duration = Duration::from_secs(2);
 /// Not the registry's own words: what kiln says where somebody has to act.
-const REFUSED: &str = "(status 401)";
+const REFUSED: &str = "(status 401, scope ";
 
 /// A registry whose certificate a CA of the test has signed.
 struct Private {

@@ -93,7 +93,10 @@ fn without_numbers(text: &str, before: &str) -> String {
     let mut parts = text.split(before);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        text + before + "…" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        // A word may go on with a letter that is a digit too, such as that of `--upload-chunk-size`.
+        let (mark, rest) = if part.len() - rest.len() > 1 { ("…", rest) } else { ("", part) };
+        text + before + mark + rest
     })
 }
 

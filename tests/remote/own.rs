@@ -232,7 +232,7 @@ fn a_program_without_its_helper_is_as_good_as_none() {
     Repository::with_history(server.dir(), "r.git");
     let dir = tempfile::tempdir().expect("a directory");
     let program = dir.path().join("git");
-    let words = "git: '\''remote-http'\'' is not a git command. See '\''git --help'\''.";
+    let words = r"git: '\''remote-http'\'' is not a git command. See '\''git --help'\''.";
     let script = format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n");
     fs::write(&program, script).expect("written");
     fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");

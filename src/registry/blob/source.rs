@@ -77,8 +77,10 @@ impl Source {
             None => self.transport.send(&request, None).await?,
         };
         match response.status().as_u16() {
-            200 => self.check_length(response),
-            206 if (offset > 0 || !to_the_end) && starts_at(&response, offset) => Ok(response),
+            200 => self.check_length(response.content_length(), response),
+            206 if (offset > 0 || !to_the_end) && starts_at(&response, offset) => {
+                self.check_length(total(&response), response)
+            }
             206 => Err(RegistryError::Protocol {
                 host: host_of(response.url()),
                 action: request.action,
@@ -88,8 +90,13 @@ impl Source {
         }
     }
 
-    fn check_length(&self, response: Response) -> Result<Response, RegistryError> {
-        match response.content_length() {
+    /// Holds the length of the whole blob, where the answer names it, against what was announced.
+    fn check_length(
+        &self,
+        whole: Option<u64>,
+        response: Response,
+    ) -> Result<Response, RegistryError> {
+        match whole {
             Some(found) if found != self.size => Err(RegistryError::Size {
                 what: self.what.clone(),
                 host: host_of(response.url()),
@@ -99,6 +106,12 @@ impl Source {
             _ => Ok(response),
         }
     }
+}
+
+/// The length of the whole blob in an answer with a part of it; `*` is no length.
+fn total(response: &Response) -> Option<u64> {
+    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    range.rsplit_once('/')?.1.trim().parse().ok()
 }
 
 fn starts_at(response: &Response, offset: u64) -> bool {
