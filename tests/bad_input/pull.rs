@@ -160,7 +160,7 @@ fn credentials_that_a_token_server_refuses() {
     let kiln = bench.kiln(COPY).login(bench.registry.host(), "ci", "wrong-secret-7361");
     let failure = bench.fails(kiln, 1);
     assert!(!failure.log.contains("wrong-secret-7361"), "{}", failure.log);
-    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln get a token for repository:app:pull,push (status 401, scope `repository:app:pull,push`); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: these credentials are not known");
+    assert_snapshot!(failure.error, @"error: cannot push to REGISTRY/app:1: the registry `REGISTRY` does not let kiln get a token for repository:app:pull,push (status 401); kiln used the entry `REGISTRY` of DIR/home/.docker/config.json. The registry says: UNAUTHORIZED: these credentials are not known");
 }
 
 #[test]
