@@ -60,3 +60,53 @@ impl Drop for Trust {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::registry::Options;
+
+    fn names(options: Options, url: &str) -> Vec<(String, String)> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let client = Client::new(options, Cancel::default()).expect("a client");
+        let trust = Trust::new(&client, url, &dir.path().join("into")).expect("settings");
+        let settings: Vec<_> =
+            trust.config().map(|(name, value)| (name, value.expose().to_owned())).collect();
+        for (name, value) in &settings {
+            if name.ends_with("sslCAInfo") {
+                let text = fs::read_to_string(value).expect("a file");
+                assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n"), "{name}");
+            }
+        }
+        drop(trust);
+        assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 0, "files stay");
+        settings
+    }
+
+    #[test]
+    fn git_believes_whom_kiln_believes() {
+        let verify = |name: &str| (name.to_owned(), "false".to_owned());
+        let has = |settings: &[(String, String)], name: &str| {
+            settings.iter().any(|(known, _)| known == name)
+        };
+        // Debian's, of ca-certificates, in one file.
+        let bundle = Some("/etc/ssl/certs/ca-certificates.crt".into());
+        let own = Options {
+            ca_bundle: bundle.clone(),
+            skip_tls_registries: vec!["h.example:8443".into()],
+            ..Options::default()
+        };
+        let settings = names(own.clone(), "https://h.example:8443/r.git");
+        assert!(
+            settings.contains(&verify("http.https://h.example:8443/.sslVerify")),
+            "{settings:?}"
+        );
+        assert!(has(&settings, "http.sslCAInfo"));
+        let other = names(own, "https://other.example/r.git");
+        assert!(!other.iter().any(|(name, _)| name.ends_with("sslVerify")), "{other:?}");
+        let all = Options { ca_bundle: bundle, skip_tls_verify: true, ..Options::default() };
+        assert!(names(all, "https://h.example/r.git").contains(&verify("http.sslVerify")));
+        assert_eq!(names(Options::default(), "ssh://h.example/r.git"), []);
+    }
+}
