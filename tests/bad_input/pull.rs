@@ -78,9 +78,8 @@ fn an_image_for_other_platforms() {
 #[test]
 fn a_registry_that_is_down() {
     let bench = Bench::new();
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let down = free.local_addr().expect("an address").to_string();
-    drop(free);
+    // Not a port that was free a moment ago: the next registry of another test would get it.
+    let down = "127.0.0.2:10009".to_owned();
     let text = format!("FROM {down}/base:1\n");
     let failure = bench.fails(bench.kiln(&text), 1);
     assert_snapshot!(failure.error.replace(&down, "DOWN"), @r"
