@@ -14,6 +14,7 @@ use super::index_flags::IndexFlags;
 use super::login_flags::{LoginFlags, LogoutFlags};
 use super::mounts_flags::MountsFlags;
 use super::push_flags::PushFlags;
+use super::reach_flags::ReachFlags;
 use super::transfer_flags::TransferFlags;
 use super::{annotations, values};
 use crate::image::ImageFormat;
@@ -142,7 +143,7 @@ pub(super) struct ResultFlags {
 }
 
 /// How registries are reached.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct RegistryFlags {
     #[arg(long, value_name = "HOST", value_parser = values::mirror)]
     pub(super) registry_mirror: Vec<String>,
@@ -150,20 +151,10 @@ pub(super) struct RegistryFlags {
     pub(super) registry_map: Vec<Vec<(String, String)>>,
     #[arg(long)]
     pub(super) skip_default_registry_fallback: bool,
-    #[arg(long)]
-    pub(super) insecure: bool,
+    #[command(flatten)]
+    pub(super) reach: ReachFlags,
     #[arg(long)]
     pub(super) insecure_pull: bool,
-    #[arg(long, value_name = "HOST", value_parser = values::host)]
-    pub(super) insecure_registry: Vec<String>,
-    #[arg(long)]
-    pub(super) skip_tls_verify: bool,
-    #[arg(long, value_name = "HOST", value_parser = values::host)]
-    pub(super) skip_tls_verify_registry: Vec<String>,
-    #[arg(long, value_name = "HOST=FILE", value_parser = values::host_path)]
-    pub(super) registry_certificate: Vec<(String, String)>,
-    #[arg(long, value_name = "HOST=CERTIFICATE,KEY", value_parser = values::host_certificate)]
-    pub(super) registry_client_cert: Vec<(String, String, String)>,
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::number::<u32>)]
     pub(super) push_retry: u32,
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! How a registry is reached, for commands that pull through no mirror.
+//! How a registry is reached; all that commands have which pull through no mirror.
 
 use clap::Args;
 
@@ -26,20 +26,7 @@ pub(super) struct ReachFlags {
 impl ReachFlags {
     /// The same among all flags of registries. What is pushed to by plain HTTP is read so too.
     pub(super) fn with_retries(self, push_retry: u32, transfer: TransferFlags) -> RegistryFlags {
-        RegistryFlags {
-            registry_mirror: Vec::new(),
-            registry_map: Vec::new(),
-            skip_default_registry_fallback: false,
-            insecure: self.insecure,
-            insecure_pull: self.insecure,
-            insecure_registry: self.insecure_registry,
-            skip_tls_verify: self.skip_tls_verify,
-            skip_tls_verify_registry: self.skip_tls_verify_registry,
-            registry_certificate: self.registry_certificate,
-            registry_client_cert: self.registry_client_cert,
-            push_retry,
-            transfer,
-            skip_push_permission_check: false,
-        }
+        let insecure_pull = self.insecure;
+        RegistryFlags { insecure_pull, reach: self, push_retry, transfer, ..Default::default() }
     }
 }

@@ -322,18 +322,19 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
         }
     }
     let directories = env.get(env::SSL_CERT_DIR).map(std::env::split_paths);
+    let reach = flags.reach;
     RegistryChoice {
-        insecure: flags.insecure,
+        insecure: reach.insecure,
         insecure_pull: flags.insecure_pull,
-        insecure_registries: flags.insecure_registry,
-        skip_tls_verify: flags.skip_tls_verify,
-        skip_tls_registries: flags.skip_tls_verify_registry,
-        registry_ca: flags
+        insecure_registries: reach.insecure_registry,
+        skip_tls_verify: reach.skip_tls_verify,
+        skip_tls_registries: reach.skip_tls_verify_registry,
+        registry_ca: reach
             .registry_certificate
             .into_iter()
             .map(|(host, file)| (host, env.absolute(file)))
             .collect(),
-        client_certs: trust::client_certs(flags.registry_client_cert, env),
+        client_certs: trust::client_certs(reach.registry_client_cert, env),
         ca_bundle: env.get(env::SSL_CERT_FILE).map(|file| env.absolute(file)),
         ca_dirs: directories.into_iter().flatten().map(|path| env.absolute(path)).collect(),
         more_ca: trust::more_ca(env),

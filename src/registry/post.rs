@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Method, Response, Url};
 
 use super::auth::Secret;
@@ -86,7 +86,7 @@ impl Client {
         authorization: Option<&Secret>,
     ) -> Result<Answer, RegistryError> {
         let first = parsed(address)?;
-        let authorization = authorization.map(header).transpose()?;
+        let authorization = authorization.map(Secret::header).transpose()?;
         let headers = named(headers);
         let work = async {
             let mut url = first.clone();
@@ -125,7 +125,7 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Answer, RegistryError> {
         let url = parsed(address)?;
-        let authorization = authorization.map(header).transpose()?;
+        let authorization = authorization.map(Secret::header).transpose()?;
         let work = async {
             let exchange = Exchange {
                 registry: &host_of(&url),
@@ -189,16 +189,6 @@ fn named(headers: &[(&'static str, String)]) -> Vec<(HeaderName, String)> {
     let name =
         |(name, value): &(&'static str, String)| (HeaderName::from_static(name), value.clone());
     headers.iter().map(name).collect()
-}
-
-fn header(secret: &Secret) -> Result<HeaderValue, RegistryError> {
-    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| RegistryError::Option {
-        what: "Authorization header",
-        value: "…".into(),
-        reason: "it has a character that no header may have, such as the end of a line".into(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn unusable(url: &Url, reason: String) -> RegistryError {

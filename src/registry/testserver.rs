@@ -27,8 +27,6 @@ pub(super) struct Reply {
     /// No answer at all until the client gives up.
     hang: bool,
     hang_up: bool,
-    /// Bytes in a second, of this connection.
-    rate: Option<usize>,
 }
 
 /// A server on a loopback port; ends when dropped.
@@ -67,12 +65,6 @@ impl Reply {
 
     pub(super) fn cut(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
-        self
-    }
-
-    /// Limits what the connection gets in a second.
-    pub(super) fn rate(mut self, bytes: usize) -> Self {
-        self.rate = Some(bytes);
         self
     }
 
@@ -185,13 +177,7 @@ fn write(stream: &mut TcpStream, seen: &Seen, reply: Reply) -> Option<()> {
     stream.write_all(head.as_bytes()).ok()?;
     if seen.method != "HEAD" {
         let sent = reply.cut.unwrap_or(reply.body.len());
-        let piece = reply.rate.map_or(sent, |rate| (rate / 100).max(1)).max(1);
-        for piece in reply.body[..sent].chunks(piece) {
-            stream.write_all(piece).ok()?;
-            if reply.rate.is_some() {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
+        stream.write_all(&reply.body[..sent]).ok()?;
     }
     reply.cut.is_none().then_some(())
 }

@@ -12,7 +12,6 @@ use super::super::flags::{
     BuildFlags, OutputFlags, RegistryFlags, ResultFlags, RunFlags, SourceFlags,
 };
 use super::super::mounts_flags::MountsFlags;
-use super::super::transfer_flags::TransferFlags;
 use super::super::{Job, Remark, build_context, credentials, resolve, values};
 use super::values::Values;
 use super::{git, log, registry, variables};
@@ -44,7 +43,8 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
         BuildFlags {
             source: source(values, env)?,
             result: result(values, no_push, digest_url.is_none())?,
-            registry: unset(),
+            // Filled in by [`finish`].
+            registry: RegistryFlags::default(),
             run: run(values, env)?,
             mounts: MountsFlags {
                 secret: values.list("secret").to_vec(),
@@ -255,23 +255,4 @@ fn run(values: &Values, env: &Environment) -> Result<RunFlags, CliError> {
         jobs: None,
         work_dir: dir,
     })
-}
-
-/// They are filled in by [`finish`].
-fn unset() -> RegistryFlags {
-    RegistryFlags {
-        registry_mirror: Vec::new(),
-        registry_map: Vec::new(),
-        skip_default_registry_fallback: false,
-        insecure: false,
-        insecure_pull: false,
-        insecure_registry: Vec::new(),
-        skip_tls_verify: false,
-        skip_tls_verify_registry: Vec::new(),
-        registry_certificate: Vec::new(),
-        registry_client_cert: Vec::new(),
-        push_retry: 0,
-        skip_push_permission_check: false,
-        transfer: TransferFlags::default(),
-    }
 }

@@ -3,7 +3,7 @@
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
 use super::super::flags::RegistryFlags;
-use super::super::transfer_flags::TransferFlags;
+use super::super::reach_flags::ReachFlags;
 use super::super::{resolve, values};
 use super::values::Values;
 use crate::request::RegistryChoice;
@@ -30,16 +30,15 @@ pub(super) fn choice(values: &Values, env: &Environment) -> Result<RegistryChoic
         registry_mirror: mirrors,
         registry_map: map,
         skip_default_registry_fallback: values.switch("skip-default-registry-fallback"),
-        insecure: false,
         insecure_pull: values.switch("insecure-pull"),
-        insecure_registry: values.each("insecure-registry", values::host)?,
-        skip_tls_verify: false,
-        skip_tls_verify_registry: values.each("skip-tls-verify-registry", values::host)?,
-        registry_certificate: values.each("registry-certificate", values::host_path)?,
-        registry_client_cert: values.each("registry-client-cert", values::host_certificate)?,
-        push_retry: 0,
-        skip_push_permission_check: false,
-        transfer: TransferFlags::default(),
+        reach: ReachFlags {
+            insecure_registry: values.each("insecure-registry", values::host)?,
+            skip_tls_verify_registry: values.each("skip-tls-verify-registry", values::host)?,
+            registry_certificate: values.each("registry-certificate", values::host_path)?,
+            registry_client_cert: values.each("registry-client-cert", values::host_certificate)?,
+            ..Default::default()
+        },
+        ..Default::default()
     };
     let client = env.text(env::UPSTREAM_CLIENT_TYPE)?;
     // It goes into a header.

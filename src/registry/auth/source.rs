@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use reqwest::header::HeaderValue;
+
 use crate::registry::cloud::Cloud;
+use crate::registry::error::RegistryError;
 
 /// A text that is never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -13,6 +16,20 @@ impl Secret {
     /// The text, for whoever sends it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The value of an `Authorization` header; never shown.
+    ///
+    /// # Errors
+    /// A character that no header may have.
+    pub(in crate::registry) fn header(&self) -> Result<HeaderValue, RegistryError> {
+        let mut value = HeaderValue::from_str(&self.0).map_err(|_| RegistryError::Option {
+            what: "Authorization header",
+            value: "…".into(),
+            reason: "it has a character that no header may have, such as the end of a line".into(),
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 
     /// Whether there is nothing to hide.

@@ -56,7 +56,7 @@ impl Origin {
             FileAt::Object(object) => Place::Object(object.clone()),
             FileAt::Address { address, authorization } => Place::Address {
                 url: Url::parse(address).map_err(|_| unreadable(address))?,
-                authorization: authorization.map(header).transpose()?,
+                authorization: authorization.map(Secret::header).transpose()?,
             },
         };
         Ok(Self { transport, place })
@@ -139,16 +139,6 @@ impl Origin {
 /// Of a file whose rest is another file's.
 pub(super) fn changed(host: &str) -> RegistryError {
     RegistryError::Changed { host: host.to_owned() }
-}
-
-fn header(secret: &Secret) -> Result<HeaderValue, RegistryError> {
-    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| RegistryError::Option {
-        what: "Authorization header",
-        value: "…".into(),
-        reason: "it has a character that no header may have, such as the end of a line".into(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn protocol_error(host: String, reason: String) -> RegistryError {

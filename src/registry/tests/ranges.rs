@@ -1,7 +1,6 @@
 //! Big blobs in several parts at once.
 
 use std::io::Read;
-use std::time::Instant;
 
 use super::*;
 
@@ -134,20 +133,5 @@ fn what_waits_in_memory_is_bounded() {
             count += got as u64;
         }
         assert_eq!(count, descriptor.size);
-    }
-}
-
-#[test]
-#[ignore = "a measurement: one connection against four at 8 MB/s each"]
-fn parts_are_faster_where_connections_are_limited() {
-    let blob = bytes(96 << 20);
-    let descriptor = layer(&blob);
-    let server = Server::start(move |seen| serve(&blob, seen).rate(8 << 20));
-    for at_once in [1, 2, 4] {
-        let ranges = Ranges { at_once, ..Ranges::default() };
-        let start = Instant::now();
-        let reader = open(&server, Options { ranges, ..options() }, &descriptor).expect("opened");
-        assert_eq!(read_all(reader).expect("read").len() as u64, descriptor.size);
-        println!("{at_once} at once: {:?}", start.elapsed());
     }
 }
