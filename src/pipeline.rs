@@ -11,6 +11,9 @@
 //!    index that joins them.
 //! 6. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
+//!
+//! Shorter stories beside it: [`push`] and [`index`] send what is there already, [`log_in`] and
+//! [`log_out`] keep logins, [`check`] and [`dry_run`] stop before the stages.
 
 mod arrived;
 mod bases;

@@ -160,8 +160,7 @@ impl Client {
                 Err(error) if passing(&error) => error,
                 outcome => return outcome,
             };
-            let reason = RegistryError::Store(String::new());
-            let Ok(pause) = attempts.pause_anyway(reason) else { return Err(error) };
+            let Some(pause) = attempts.pause_or_end() else { return Err(error) };
             if self.cancel().sleep(pause).is_err() {
                 return Err(error);
             }

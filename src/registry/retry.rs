@@ -74,14 +74,32 @@ impl Attempts {
 
     /// The same, for an error that is known to pass whatever its kind.
     pub(super) fn pause_anyway(&mut self, error: RegistryError) -> Result<Duration, RegistryError> {
-        self.pause(error, Retry::Backoff)
+        self.pause_or_end().ok_or(error)
+    }
+
+    /// The same, where the error is not a registry's; `None` when patience ends.
+    pub(super) fn pause_or_end(&mut self) -> Option<Duration> {
+        let (left, pause) = (self.left(), self.backoff());
+        (self.counts(pause) && pause <= left).then_some(pause)
+    }
+
+    /// What is left of the budget.
+    fn left(&self) -> Duration {
+        self.policy.budget.saturating_sub(self.paused)
+    }
+
+    /// Counts a failure and the pause after it. Whether there may be so many.
+    fn counts(&mut self, pause: Duration) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        self.paused = self.paused.saturating_add(pause);
+        self.failed <= self.policy.retries
     }
 
     fn pause(&mut self, error: RegistryError, retry: Retry) -> Result<Duration, RegistryError> {
-        let left = self.policy.budget.saturating_sub(self.paused);
+        let left = self.left();
         let pause = match retry {
             Retry::Never => return Err(error),
-            Retry::Backoff => self.backoff(),
+            Retry::Backoff => return self.pause_anyway(error),
             // Who is asked next says more than how long a mirror wanted kiln to wait.
             Retry::After(wait) if wait > left && !self.policy.budget_is_known => return Err(error),
             Retry::After(wait) if wait > left => {
@@ -95,12 +113,8 @@ impl Attempts {
                 wait.max(delay).saturating_add(delay.mul_f64(fastrand::f64()))
             }
         };
-        self.failed += 1;
-        self.paused = self.paused.saturating_add(pause);
         // The bit that is added may exceed the budget, but not one that is spent.
-        let asked = matches!(retry, Retry::After(_)) && !left.is_zero();
-        let patient = self.failed <= self.policy.retries && (asked || pause <= left);
-        if patient { Ok(pause) } else { Err(error) }
+        if self.counts(pause) && !left.is_zero() { Ok(pause) } else { Err(error) }
     }
 
     /// Forgets the failures so far, after progress.

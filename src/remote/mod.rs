@@ -1,5 +1,6 @@
 //! What is fetched from elsewhere: files by http and https, objects of clouds' stores, git repositories.
-//! It ends in a directory of this machine, or with whoever reads it while it arrives; what is done with it there is not known here.
+//! It ends in a directory of this machine, or with whoever reads it while it arrives; what is done with
+//! it there is not known here.
 //!
 //! Passwords are in no error, no progress and no argument of a command.
 

@@ -23,7 +23,7 @@ pub(super) struct Pump {
     /// Where it stops.
     end: u64,
     attempts: Attempts,
-    /// `received` at the last failure.
+    /// Where the failures so far were forgotten last: small steps add up to progress too.
     counted: u64,
 }
 
@@ -55,8 +55,8 @@ impl Pump {
             };
             if self.received - self.counted >= PROGRESS {
                 self.attempts.reset();
+                self.counted = self.received;
             }
-            self.counted = self.received;
             let pause = self.attempts.pause_after(failed).map_err(|error| self.truncated(error))?;
             tokio::time::sleep(pause).await;
             next = self.source.ask(self.received..self.end).await;

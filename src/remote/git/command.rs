@@ -60,19 +60,23 @@ pub(super) enum Failed {
 }
 
 impl<'a> Git<'a> {
-    /// Finds the program; none where there is none.
-    pub(super) fn find(
+    /// Where the program is; none where there is none.
+    pub(super) fn program(settings: &GitSettings) -> Option<PathBuf> {
+        let path = settings.search_path.as_deref()?;
+        let mut programs = std::env::split_paths(path).map(|dir| dir.join("git"));
+        programs.find(|program| program.is_absolute() && program.is_file())
+    }
+
+    pub(super) fn new(
+        program: PathBuf,
         settings: &'a GitSettings,
         remote: &'a Remote,
         trust: &'a Trust,
         dir: &'a Path,
         new_hosts: PathBuf,
         cancel: &'a Cancel,
-    ) -> Option<Self> {
-        let path = settings.search_path.as_deref()?;
-        let mut programs = std::env::split_paths(path).map(|dir| dir.join("git"));
-        let program = programs.find(|program| program.is_absolute() && program.is_file())?;
-        Some(Self { program, settings, remote, trust, dir, new_hosts, cancel })
+    ) -> Self {
+        Self { program, settings, remote, trust, dir, new_hosts, cancel }
     }
 
     /// Runs it to its end; what it printed.

@@ -104,15 +104,17 @@ impl Fetcher {
         remote: &Remote,
         progress: &dyn Fn(u64, Option<u64>),
     ) -> Result<Done, Attempt> {
-        let hosts = job.into.with_extension("known_hosts");
-        let trust = Trust::new(&self.client, &remote.url, job.into)?;
-        let git = Git::find(&self.git, remote, &trust, job.into, hosts.clone(), &self.cancel);
-        let Some(git) = git else {
+        let Some(program) = Git::program(&self.git) else {
             if is_http(&remote.url) {
                 return Own::new(self, job, progress).all(remote);
             }
             return Err(RemoteError::NoGit { remote: job.shown.clone() }.into());
         };
+        let hosts = job.into.with_extension("known_hosts");
+        let trust = Trust::new(&self.client, &remote.url, job.into)?;
+        let settings = &self.git;
+        let git =
+            Git::new(program, settings, remote, &trust, job.into, hosts.clone(), &self.cancel);
         let done = Program { git, job, url: &remote.url }.all();
         // ssh notes there whom it has met.
         _ = fs::remove_file(hosts);
