@@ -135,3 +135,26 @@ fn what_waits_in_memory_is_bounded() {
         assert_eq!(count, descriptor.size);
     }
 }
+
+/// More often than kiln tries without progress, and each time less than what counts as some.
+#[test]
+fn small_steps_lead_to_the_end() {
+    const STEP: usize = 300_000;
+    let blob = bytes(4_000_000);
+    let descriptor = layer(&blob);
+    let cut = move |seen: &Seen| {
+        let left = match seen.header("range") {
+            None => blob.len(),
+            Some(range) => {
+                let from = range.trim_start_matches("bytes=").trim_end_matches('-');
+                blob.len() - from.parse::<usize>().expect("a number")
+            }
+        };
+        let whole = serve(&blob, seen);
+        if left > STEP { whole.cut(STEP) } else { whole }
+    };
+    let server = Server::start(move |seen| cut(seen));
+    let reader = open(&server, options(), &descriptor).expect("opened");
+    assert_eq!(Digest::of(&read_all(reader).expect("read")), descriptor.digest);
+    assert_eq!(server.seen().len(), 4_000_000_usize.div_ceil(STEP));
+}
