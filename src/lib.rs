@@ -21,6 +21,7 @@
 //! | [`request`] | what to build and where it goes, as plain data |
 //! | [`plan`] | instructions + arguments + target → stages and their steps |
 //! | [`lint`] | what is legal in a Dockerfile but doubtful |
+//! | [`cache`] | results of earlier builds: keys, records, the places that keep them |
 //! | [`sandbox`] | one RUN, isolated |
 //! | [`stage`] | runs one stage's steps |
 //! | [`publish`] | uploads, tags, files that name the digest |
@@ -34,6 +35,7 @@
 //! | [`cli`] | flags and environment → a typed request |
 
 pub mod base_cache;
+pub mod cache;
 pub mod cancel;
 pub mod carry;
 pub mod cli;

@@ -2,6 +2,7 @@
 //! use: paths are absolute, the environment is already asked, defaults are filled in.
 
 mod annotation;
+mod cache;
 mod contexts;
 mod export;
 mod freshness;
@@ -14,6 +15,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::annotation::{Annotated, Annotation, Annotations};
+pub use self::cache::{
+    CacheChoice, CachePlace, CacheReach, CacheTarget, CacheUpkeep, MountLimits, Prune,
+};
 pub use self::export::{Export, Exports, Sink};
 pub use self::freshness::Freshness;
 pub use self::login::{LoginRequest, LogoutRequest};
@@ -101,6 +105,8 @@ pub struct Request {
     pub checks_may_fail: bool,
     /// What may be taken from earlier builds.
     pub freshness: Freshness,
+    /// Where that is, and where the results of this one go.
+    pub cache: CacheChoice,
     /// How registries are reached.
     pub registry: RegistryChoice,
 }

@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "request",
     "plan",
     "lint",
+    "cache",
     "sandbox",
     "stage",
     "publish",

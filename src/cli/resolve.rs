@@ -17,8 +17,8 @@ use super::{
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{
-    Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
-    RegistryChoice, Request,
+    Annotation, Annotations, CacheChoice, CompressionChoice, Export, Exports, Freshness,
+    IsolationChoice, RegistryChoice, Request,
 };
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
@@ -109,6 +109,7 @@ pub(super) fn request_in(
             no_cache: export.no_cache,
             no_cache_filter: export.no_cache_filter,
         },
+        cache: CacheChoice::none(),
         registry,
     })
 }

@@ -6,8 +6,8 @@ use super::*;
 use crate::image::ImageFormat;
 use crate::registry::{ProxySettings, ProxyVariable};
 use crate::request::{
-    Annotated, Annotation, Annotations, CompressionChoice, DockerfileSource, Export, Exports,
-    Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
+    Annotated, Annotation, Annotations, CacheChoice, CompressionChoice, DockerfileSource, Export,
+    Exports, Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
 };
 use crate::ui::{ColorChoice, ProgressChoice, Verbosity};
 
@@ -87,6 +87,7 @@ fn defaults() {
         image_name_tag_with_digest_file: None,
         exports: Exports::default(),
         freshness: Freshness::default(),
+        cache: CacheChoice::none(),
         format: None,
         compression: CompressionChoice::Gzip,
         compression_level: None,
@@ -167,6 +168,7 @@ fn every_flag_reaches_the_request() {
             metadata_file: Some("/m".into()),
             squash: true,
         },
+        cache: CacheChoice::none(),
         freshness: Freshness {
             pull: true,
             no_cache: true,

@@ -5,7 +5,7 @@
 pub struct Freshness {
     /// Ask registries for base images, whatever a cache of base images has.
     pub pull: bool,
-    /// Take no layer from an earlier build. kiln keeps none yet, so that every build is one.
+    /// Take no result from an earlier build. Those of this one are kept all the same.
     pub no_cache: bool,
     /// The same for these stages only, by name or number.
     pub no_cache_filter: Vec<String>,
