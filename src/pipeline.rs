@@ -61,7 +61,7 @@ use crate::settings;
 use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// What a build stands on, made before any thread was.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ground {
     /// What can run a RUN.
     pub sandbox: Entered,

@@ -74,7 +74,8 @@ fn rfc3339(time: Timestamp) -> String {
 /// Says of each base layer whether its bytes will be on this machine anyway, so that an upload does
 /// not fetch them a second time.
 pub(super) fn mark_needed(request: &Request, plans: &[Plan], images: &Images) {
-    let mut needed: BTreeSet<_> = plans.iter().flat_map(Plan::images_looked_into).collect();
+    let mut needed: BTreeSet<_> =
+        plans.iter().flat_map(|plan| plan.images_looked_into(&|_, _| false)).collect();
     if !request.exports.all.is_empty() {
         needed.extend(plans.iter().filter_map(|plan| plan.image_below(plan.target)));
     }

@@ -9,7 +9,7 @@ use crate::image::{Dress, FinishedImage, ImageFormat, Platform, Product, assembl
 use crate::plan::Plan;
 use crate::request::{Annotated, Request};
 use crate::settings;
-use crate::stage::{BaseImage, Finished, Workshop};
+use crate::stage::{BaseImage, Finished};
 
 /// What becomes the image of one platform.
 #[derive(Debug, Clone)]
@@ -35,9 +35,9 @@ pub(super) fn parts(
 }
 
 /// Writes the documents of all images. They are all of one family, so that an index can join them.
-pub(super) fn product(request: &Request, shop: &Workshop, parts: &[Part]) -> Result<Product> {
+pub(super) fn product(request: &Request, parts: &[Part]) -> Result<Product> {
     let format = format(request, parts);
-    let images = parts.iter().map(|part| image(request, shop, part, format));
+    let images = parts.iter().map(|part| image(request, part, format));
     let mut images = images.collect::<Result<Vec<_>>>()?;
     if images.len() == 1
         && let Some(image) = images.pop()
@@ -56,15 +56,10 @@ pub(super) fn format(request: &Request, parts: &[Part]) -> ImageFormat {
 }
 
 /// Writes the documents of one image.
-pub(super) fn image(
-    request: &Request,
-    shop: &Workshop,
-    part: &Part,
-    format: ImageFormat,
-) -> Result<FinishedImage> {
-    let Finished { layers, history, config, .. } = &*part.finished;
+pub(super) fn image(request: &Request, part: &Part, format: ImageFormat) -> Result<FinishedImage> {
+    let Finished { layers, history, config, created, .. } = &*part.finished;
     let mut config = config.clone();
-    config.created = Some(shop.created.clone());
+    config.created = Some(created.clone());
     config.history.clone_from(history);
     config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
     let layers: Vec<_> = layers.iter().map(|layer| layer.descriptor.clone()).collect();

@@ -56,6 +56,8 @@ fn squash(shop: &Workshop, part: Part, comment: String) -> Result<Part> {
         history,
         config: part.finished.config.clone(),
         source: Source::Blobs,
+        created: part.finished.created.clone(),
+        trail: part.finished.trail.clone(),
     };
     Ok(Part { finished: Arc::new(finished), ..part })
 }

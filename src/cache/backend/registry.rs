@@ -57,6 +57,10 @@ impl Backend for Registry {
         self.repository.familiar()
     }
 
+    fn registry(&self) -> Option<&str> {
+        Some(&self.repository.registry)
+    }
+
     fn document(&self, name: &str) -> Result<Option<Document>, CacheError> {
         self.read(&self.reference(Some(name), None))
     }
@@ -94,6 +98,7 @@ impl Backend for Registry {
     ) -> Result<(), CacheError> {
         let body = match content {
             Content::File(path) => Body::File(path),
+            Content::Later(make) => Body::Later(make),
             Content::Bytes(bytes) => Body::Bytes(bytes),
         };
         let pusher = self.client.pusher(&self.reference(None, None));

@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 use super::{About, Entry, KeptLayer, Record};
 use crate::cache::backend::{Backend, Content, Document};
 use crate::cache::error::CacheError;
+use crate::cache::facts::Facts;
 use crate::cache::key::Key;
+use crate::cache::state::Token;
 use crate::digest::Digest;
 use crate::image::media_type::{OCI_INDEX, OCI_MANIFEST};
 use crate::image::{Descriptor, Index, Manifest};
@@ -44,9 +46,11 @@ struct Noted {
     #[serde(rename = "b")]
     below: Digest,
     #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    sources: Vec<(Key, Digest)>,
+    sources: Vec<Token>,
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     diff_id: Option<Digest>,
+    #[serde(rename = "f", default, skip_serializing_if = "Facts::is_empty")]
+    facts: Facts,
     #[serde(rename = "c")]
     created: String,
     #[serde(rename = "u")]
@@ -141,8 +145,8 @@ impl Reader<'_> {
             descriptor.annotations.clear();
             KeptLayer { descriptor, diff_id }
         });
-        let Noted { key, below, sources, created, used, .. } = noted;
-        Ok(Entry { key, below, sources, layer, created, used, about })
+        let Noted { key, below, sources, facts, created, used, .. } = noted;
+        Ok(Entry { key, below, sources, layer, facts, created, used, about })
     }
 
     fn about(&self, config: &Descriptor) -> Result<Vec<About>, CacheError> {
@@ -235,6 +239,7 @@ fn layer(entry: &Entry) -> Result<Descriptor, CacheError> {
         below: entry.below,
         sources: entry.sources.clone(),
         diff_id: entry.layer.as_ref().map(|layer| layer.diff_id),
+        facts: entry.facts.clone(),
         created: entry.created.clone(),
         used: entry.used,
     };
