@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::cancel::{Cancel, Cancelled};
 use crate::plan::{Base, ImageKey, Plan, Stage, StageId, Twins};
 use crate::sandbox::Sandbox;
-use crate::stage::{self, BaseImage, Cached, Finished, ImageLayer, Made, Surroundings, Workshop};
+use crate::stage::{
+    self, BaseImage, Cached, Finished, ImageLayer, Made, Reach, Surroundings, Workshop,
+};
 
 /// Stack of a stage's thread. COPY goes into directories by recursion, and a path of `PATH_MAX` can
 /// have 2048 of them. What is not used costs no memory.

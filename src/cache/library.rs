@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::backend::{Backend, Registry};
+use super::backend::{Backend, Layout, Registry};
 use super::error::CacheError;
 use super::record::{Detail, Record, read};
 use crate::cancel::Cancel;
@@ -43,7 +43,7 @@ impl Place {
                 Self { backend: Arc::new(backend), name: own.unwrap_or_else(|| name.to_owned()) }
             }
             CachePlace::Layout { dir, tag } => {
-                let backend = Layout::new(dir, cancel.clone());
+                let backend = Layout::new(dir.clone(), cancel.clone());
                 Self { backend: Arc::new(backend), name: tag.clone() }
             }
         })

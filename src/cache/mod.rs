@@ -17,12 +17,14 @@
 //! | `state` | what the files are at one point, by content |
 //! | `probe` | which steps have a result that is of use, and which stages are left to build |
 //! | `facts` | what a copy asked of the files below it |
+//! | `explain` | why a step was, or was not, taken |
 //! | `record` | entries, and how they are merged and written as manifests |
 //! | `backend` | places that keep blobs and documents |
 //! | `library` | all places of a build, and what they have |
 
 pub mod backend;
 mod error;
+pub mod explain;
 pub mod facts;
 pub mod graph;
 pub mod key;

@@ -83,12 +83,7 @@ impl std::fmt::Debug for Keeping {
 
 impl Keeping {
     /// Nothing is sent yet.
-    pub fn new(
-        shop: Arc<Workshop>,
-        cancel: Cancel,
-        policy: Policy,
-        targets: Vec<Target>,
-    ) -> Self {
+    pub fn new(shop: Arc<Workshop>, cancel: Cancel, policy: Policy, targets: Vec<Target>) -> Self {
         let kept = |target| {
             let (slots, arrived, failure) = (Arc::default(), Mutex::default(), Mutex::default());
             Arc::new(Kept { target, slots, arrived, failure })
@@ -221,10 +216,11 @@ impl Kept {
         let descriptor = &layer.descriptor;
         let from = match &layer.origin {
             Origin::Base(repository) => Some(repository.clone()),
-            Origin::Built | Origin::File(_) => backend
-                .registry()
-                .zip(uploads)
-                .and_then(|(registry, uploads)| uploads.repository_with(registry, &descriptor.digest)),
+            Origin::Built | Origin::File(_) => {
+                backend.registry().zip(uploads).and_then(|(registry, uploads)| {
+                    uploads.repository_with(registry, &descriptor.digest)
+                })
+            }
         };
         let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
         let short = descriptor.digest.short();

@@ -263,6 +263,10 @@ impl Backend for Layout {
         self.prepare()?;
         match content {
             Content::File(source) => self.keep_file(blob, source, progress),
+            Content::Later(make) => {
+                let source = make().map_err(CacheError::io("fetch", &self.blob(&blob.digest)))?;
+                self.keep_file(blob, &source, progress)
+            }
             Content::Bytes(bytes) => {
                 self.write(&self.blob(&blob.digest), bytes)?;
                 progress(bytes.len() as u64);

@@ -28,6 +28,7 @@ fn entry(layout: &Layout, name: &str, used: u64) -> Entry {
     let descriptor = keep(layout, name.as_bytes());
     let (key, diff_id) = (Key(Digest::of(name.as_bytes())), Digest::of(b"tar"));
     Entry {
+        facts: crate::cache::facts::Facts::default(),
         key,
         below: Digest::of(b"below"),
         sources: Vec::new(),
