@@ -33,6 +33,7 @@ mod product;
 mod push;
 mod squash;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Product;
+use crate::plan::Plan;
 use crate::publish::{
     Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
@@ -63,7 +65,7 @@ use crate::sandbox::Entered;
 pub use crate::schedule::was_cancelled;
 use crate::schedule::{Hear, run_stages};
 use crate::settings;
-use crate::stage::{ImageLayer, Made, Origin, Workshop};
+use crate::stage::{ImageLayer, Made, Workshop};
 
 /// What a build stands on, made before any thread was.
 #[derive(Debug, Clone)]
@@ -124,8 +126,12 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
     let squash = request.exports.squash;
+    let of_bases: HashSet<_> =
+        images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();
+    // Where nothing is made anew the image may be there, whole.
+    let all_known = !squash && plans.iter().all(Plan::is_done);
     let ready = |layer: &Arc<ImageLayer>| {
-        if !(squash && layer.origin == Origin::Built) {
+        if !all_known && (!squash || of_bases.contains(&layer.diff_id)) {
             uploads.offer(layer);
         }
     };
@@ -138,10 +144,14 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         let mut parts = parts(platforms, &plans, &images, finished);
         if squash {
             parts = squash_all(request, &shop, parts)?;
-            parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
         }
         let product = product(request, &parts)?;
         write_exports(request, &shop, &parts, &product)?;
+        if all_known && uploads.are_done(&product) {
+            uploads.tag(&product)?;
+            return Ok(product);
+        }
+        parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
         uploads.finish(&product)?;
         Ok(product)
     });

@@ -18,6 +18,22 @@ impl Plan {
         }
     }
 
+    /// Whether no step is left that makes a layer of the image.
+    pub fn is_done(&self) -> bool {
+        let mut id = Some(self.target);
+        while let Some(stage) = id.and_then(|id| self.stage(id)) {
+            let is_done = |action: &Action| matches!(action, Action::Metadata | Action::Cached);
+            if !stage.steps.iter().all(|step| is_done(&step.action)) {
+                return false;
+            }
+            id = match &stage.base {
+                Base::Stage(below) => Some(*below),
+                _ => None,
+            };
+        }
+        true
+    }
+
     /// The images whose files a step reads: a RUN does, COPY and WORKDIR look at what is at their
     /// destination (unless `is_known` says of the step that its answers are there already), and
     /// `COPY --from` and `RUN --mount` take from it.

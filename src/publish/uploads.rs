@@ -127,6 +127,21 @@ impl Uploads {
             let below = product.manifests_below().iter().map(FinishedImage::document);
             below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
         })?;
+        self.tag(product)
+    }
+
+    /// Whether every destination has the image already, under whatever name.
+    pub fn are_done(&self, product: &Product) -> bool {
+        let digest = product.document().digest;
+        let all = self.everywhere(|group| {
+            let there = |it: &Destination| it.pusher.has_manifest(&digest).unwrap_or(false);
+            if group.iter().all(there) { Ok(()) } else { Err(anyhow!("it is not there")) }
+        });
+        all.is_ok()
+    }
+
+    /// Sets every tag to an image that is there.
+    pub fn tag(&self, product: &Product) -> Result<()> {
         let mut set: Vec<String> = Vec::new();
         for destination in &self.destinations {
             for name in &destination.names {
