@@ -2,6 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod caching;
+mod warm;
+
 use super::*;
 use crate::image::ImageFormat;
 use crate::registry::{ProxySettings, ProxyVariable};
@@ -414,7 +417,6 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --label novalue",
         "build -t a --jobs 0",
         "build -t a --provenance=false",
-        "build -t a --cache-from x",
         "build -t a -m 1g",
         "build -t a --platform z80",
         "build -t a --platform linux/amd64,z80",
@@ -513,6 +515,7 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
     the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
     the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
+    the_help_names_every_flag_of("warm", include_str!("help/warm.txt"), []);
     the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);
     assert_fits(include_str!("help/kiln.txt"));
     assert_fits(include_str!("help/check.txt"));
