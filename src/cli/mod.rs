@@ -9,6 +9,7 @@ mod build_context;
 mod build_context_flags;
 mod cache_entry;
 mod cache_repo;
+mod cache_sum;
 mod caching;
 mod caching_flags;
 mod caching_values;

@@ -45,7 +45,7 @@ impl Wanted {
         env: &Environment,
     ) -> Result<WarmRequest, CliError> {
         let file = spelling.file;
-        let is_address = |path: &OsString| path.to_str().is_some_and(|text| is_http(text));
+        let is_address = |path: &OsString| path.to_str().is_some_and(is_http);
         if self.dockerfile.as_ref().is_some_and(is_address) {
             return Err(CliError::new(
                 "base images are not fetched for a Dockerfile at an address",

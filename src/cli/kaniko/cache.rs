@@ -1,10 +1,10 @@
 //! `--cache` and its relatives.
 
-use super::super::caching::{self, Caching};
+use super::super::cache_sum::Caching;
 use super::super::caching_values::MountWish;
 use super::super::env::{self, Environment};
 use super::super::error::CliError;
-use super::super::{Remark, cache_repo, duration};
+use super::super::{Remark, cache_repo, caching, duration};
 use super::values::Values;
 use crate::request::{CachePlace, Request};
 

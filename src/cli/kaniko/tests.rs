@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod cache;
+
 use super::super::{Invocation, Job, Remark, Warming, parse};
 use super::table::{Effect, Flag, Kind};
 use super::*;
