@@ -103,7 +103,7 @@ fn places(
     for (side, all) in [(Side::From, from), (Side::To, to)] {
         for entry in all {
             for (name, why) in entry.idle(goal.compression, goal.level) {
-                caching.warn(format!("{} …,{name} has no effect: {why}", side.flag()));
+                caching.warn(format!("{}: `{name}` has no effect: {why}", side.flag()));
             }
             match side {
                 Side::From => caching.read(entry),

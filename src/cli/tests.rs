@@ -128,7 +128,7 @@ fn every_flag_reaches_the_request() {
          --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
          --image-format docker --compression gzip --compression-level 6 --isolation none \
          --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check --iidfile i --metadata-file /m --squash \
-         --pull --no-cache --no-cache-filter a,b",
+         --pull --no-cache --no-cache-filter a,b --cache-dir images",
     );
     let expected = Request {
         context: project.path("app"),
@@ -183,7 +183,7 @@ fn every_flag_reaches_the_request() {
         source_date_epoch: Some(1_700_000_000),
         work_dir: Some(project.path("w")),
         temp_dir: request.temp_dir.clone(),
-        cache_dir: None,
+        cache_dir: Some(project.path("images")),
         ignore_paths: Vec::new(),
         isolation: IsolationChoice::None,
         jobs: 3,
