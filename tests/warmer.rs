@@ -18,7 +18,7 @@ use kiln::warm::{Warmed, warm};
 use testkit::image::Image;
 use testkit::{Action, Fault, Registry};
 
-use crate::common::bases;
+use crate::common::{Kiln, Outcome, bases};
 
 /// What was said to the user.
 #[derive(Default)]
@@ -95,15 +95,15 @@ impl Bench {
         self.registry.clear_requests();
         let dir = self.dir.path();
         fs::write(dir.join("context/Dockerfile"), dockerfile).expect("a file");
-        let line =
-            ["kiln", "build", "--platform", "linux/amd64", "-t", &self.name("app:1"), "context"];
+        let flag = format!("--cache-dir={}", self.cache().display());
+        let flags = ["--platform", "linux/amd64", "-t", &self.name("app:1"), &flag, "context"];
+        let line = ["kiln", "build"].into_iter().chain(flags);
         let variables = [("TMPDIR".into(), dir.into())];
         let env = Environment::new(dir.to_owned(), variables);
         let Ok(Invocation::Build(job)) = cli::parse(line.map(Into::into), &env) else {
             panic!("a build");
         };
-        let mut request = job.request;
-        request.cache_dir = Some(self.cache());
+        let request = job.request;
         let ground = Ground {
             sandbox: sandbox::enter(Choice::None).expect("none"),
             reporter: Reporter::new(self.warnings.clone()),
@@ -186,6 +186,35 @@ fn a_build_takes_what_is_there_and_asks_a_tag_s_digest_only() {
     bench.build(&pinned);
     assert_eq!(bench.reads("base"), [""; 0]);
     assert_eq!(bench.warnings.take(), [""; 0]);
+}
+
+/// The program itself, by names, by a Dockerfile that is named and by the one that is here.
+#[test]
+fn kiln_warm_fills_what_builds_read() {
+    let bench = Bench::new();
+    let plain = bases::plain(&bench.registry, "base", "1");
+    let shell = bases::busybox(&bench.registry, "shell", "1");
+    let dockerfile = format!("FROM {} AS a\nFROM a\nCOPY Dockerfile /\n", bench.name("base:1"));
+    let warm = |args: &[&str]| {
+        let kiln = Kiln::subcommand("warm").dockerfile(&dockerfile).args(args);
+        let kiln = kiln.args(["--platform", "linux/amd64"]).arg_pair("--cache-dir", bench.cache());
+        let context = kiln.context();
+        let (mut command, _dir) = kiln.into_bare_command();
+        Outcome::from(command.current_dir(context).output().expect("kiln starts")).ok()
+    };
+    for args in [&[][..], &["-f", "Dockerfile"]] {
+        assert_eq!(warm(args).stdout, "");
+        assert_eq!(entries(&bench.cache()), [plain.as_str()], "{args:?}");
+        fs::remove_dir_all(bench.cache()).expect("removed");
+    }
+    warm(&["-f", "Dockerfile", &bench.name("shell:1")]);
+    let mut expected = [plain, shell];
+    expected.sort();
+    assert_eq!(entries(&bench.cache()), expected);
+    bench.registry.clear_requests();
+    let build = Kiln::build().dockerfile(&dockerfile).args(["--no-push", "--platform=linux/amd64"]);
+    build.arg_pair("--cache-dir", bench.cache()).run().ok();
+    assert_eq!(bench.reads("base"), ["HEAD manifests"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::mounts_flags::MountsFlags;
 use super::push_flags::PushFlags;
 use super::reach_flags::ReachFlags;
 use super::transfer_flags::TransferFlags;
+use super::warm_flags::WarmFlags;
 use super::{annotations, values};
 use crate::image::ImageFormat;
 use crate::request::{Annotation, CompressionChoice, IsolationChoice};
@@ -42,6 +43,8 @@ pub(super) enum Command {
     Push(Box<PushFlags>),
     #[command(override_help = include_str!("help/index.txt"), args_override_self = true)]
     Index(Box<IndexFlags>),
+    #[command(override_help = include_str!("help/warm.txt"), args_override_self = true)]
+    Warm(Box<WarmFlags>),
     #[command(override_help = include_str!("help/login.txt"), args_override_self = true)]
     Login(Box<LoginFlags>),
     #[command(override_help = include_str!("help/logout.txt"), args_override_self = true)]
@@ -212,6 +215,7 @@ pub(super) fn command() -> clap::Command {
         .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
         .mut_subcommand("push", |push| push.mut_args(with_optional_value))
         .mut_subcommand("index", |index| index.mut_args(with_optional_value))
+        .mut_subcommand("warm", |warm| warm.mut_args(with_optional_value))
         .mut_subcommand("login", |login| login.mut_args(with_optional_value))
         .mut_subcommand("logout", |logout| logout.mut_args(with_optional_value))
 }

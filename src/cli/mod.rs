@@ -9,6 +9,7 @@ mod build_context;
 mod build_context_flags;
 mod cache_entry;
 mod cache_repo;
+mod cache_sum;
 mod caching;
 mod caching_flags;
 mod caching_values;
@@ -43,6 +44,8 @@ mod shell;
 mod transfer_flags;
 mod trust;
 mod values;
+mod warm;
+mod warm_flags;
 
 #[cfg(test)]
 mod tests;
@@ -207,6 +210,7 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
         }
         Some(flags::Command::Push(flags)) => push::push(*flags, env).map(Invocation::Push),
         Some(flags::Command::Index(flags)) => index::index(*flags, env).map(Invocation::Index),
+        Some(flags::Command::Warm(flags)) => warm::warm(*flags, env).map(Invocation::Warm),
         Some(flags::Command::Login(flags)) => login::login(*flags, env),
         Some(flags::Command::Logout(flags)) => login::logout(flags, env),
         Some(flags::Command::Doctor(flags)) => {

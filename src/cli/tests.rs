@@ -2,6 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod caching;
+mod warm;
+
 use super::*;
 use crate::image::ImageFormat;
 use crate::registry::{ProxySettings, ProxyVariable};
@@ -125,7 +128,7 @@ fn every_flag_reaches_the_request() {
          --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
          --image-format docker --compression gzip --compression-level 6 --isolation none \
          --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check --iidfile i --metadata-file /m --squash \
-         --pull --no-cache --no-cache-filter a,b",
+         --pull --no-cache --no-cache-filter a,b --cache-dir images",
     );
     let expected = Request {
         context: project.path("app"),
@@ -180,7 +183,7 @@ fn every_flag_reaches_the_request() {
         source_date_epoch: Some(1_700_000_000),
         work_dir: Some(project.path("w")),
         temp_dir: request.temp_dir.clone(),
-        cache_dir: None,
+        cache_dir: Some(project.path("images")),
         ignore_paths: Vec::new(),
         isolation: IsolationChoice::None,
         jobs: 3,
@@ -414,7 +417,6 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --label novalue",
         "build -t a --jobs 0",
         "build -t a --provenance=false",
-        "build -t a --cache-from x",
         "build -t a -m 1g",
         "build -t a --platform z80",
         "build -t a --platform linux/amd64,z80",
@@ -513,6 +515,7 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
     the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
     the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
+    the_help_names_every_flag_of("warm", include_str!("help/warm.txt"), []);
     the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);
     assert_fits(include_str!("help/kiln.txt"));
     assert_fits(include_str!("help/check.txt"));
