@@ -14,11 +14,13 @@
 //! | `key` | a digest of inputs, and the inputs by name, so that a difference can be told |
 //! | `record` | entries, and how they are merged and written as manifests |
 //! | `backend` | places that keep blobs and documents |
+//! | `upkeep` | how much is at a place, and less of it |
 
 pub mod backend;
 mod error;
 pub mod key;
 pub mod record;
+pub mod upkeep;
 
 pub use self::backend::{Backend, Content, LayerPlace};
 pub use self::error::CacheError;
