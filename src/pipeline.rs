@@ -13,7 +13,7 @@
 //! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 //!
 //! Shorter stories beside it: [`push`] and [`index`] send what is there already, [`log_in`] and
-//! [`log_out`] keep logins, [`check`] and [`dry_run`] stop before the stages.
+//! [`log_out`] keep logins, [`look_after`] looks after caches, [`check`] and [`dry_run`] stop before the stages.
 
 mod arrived;
 mod bases;
@@ -28,6 +28,7 @@ mod prepare;
 mod product;
 mod push;
 mod squash;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +46,9 @@ use self::prepare::{Prepared, PushCheck, Source};
 use self::product::{parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
+pub use self::upkeep::{
+    Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, look_after,
+};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;

@@ -30,6 +30,7 @@ use crate::rootfs::UserError;
 pub use downloads::Downloads;
 pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
+pub use mounts::upkeep as run_caches;
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
 

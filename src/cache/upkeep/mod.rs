@@ -4,7 +4,7 @@ mod choose;
 mod look;
 mod prune;
 
-pub use self::choose::{Limits, choose};
+pub use self::choose::{Candidate, Limits, choose};
 pub use self::look::{look, wanted_tag};
 pub use self::prune::{GRACE, Outcome, prune};
 

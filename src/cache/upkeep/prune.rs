@@ -80,7 +80,7 @@ pub fn prune(
         }
     }
     if let Kept::Layout(layout) = place
-        && layout.is_there()
+        && Layout::is_at(layout.dir())
     {
         outcome.swept = layout.sweep(GRACE)?;
         outcome.kept_back = layout.blobs_and_loose()?.1;

@@ -42,9 +42,9 @@ struct Blob {
 }
 
 impl Layout {
-    /// Whether the directory has the form of a layout.
-    pub fn is_there(&self) -> bool {
-        index::is_layout(&self.dir)
+    /// Whether a directory has the form of a layout.
+    pub fn is_at(dir: &Path) -> bool {
+        index::is_layout(dir)
     }
 
     /// Takes a name away, if it still leads to this. The document stays until it is swept.
