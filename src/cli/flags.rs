@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::build_context_flags::BuildContextFlags;
+use super::cache_flags::CacheFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::index_flags::IndexFlags;
@@ -41,6 +42,8 @@ pub(super) enum Command {
     Push(Box<PushFlags>),
     #[command(override_help = include_str!("help/index.txt"), args_override_self = true)]
     Index(Box<IndexFlags>),
+    #[command(override_help = include_str!("help/cache.txt"))]
+    Cache(Box<CacheFlags>),
     #[command(override_help = include_str!("help/login.txt"), args_override_self = true)]
     Login(Box<LoginFlags>),
     #[command(override_help = include_str!("help/logout.txt"), args_override_self = true)]
