@@ -16,7 +16,7 @@
 //! 8. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 //!
 //! Shorter stories beside it: [`push`] and [`index`] send what is there already, [`log_in`] and
-//! [`log_out`] keep logins, [`check`] and [`dry_run`] stop before the stages.
+//! [`log_out`] keep logins, [`look_after`] looks after caches, [`check`] and [`dry_run`] stop before the stages.
 
 mod arrived;
 mod bases;
@@ -32,6 +32,7 @@ mod probe;
 mod product;
 mod push;
 mod squash;
+mod upkeep;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -51,6 +52,9 @@ use self::probe::{Probed, Shelves};
 use self::product::{parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
+pub use self::upkeep::{
+    Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, look_after,
+};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;

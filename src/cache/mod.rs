@@ -21,6 +21,7 @@
 //! | `record` | entries, and how they are merged and written as manifests |
 //! | `backend` | places that keep blobs and documents |
 //! | `library` | all places of a build, and what they have |
+//! | `upkeep` | how much is at a place, and less of it |
 
 pub mod backend;
 mod error;
@@ -33,6 +34,7 @@ pub mod probe;
 pub mod record;
 mod state;
 pub mod tree;
+pub mod upkeep;
 
 pub use self::backend::{Backend, Content, LayerPlace};
 pub use self::error::CacheError;

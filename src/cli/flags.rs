@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::build_context_flags::BuildContextFlags;
 use super::caching_flags::CachingFlags;
+use super::cache_flags::CacheFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::index_flags::IndexFlags;
@@ -45,6 +46,8 @@ pub(super) enum Command {
     Index(Box<IndexFlags>),
     #[command(override_help = include_str!("help/warm.txt"), args_override_self = true)]
     Warm(Box<WarmFlags>),
+    #[command(override_help = include_str!("help/cache.txt"))]
+    Cache(Box<CacheFlags>),
     #[command(override_help = include_str!("help/login.txt"), args_override_self = true)]
     Login(Box<LoginFlags>),
     #[command(override_help = include_str!("help/logout.txt"), args_override_self = true)]

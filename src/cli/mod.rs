@@ -13,6 +13,8 @@ mod cache_sum;
 mod caching;
 mod caching_flags;
 mod caching_values;
+mod cache;
+mod cache_flags;
 mod check;
 mod check_flags;
 mod clouds;
@@ -66,7 +68,7 @@ use self::caching_flags::CachingFlags;
 use self::flags::{BuildFlags, ResultFlags};
 use self::kaniko::Tool;
 use crate::request::{
-    DoctorRequest, IndexRequest, LogoutRequest, PushRequest, Request, WarmRequest,
+    CacheUpkeep, DoctorRequest, IndexRequest, LogoutRequest, PushRequest, Request, WarmRequest,
 };
 pub use crate::ui::OutputChoice;
 
@@ -97,6 +99,8 @@ pub enum Invocation {
     Push(Pushing),
     /// Join images of several platforms.
     Index(Joining),
+    /// Look after caches.
+    Upkeep(Caretaking),
     /// Let a registry's login be used from now on.
     Login(Entrance),
     /// Take logins back.
@@ -137,6 +141,17 @@ pub struct Joining {
     /// Which, and where the index goes.
     pub request: Box<IndexRequest>,
     /// How it is shown.
+    pub output: OutputChoice,
+}
+
+/// Caches to be looked after.
+#[derive(Debug)]
+pub struct Caretaking {
+    /// Which, and what goes.
+    pub request: Box<CacheUpkeep>,
+    /// Whether a program reads the answer.
+    pub json: bool,
+    /// How warnings and errors are shown.
     pub output: OutputChoice,
 }
 
@@ -211,6 +226,7 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
         Some(flags::Command::Push(flags)) => push::push(*flags, env).map(Invocation::Push),
         Some(flags::Command::Index(flags)) => index::index(*flags, env).map(Invocation::Index),
         Some(flags::Command::Warm(flags)) => warm::warm(*flags, env).map(Invocation::Warm),
+        Some(flags::Command::Cache(flags)) => cache::cache(*flags, env).map(Invocation::Upkeep),
         Some(flags::Command::Login(flags)) => login::login(*flags, env),
         Some(flags::Command::Logout(flags)) => login::logout(flags, env),
         Some(flags::Command::Doctor(flags)) => {

@@ -39,6 +39,7 @@ pub use downloads::Downloads;
 pub use files::{Files, Source};
 pub use fingerprint::Fingerprints;
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
+pub use mounts::upkeep as run_caches;
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
 

@@ -33,6 +33,22 @@ impl Registry {
         &self.repository
     }
 
+    /// The tags of the repository.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub fn names(&self) -> Result<Vec<String>, CacheError> {
+        Ok(self.client.tags(&self.repository)?)
+    }
+
+    /// Takes a tag away.
+    ///
+    /// # Errors
+    /// What the registry says: many do not allow it.
+    pub fn delete(&self, tag: &str) -> Result<(), CacheError> {
+        Ok(self.client.delete_tag(&self.reference(Some(tag), None))?)
+    }
+
     fn reference(&self, tag: Option<&str>, digest: Option<Digest>) -> Reference {
         let Repository { registry, name: repository } = self.repository.clone();
         Reference { registry, repository, tag: tag.map(str::to_owned), digest }

@@ -23,7 +23,7 @@ use crate::image::media_type::{OCI_INDEX, OCI_MANIFEST};
 use crate::image::{Descriptor, Index, Manifest};
 
 /// What `artifactType` says.
-const KIND: &str = "application/vnd.kiln.cache.v1";
+pub const KIND: &str = "application/vnd.kiln.cache.v1";
 /// Media type of the config, a list of [`About`] in the order of the layers.
 const ABOUT: &str = "application/vnd.kiln.cache.about.v1+json";
 /// What stands for no layer (OCI image-spec manifest.md, "Guidance for an Empty Descriptor").

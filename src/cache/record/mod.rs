@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::manifest::{Detail, of_document, read, write};
+pub use self::manifest::{Detail, KIND, of_document, read, write};
 pub use self::merge::Rivals;
 use super::facts::Facts;
 use super::key::{Input, Key};

@@ -6,6 +6,7 @@
 //! | `laid` | a copy of such files in a directory of its own |
 //! | `shelf` | what was made for one RUN and serves the next |
 //! | `cache` | `type=cache`: directories that outlive a step, and who may use them |
+//! | `upkeep` | how much such directories take, and less of it |
 //! | `lock` | locks on files, given up when the build stops |
 //! | `secret` | `type=secret` |
 //! | `agent` | `type=ssh`: a socket for one RUN, and what may be asked through it |
@@ -17,6 +18,7 @@ mod laid;
 mod lock;
 mod secret;
 mod shelf;
+pub mod upkeep;
 
 use std::path::Path;
 

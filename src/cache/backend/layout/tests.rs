@@ -79,7 +79,10 @@ fn what_is_written_is_read_and_other_names_stay() {
     assert_eq!(layout.names().expect("an index"), ["kiln", "other"]);
     let version = fs::read_to_string(layout.dir.join("oci-layout")).expect("there");
     assert_eq!(version, r#"{"imageLayoutVersion":"1.0.0"}"#);
-    layout.forget("kiln").expect("forgotten");
+    let top = Digest::of(&layout.document("kiln").expect("read").expect("there").bytes);
+    layout.forget("kiln", &Digest::of(b"an older one")).expect("nothing to do");
+    assert_eq!(layout.names().expect("an index"), ["kiln", "other"]);
+    layout.forget("kiln", &top).expect("forgotten");
     assert_eq!(layout.names().expect("an index"), ["other"]);
 }
 
