@@ -14,10 +14,12 @@
 //! | `key` | a digest of inputs, and the inputs by name, so that a difference can be told |
 //! | `record` | entries, and how they are merged and written as manifests |
 //! | `backend` | places that keep blobs and documents |
+//! | `mounts` | caches of RUN that travel |
 
 pub mod backend;
 mod error;
 pub mod key;
+pub mod mounts;
 pub mod record;
 
 pub use self::backend::{Backend, Content, LayerPlace};

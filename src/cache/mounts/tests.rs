@@ -1,0 +1,1 @@
+//! Snapshots that travel between directories, through a place in memory.
