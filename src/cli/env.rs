@@ -87,6 +87,12 @@ pub(super) const KANIKO_NO_PUSH: &str = "KANIKO_NO_PUSH";
 pub(super) const KANIKO_REGISTRY_MAP: &str = "KANIKO_REGISTRY_MAP";
 /// kaniko's: one more `--registry-mirror`.
 pub(super) const KANIKO_REGISTRY_MIRROR: &str = "KANIKO_REGISTRY_MIRROR";
+/// As `--cache`.
+pub(super) const KILN_CACHE: &str = "KILN_CACHE";
+/// As `--cache-mounts`.
+pub(super) const KILN_CACHE_MOUNTS: &str = "KILN_CACHE_MOUNTS";
+/// As `--cache-repo`.
+pub(super) const KILN_CACHE_REPO: &str = "KILN_CACHE_REPO";
 /// As `--cache-mount-dir`.
 pub(super) const KILN_CACHE_MOUNT_DIR: &str = "KILN_CACHE_MOUNT_DIR";
 /// As `--isolation`.

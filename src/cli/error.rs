@@ -40,6 +40,11 @@ impl CliError {
         Self { message: message.into(), help: None, exit_code: USAGE }
     }
 
+    /// What is wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
@@ -58,13 +63,8 @@ impl CliError {
 }
 
 /// Flags of `docker build` that kiln does not have, and why nobody needs them here.
-const OF_DOCKER: [(&[&str], &str); 5] = [
+const OF_DOCKER: [(&[&str], &str); 4] = [
     (&["--provenance", "--sbom", "--attest"], "kiln writes no attestations: leave it out"),
-    (
-        &["--cache-from", "--cache-to"],
-        "kiln keeps no layers between builds yet: leave it out; what RUN --mount=type=cache leaves is \
-         kept by --cache-mount-dir",
-    ),
     (&["--builder", "--rm", "--force-rm", "--compress"], "there is no daemon: leave it out"),
     (
         &[

@@ -30,6 +30,8 @@ enum Kind {
     Docker,
     Tar,
     Local,
+    /// Nothing is written: the cache is all that is wanted.
+    Cache,
 }
 
 /// What an output says of the image itself. An image is made once, so all outputs must agree.
@@ -48,6 +50,8 @@ pub(super) struct Outputs {
     pub(super) exports: Vec<Export>,
     /// Names that are pushed to; nothing if nothing is pushed.
     pub(super) pushed: Option<Vec<String>>,
+    /// Whether one of them is that nothing is written but the cache.
+    pub(super) cache_only: bool,
     /// What they say of the image.
     pub(super) image: ImageChoices,
 }
@@ -91,12 +95,10 @@ impl Kind {
             "docker" => Ok(Self::Docker),
             "tar" => Ok(Self::Tar),
             "local" => Ok(Self::Local),
-            "cacheonly" => {
-                Err("there is no output of the type cacheonly; to only build, use --no-push".into())
-            }
+            "cacheonly" => Ok(Self::Cache),
             other => Err(format!(
                 "there is no output of the type `{other}`; types are registry, image, oci, docker, \
-                 tar and local"
+                 tar, local and cacheonly"
             )),
         }
     }
@@ -108,6 +110,7 @@ impl Kind {
             Self::Docker => "docker",
             Self::Tar => "tar",
             Self::Local => "local",
+            Self::Cache => "cacheonly",
         }
     }
 
@@ -134,7 +137,9 @@ impl Typed {
             ("dest", Kind::Registry) => {
                 return Err("an image that is pushed has no dest; it has name=".into());
             }
-            ("dest", _) => self.dest = Some(value.to_owned()).filter(|dest| !dest.is_empty()),
+            ("dest", kind) if kind != Kind::Cache => {
+                self.dest = Some(value.to_owned()).filter(|dest| !dest.is_empty())
+            }
             ("name", kind) if kind.is_image() => {
                 for name in value.split(',').filter(|name| !name.is_empty()) {
                     self.names.push(super::values::image_name(name)?);
@@ -218,7 +223,7 @@ impl Typed {
     fn export(&self, names: &[String], env: &Environment) -> Result<Option<Export>, CliError> {
         let names = if names.is_empty() { self.names.clone() } else { names.to_vec() };
         Ok(Some(match self.kind {
-            Kind::Registry => return Ok(None),
+            Kind::Registry | Kind::Cache => return Ok(None),
             Kind::Oci if self.as_directory => {
                 Export::OciLayout { dir: self.directory(env)?, names }
             }
@@ -257,6 +262,7 @@ pub(super) fn outputs(
     let mut all = Outputs::default();
     for output in typed {
         all.exports.extend(output.export(names, env)?);
+        all.cache_only |= output.kind == Kind::Cache;
         if output.push {
             let names = if names.is_empty() { &output.names } else { names };
             if names.is_empty() {

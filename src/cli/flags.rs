@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::build_context_flags::BuildContextFlags;
+use super::caching_flags::CachingFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::index_flags::IndexFlags;
@@ -62,6 +63,8 @@ pub(super) struct BuildFlags {
     pub(super) mounts: MountsFlags,
     #[command(flatten)]
     pub(super) contexts: BuildContextFlags,
+    #[command(flatten)]
+    pub(super) caching: CachingFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
     #[command(flatten)]

@@ -7,6 +7,11 @@
 mod annotations;
 mod build_context;
 mod build_context_flags;
+mod cache_entry;
+mod cache_repo;
+mod caching;
+mod caching_flags;
+mod caching_values;
 mod check;
 mod check_flags;
 mod clouds;
@@ -54,6 +59,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
+use self::caching_flags::CachingFlags;
 use self::flags::{BuildFlags, ResultFlags};
 use self::kaniko::Tool;
 use crate::request::{
@@ -211,18 +217,21 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
     }
 }
 
-/// A question has no image that could go anywhere, so it needs no name for one.
+/// A question has no image that could go anywhere, so it needs no name for one, and no cache.
 fn look(call: Call, mut flags: BuildFlags, env: &Environment) -> Result<Invocation, CliError> {
     flags.result = ResultFlags { no_push: true, ..Default::default() };
+    flags.export.output.clear();
+    flags.caching = CachingFlags::off();
     Ok(Invocation::Look { job: job(flags, env)?, call })
 }
 
 fn job(mut flags: BuildFlags, env: &Environment) -> Result<Job, CliError> {
     let in_gitlab = gitlab::is_job(env);
-    let remarks = if in_gitlab { gitlab::fill(&mut flags, env)? } else { Vec::new() };
+    let mut remarks = if in_gitlab { gitlab::fill(&mut flags, env)? } else { Vec::new() };
     let output = resolve::output(&flags.output, env, in_gitlab);
-    let request = Box::new(resolve::request(flags, env)?);
-    Ok(Job { request, output, remarks })
+    let (request, more) = resolve::request(flags, env)?;
+    remarks.extend(more);
+    Ok(Job { request: Box::new(request), output, remarks })
 }
 
 /// clap reports a wish for help as an error too.

@@ -5,25 +5,32 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::caching::{self, Goal};
 use super::context::ContextChoice;
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::flags::{BuildFlags, OutputFlags, RegistryFlags, ResultFlags, SourceFlags};
 use super::result::{all_exports, look, pushed};
 use super::{
-    annotations, build_context, clouds, context, credentials, exports, mounts, outputs, trust,
-    values,
+    Remark, annotations, build_context, clouds, context, credentials, exports, mounts, outputs,
+    trust, values,
 };
 use crate::image::{ImageFormat, Platform};
 use crate::registry::{Reference, ReferenceError};
 use crate::request::{
-    Annotation, Annotations, CacheChoice, CompressionChoice, Export, Exports, Freshness,
-    IsolationChoice, RegistryChoice, Request,
+    Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
+    RegistryChoice, Request,
 };
 use crate::ui::{ColorChoice, OutputChoice, ProgressChoice, Verbosity};
 
-/// Makes the request.
-pub(super) fn request(flags: BuildFlags, env: &Environment) -> Result<Request, CliError> {
+/// BuildKit's build argument for an image that is a cache, too.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
+
+/// Makes the request, and what is to be said about it.
+pub(super) fn request(
+    flags: BuildFlags,
+    env: &Environment,
+) -> Result<(Request, Vec<Remark>), CliError> {
     request_below(flags, None, env)
 }
 
@@ -32,7 +39,7 @@ pub(super) fn request_below(
     flags: BuildFlags,
     sub_path: Option<&OsStr>,
     env: &Environment,
-) -> Result<Request, CliError> {
+) -> Result<(Request, Vec<Remark>), CliError> {
     let typed = flags.source.context.as_deref().or(flags.source.directory.as_deref());
     let context = context::source(typed, sub_path, env)?;
     request_in(flags, context, env)
@@ -43,8 +50,8 @@ pub(super) fn request_in(
     flags: BuildFlags,
     context: ContextChoice,
     env: &Environment,
-) -> Result<Request, CliError> {
-    let BuildFlags { source, result, registry, run, mounts, contexts, export, .. } = flags;
+) -> Result<(Request, Vec<Remark>), CliError> {
+    let BuildFlags { source, result, registry, run, mounts, contexts, caching, export, .. } = flags;
     let dockerfile = context::dockerfile(source.file.as_deref(), &context, env)?;
     let (build_args, source_date_epoch) = build_args(&source, env)?;
     if export.load {
@@ -63,8 +70,20 @@ pub(super) fn request_in(
     let path = |path: Option<OsString>| given(path).map(|path| env.absolute(path));
     let commands = mounts::run_choice(&mounts, env)?;
     let skip_push_check = registry.skip_push_permission_check;
-    let registry = registry_choice(registry, env);
-    Ok(Request {
+    let mut registry = registry_choice(registry, env);
+    let compression = look.compression.unwrap_or_default();
+    let goal = Goal {
+        names: &destinations,
+        push,
+        no_push: result.no_push,
+        cache_only: outputs.cache_only,
+        inline: build_args.get(INLINE_CACHE).is_some_and(|word| values::switch(word) == Ok(true)),
+        compression: word_of(compression),
+        level: look.compression_level,
+    };
+    let cached = caching::caching(&caching, &goal, env)?;
+    cached.reach(&mut registry);
+    let request = Request {
         context: context.dir,
         elsewhere: context.elsewhere,
         named_contexts: build_context::named(&contexts.build_context, env)?,
@@ -89,12 +108,12 @@ pub(super) fn request_in(
         image_name_with_digest_file: path(result.image_name_with_digest_file),
         image_name_tag_with_digest_file: path(result.image_name_tag_with_digest_file),
         format: look.format,
-        compression: look.compression.unwrap_or_default(),
+        compression,
         compression_level: look.compression_level,
         source_date_epoch,
         work_dir: path(run.work_dir),
         temp_dir: temp_dir(env),
-        cache_dir: None,
+        cache_dir: path(caching.cache_dir),
         ignore_paths: Vec::new(),
         isolation: isolation(run.isolation, env)?,
         jobs: run.jobs.unwrap_or_else(processors),
@@ -109,9 +128,19 @@ pub(super) fn request_in(
             no_cache: export.no_cache,
             no_cache_filter: export.no_cache_filter,
         },
-        cache: CacheChoice::none(),
+        cache: cached.choice,
         registry,
-    })
+    };
+    Ok((request, cached.remarks))
+}
+
+/// How a compression is called where one is chosen.
+fn word_of(compression: CompressionChoice) -> &'static str {
+    match compression {
+        CompressionChoice::Gzip => "gzip",
+        CompressionChoice::Zstd => "zstd",
+        CompressionChoice::Uncompressed => "uncompressed",
+    }
 }
 
 /// The flag's, else the variable's.

@@ -27,7 +27,8 @@ pub(super) fn pushed(
     let names = outputs.pushed.as_ref().unwrap_or(&result.tag);
     let pushes = result.push || outputs.pushed.is_some();
     let written = given(result.tar_path.clone()).or(given(result.oci_layout_path.clone()));
-    if !pushes && !result.no_push && outputs.exports.is_empty() && written.is_none() {
+    let stays = result.no_push || outputs.cache_only;
+    if !pushes && !stays && outputs.exports.is_empty() && written.is_none() {
         return Err(CliError::new(
             "the image would go nowhere: there is no daemon that keeps it",
             "write type=image,push=true or type=registry with a name, or --no-push to only build it",

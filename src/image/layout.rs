@@ -18,12 +18,12 @@ use crate::digest::Digest;
 use crate::layer::BlobStore;
 
 /// The tag, by which skopeo, umoci and podman choose an image of a layout.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The whole name, which containerd and Docker take for the imported image.
 const IMAGE_NAME: &str = "io.containerd.image.name";
 
 /// What `oci-layout` says.
-pub(super) const VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub const VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Writes images into the layout at `dir`, which is made where it does not exist, under these names:
 /// `registry/app:1`. Images that are already there stay, but for those under the same tags.
@@ -76,7 +76,7 @@ fn read_index(dir: &Path) -> Result<Index, ExportError> {
 }
 
 /// The index of a layout without images.
-pub(super) fn empty_index() -> Index {
+pub fn empty_index() -> Index {
     Index {
         schema_version: 2,
         media_type: Some(OCI_INDEX.to_owned()),

@@ -4,6 +4,7 @@
 //! else owns) is checked here or cannot be got wrong by the caller.
 
 pub mod credentials;
+pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod personality;

@@ -1,12 +1,14 @@
 //! Places that keep blobs, and documents under names. The same documents and blobs everywhere, so that
 //! what is in a directory can be copied to a registry by any tool, and back.
 
+mod layout;
 mod registry;
 
 use std::fmt::Debug;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use self::layout::{Layout, Swept};
 pub use self::registry::Registry;
 use super::error::CacheError;
 use crate::digest::Digest;

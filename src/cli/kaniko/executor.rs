@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::super::build_context_flags::BuildContextFlags;
+use super::super::caching_flags::CachingFlags;
 use super::super::check_flags::CallFlags;
 use super::super::context::{self, ContextChoice, within};
 use super::super::env::{self, Environment};
@@ -39,7 +40,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
         },
         None => context::source(Some(context.as_ref()), below.as_deref().map(OsStr::new), env)?,
     };
-    let mut request = resolve::request_in(
+    let (mut request, _) = resolve::request_in(
         BuildFlags {
             source: source(values, env)?,
             result: result(values, no_push, digest_url.is_none())?,
@@ -51,6 +52,8 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 ..MountsFlags::default()
             },
             contexts: BuildContextFlags::default(),
+            // Filled in by [`finish`].
+            caching: CachingFlags::off(),
             output: OutputFlags {
                 progress: ProgressChoice::Auto,
                 color: ColorChoice::Auto,

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Others;
 use super::files::seen;
 use super::laid::Original;
-use super::lock::{Hold, Lock};
+use super::lock::{self, Hold, Lock};
 use crate::digest::Digest;
 use crate::dockerfile::Sharing;
 use crate::layer::Metadata;
@@ -136,7 +136,7 @@ impl<'a> Cache<'a> {
             self.first_free(&home).with_context(what)?
         } else {
             let what = format!("the cache {}", self.mount.id.trim_start_matches('/'));
-            (0, Lock::take(self.shop, &home.join("0.lock"), self.hold(), &what)?)
+            (0, lock::take(self.shop, &home.join("0.lock"), self.hold(), &what)?)
         };
         let dir = home.join(number.to_string());
         if !dir.exists() {
@@ -160,7 +160,7 @@ impl<'a> Cache<'a> {
     fn make(&self, home: &Path, dir: &Path) -> Result<()> {
         let making = home.join("making.lock");
         let what = format!("the cache {}, which is being filled,", self.mount.id);
-        let _lock = Lock::take(self.shop, &making, Hold::Alone, &what)?;
+        let _lock = lock::take(self.shop, &making, Hold::Alone, &what)?;
         if dir.exists() {
             return Ok(());
         }
