@@ -28,6 +28,7 @@ mod prepare;
 mod product;
 mod push;
 mod squash;
+mod travel;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ use self::prepare::{Prepared, PushCheck, Source};
 use self::product::{parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
+use self::travel::Trip;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
@@ -103,12 +105,14 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
 
     // 3. Stages, and 4. their layers on their way to the destinations
     let (sandbox, work_dir) = settle(request, ground, &plans, &source)?;
-    let tools = tools(request, ground, &source, sandbox, client, bases);
+    let travel = travel::open(request, ground)?;
+    let tools = tools(request, ground, &source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     mark_needed(request, &plans, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
         .ignoring_immutable_tags(request.ignore_immutable_tags);
     fetch_ahead(&shop, &plans);
+    let trip = Trip::begin(&shop, &plans, &|_, _, _| true);
     let squash = request.exports.squash;
     let ready = |layer: &Arc<ImageLayer>| {
         if !(squash && layer.origin == Origin::Built) {
@@ -117,6 +121,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     };
     let finished = run_stages(&shop, &plans, &images, &ready);
     let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
+    let mut saving = trip.end(&finished, ground);
     let outcome = finished.and_then(|finished| {
         // 5. Assemble, and 6. publish
         let mut parts = parts(platforms, &plans, &images, finished);
@@ -131,11 +136,13 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     });
     // Threads that still send look into the work directory: let them end before it goes.
     let product = outcome.map_err(|error| {
+        saving.wait();
         ground.cancel.cancel();
         shop.downloads.wait();
         why(error, uploads.wait())
     })?;
     tell(request, ground, &names, &product)?;
+    saving.wait();
     // 7. Report
     Ok(Built {
         digest: product.document().digest,

@@ -30,6 +30,7 @@ use crate::rootfs::UserError;
 pub use downloads::Downloads;
 pub use files::{Files, Source};
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
+pub use mounts::{Travelling, bring_caches, save_caches};
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
 
@@ -151,6 +152,7 @@ fn carry_out(
         Action::Copy(copy) => copy::copy(shop, files, copy, source)?,
         Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
     };
+    mounts.succeeded();
     match &layer {
         Some(layer) => {
             task.progress(layer.descriptor.size, Some(layer.descriptor.size));

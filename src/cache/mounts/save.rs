@@ -68,6 +68,7 @@ impl Saving<'_> {
         task: &Task,
     ) -> Result<Option<Saved>, MountError> {
         let tag = self.key.exact_tag(place);
+        let mut refused = false;
         for attempt in 0..TRIES {
             let there = find::read(place, &tag)?;
             if let Some(there) = &there
@@ -83,12 +84,15 @@ impl Saving<'_> {
                 None => find::read(place, &self.key.kin_tag(place)).unwrap_or_default(),
             };
             // The last attempt relies on nothing that others may take away.
-            let there = there.filter(|_| attempt + 1 < TRIES);
+            let there = there.filter(|_| attempt + 1 < TRIES && !refused);
             match self.attempt(place, &tag, there.as_ref(), is_own, task) {
                 Err(MountError::Overtaken) => {}
                 // A registry refuses a manifest that names what it has cleaned away.
                 Err(MountError::Place(CacheError::Registry(_)))
-                    if there.is_some_and(|it| self.takes_over(&it)) => {}
+                    if there.is_some_and(|it| self.takes_over(&it)) =>
+                {
+                    refused = true;
+                }
                 outcome => return outcome.map(Some),
             }
             self.cancel.check()?;

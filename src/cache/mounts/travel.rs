@@ -64,6 +64,11 @@ impl Travel {
         Self { from, to, limits, reporter, cancel, counter, told }
     }
 
+    /// What stops a save.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Whether caches are brought here.
     pub fn reads(&self) -> bool {
         !self.from.is_empty()

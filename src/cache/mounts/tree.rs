@@ -121,15 +121,6 @@ impl Tree {
         }
         Ok(Self(decoder.nodes))
     }
-
-    /// Bytes of all files, each content once.
-    pub(super) fn size(&self) -> u64 {
-        let sizes = self.0.iter().map(|node| match node.entry.kind {
-            Kind::File { size } => size,
-            _ => 0,
-        });
-        sizes.sum()
-    }
 }
 
 impl Columns {

@@ -6,6 +6,7 @@
 //! | `laid` | a copy of such files in a directory of its own |
 //! | `shelf` | what was made for one RUN and serves the next |
 //! | `cache` | `type=cache`: directories that outlive a step, and who may use them |
+//! | `trips` | those that travel: brought here, saved |
 //! | `lock` | locks on files, given up when the build stops |
 //! | `secret` | `type=secret` |
 //! | `agent` | `type=ssh`: a socket for one RUN, and what may be asked through it |
@@ -17,6 +18,7 @@ mod laid;
 mod lock;
 mod secret;
 mod shelf;
+mod trips;
 
 use std::path::Path;
 
@@ -32,6 +34,7 @@ use crate::sandbox::{Access, MountSource, RunMount};
 
 pub use self::cache::Caches;
 pub use self::shelf::Shelf;
+pub use self::trips::{Travelling, bring_caches, save_caches};
 
 /// The variable by which programs find an agent.
 const AGENT: &str = "SSH_AUTH_SOCK";
@@ -67,6 +70,11 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
+    /// The command has ended well.
+    pub(super) fn succeeded(&self) {
+        self.caches.iter().for_each(Held::succeeded);
+    }
+
     fn add(
         &mut self,
         shop: &Workshop,
