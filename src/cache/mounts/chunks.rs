@@ -66,10 +66,7 @@ pub fn cut(bytes: &[u8]) -> usize {
 }
 
 /// Hands on the pieces of a file, one after the other.
-pub fn each(
-    file: &mut dyn Read,
-    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+pub fn each(file: &mut dyn Read, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(2 * MAX);
     let mut start = 0;
     loop {
@@ -145,6 +142,6 @@ mod tests {
     fn where_cuts_are_is_part_of_the_format() {
         let all = pieces(&random(400_000));
         let lengths: Vec<usize> = all.iter().map(Vec::len).collect();
-        insta::assert_debug_snapshot!(lengths, @"");
+        assert_eq!(lengths, [69_667, 83_321, 72_962, 65_564, 72_769, 35_717]);
     }
 }

@@ -28,11 +28,8 @@ impl MountKey {
     pub fn new(mount: &CacheMount, about: &str, platforms: &str) -> Self {
         let CacheMount { id, uid, gid, .. } = mount;
         let owner = |id: &Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
-        let kin = format!(
-            "id {id}\nuid {}\ngid {}\nplatforms {platforms}\n",
-            owner(uid),
-            owner(gid)
-        );
+        let kin =
+            format!("id {id}\nuid {}\ngid {}\nplatforms {platforms}\n", owner(uid), owner(gid));
         let exact = format!("{about}platforms {platforms}\n");
         Self {
             exact: Digest::of(format!("exact\n{exact}").as_bytes()),

@@ -9,7 +9,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-
 use super::bytes::{Reader, Writer, unzip};
 use super::error::MountError;
 use super::pack::{self, Chunk, Pack};

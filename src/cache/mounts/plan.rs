@@ -109,9 +109,7 @@ fn divide(wanted: impl Iterator<Item = Wanted>, full: u64) -> Vec<Vec<Wanted>> {
 }
 
 /// Where each piece is, in these packs.
-pub(super) fn places<'a>(
-    packs: impl Iterator<Item = &'a Pack>,
-) -> HashMap<Digest, (u32, u32)> {
+pub(super) fn places<'a>(packs: impl Iterator<Item = &'a Pack>) -> HashMap<Digest, (u32, u32)> {
     let mut places = HashMap::new();
     for (pack, it) in packs.enumerate() {
         for (number, chunk) in it.chunks.iter().enumerate() {

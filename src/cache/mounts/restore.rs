@@ -150,7 +150,10 @@ impl Bring<'_> {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    return Err(MountError::damaged(format!("cannot read {}: {error}", blob.digest)));
+                    return Err(MountError::damaged(format!(
+                        "cannot read {}: {error}",
+                        blob.digest
+                    )));
                 }
             };
             left = left.checked_sub(read as u64).ok_or_else(|| {
@@ -226,9 +229,7 @@ fn remember(
 ) -> Result<Memory, MountError> {
     // From here on the clock shows every change.
     std::thread::sleep(scan::GRAIN + std::time::Duration::from_millis(1));
-    let chunk = |piece: &Piece| {
-        readers[piece.pack as usize].chunks()[piece.number as usize]
-    };
+    let chunk = |piece: &Piece| readers[piece.pack as usize].chunks()[piece.number as usize];
     let seen = tree.0.into_iter().map(|node| Seen {
         chunks: node.pieces.iter().map(chunk).collect(),
         entry: node.entry,

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfsMountFlags, fstat, openat, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfsMountFlags, fstat, openat, statat,
+};
 
 use super::chunks;
 use super::error::MountError;
@@ -178,10 +180,11 @@ impl Walk<'_> {
         let known = self.memory.get(path).filter(|known| known.stamp == Some(stamp));
         let used = match known {
             _ if !self.reads_are_noted => self.now,
-            Some(known) if known.read_at == read_at => Timestamp::from_secs(
-                i64::from(known.used) * 3600,
-            ),
-            _ => read_at.max(stamp.mtime).min(self.now),
+            Some(known) if known.read_at == read_at => {
+                Timestamp::from_secs(i64::from(known.used) * 3600)
+            }
+            // Programs that unpack an archive give files old times; the system's own says when.
+            _ => read_at.max(stamp.mtime).max(stamp.ctime).min(self.now),
         };
         let (entry, chunks) = match known {
             // Also what the system did not take when it was laid down here: an attribute, an owner.
@@ -234,8 +237,7 @@ pub(super) fn stamp(
 
 /// Whether so much time has passed since a change that another one would look different.
 fn is_settled(changed: Timestamp, now: Timestamp) -> bool {
-    let since = (now.secs - changed.secs).saturating_mul(1_000_000_000)
-        + i64::from(now.nanos)
+    let since = (now.secs - changed.secs).saturating_mul(1_000_000_000) + i64::from(now.nanos)
         - i64::from(changed.nanos);
     since > GRAIN.as_nanos() as i64
 }
