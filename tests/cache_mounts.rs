@@ -1,5 +1,7 @@
 //! Caches of RUN that travel from machine to machine through a cache's repository or directory. Each
 //! build here is one on a machine that has never seen the project.
+//!
+//! As root of the machine, and as nobody (newuidmap, setpriv).
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -11,6 +13,7 @@ use serde_json::Value;
 use testkit::{Action, Fault};
 
 use common::built::{Bench, need_root};
+use common::unprivileged::{Ids, run_as};
 use common::{Kiln, Outcome};
 
 const ISOLATIONS: [&str; 2] = ["namespaces", "chroot"];
@@ -186,18 +189,18 @@ fn whatever_is_wrong_with_a_snapshot_the_build_goes_on() {
     type Damage = fn(&Bench, &str);
     let rows: [(&str, Damage); 5] = [
         ("a pack that is gone", |bench, tag| {
-            let pack = manifest(bench, tag)["layers"][0]["digest"].as_str().unwrap().to_owned();
+            let pack = manifest(bench, tag)["layers"][1]["digest"].as_str().unwrap().to_owned();
             fs::remove_file(bench.registry.blob_path(&pack).unwrap()).unwrap();
         }),
         ("a pack with other bytes", |bench, tag| {
-            let pack = manifest(bench, tag)["layers"][0]["digest"].as_str().unwrap().to_owned();
+            let pack = manifest(bench, tag)["layers"][1]["digest"].as_str().unwrap().to_owned();
             let path = bench.registry.blob_path(&pack).unwrap();
             let mut bytes = fs::read(&path).unwrap();
             bytes[50] ^= 1;
             fs::write(path, bytes).unwrap();
         }),
         ("a tree that is none", |bench, tag| {
-            let tree = manifest(bench, tag)["config"]["digest"].as_str().unwrap().to_owned();
+            let tree = manifest(bench, tag)["layers"][0]["digest"].as_str().unwrap().to_owned();
             let path = bench.registry.blob_path(&tree).unwrap();
             let length = fs::metadata(&path).unwrap().len();
             fs::write(path, vec![7; length as usize]).unwrap();
@@ -261,4 +264,21 @@ fn what_is_over_the_limit_is_left_out_and_told() {
     assert!(outcome.stderr.contains(said), "{outcome}");
     let out = prints(&bench, "namespaces", &with_cache("", "ls /c"));
     assert_eq!(out, "1\n2\n");
+}
+
+#[test]
+fn a_user_without_privileges_and_root_share_their_caches() {
+    let bench = Bench::new();
+    let make = "echo text > /c/f && chmod 640 /c/f && echo other > /c/g && chown 7:8 /c/g";
+    prints(&bench, "namespaces", &with_cache("", make));
+    for ids in [Ids::Ranges, Ids::One] {
+        let look = "stat -c '%n %a %u:%g' /c/f; cat /c/f /c/g; echo more >> /c/f";
+        let outcome = run_as(kiln(&bench, "namespaces", &with_cache("", look)), ids, "");
+        assert_eq!(outcome.code, Some(0), "{ids:?}: {outcome}");
+        let out = bench.image().text("out").unwrap();
+        assert!(out.starts_with("/c/f 640 0:0\ntext\n"), "{ids:?}: {out}");
+        assert!(outcome.stderr.contains("save cache /c"), "{outcome}");
+    }
+    let out = prints(&bench, "namespaces", &with_cache("", "cat /c/f; stat -c '%u:%g' /c/f /c/g"));
+    assert_eq!(out, "text\nmore\nmore\n0:0\n7:8\n");
 }

@@ -1,27 +1,33 @@
-//! A snapshot as a document: an OCI manifest whose config is the tree and whose layers are the packs, so
-//! that a registry keeps them and any tool can copy them.
+//! A snapshot as a document: an OCI manifest whose layers are the tree and the packs, so that a registry
+//! keeps them and any tool can copy them.
+//!
+//! It has the media types of an image, and only its annotations say what it is. GitLab's registry refuses
+//! every `artifactType` and every type of a config or a layer that is not on a list of its own
+//! (400 MANIFEST_INVALID, "unknown media type"; <https://github.com/ocx-sh/ocx/issues/480>,
+//! <https://github.com/fluxcd/flux2/issues/3724>).
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::error::MountError;
 use super::key::MountKey;
-use super::pack;
 use crate::cache::backend::Document;
 use crate::cache::error::CacheError;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_MANIFEST;
 use crate::image::{Descriptor, Manifest};
 
-/// What `artifactType` says.
-const KIND: &str = "application/vnd.kiln.cache-mount.v1";
-/// Media type of the config.
-pub(super) const TREE: &str = "application/vnd.kiln.cache-mount.tree.v1+zstd";
-/// What stands for no pack (OCI image-spec manifest.md, "Guidance for an Empty Descriptor").
-pub(super) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-pub(super) const EMPTY_BYTES: &[u8] = b"{}";
+/// Media type of trees and packs. Nobody unpacks them, and nobody would know what gzip is for.
+pub(super) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// A config of an image that has nothing.
+pub(super) const CONFIG_BYTES: &[u8] =
+    br#"{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
 
+/// Which form a snapshot has.
+const VERSION: &str = "dev.kiln.cache-mount.version";
+const THIS_VERSION: &str = "1";
 const SAVED: &str = "dev.kiln.cache-mount.saved";
 const CONTENT: &str = "dev.kiln.cache-mount.content";
 const ABOUT: &str = "dev.kiln.cache-mount.about";
@@ -50,31 +56,30 @@ impl Snapshot {
         };
         let manifest: Manifest = serde_json::from_slice(&document.bytes)
             .map_err(|error| no_cache(format!("it cannot be read: {error}")))?;
-        if manifest.other.get("artifactType").and_then(Value::as_str) != Some(KIND) {
-            return Err(no_cache("it is something else than a cache of RUN".into()));
-        }
         let said = |name: &str| manifest.annotations.get(name);
-        let missing = || MountError::damaged("its manifest does not say what it is");
-        let packs: Vec<Descriptor> =
-            manifest.layers.iter().filter(|it| it.media_type != EMPTY).cloned().collect();
-        if packs.len() > PACKS_MAX || packs.iter().any(|it| it.media_type != pack::MEDIA_TYPE) {
-            return Err(MountError::damaged("its manifest names what is no pack"));
+        match said(VERSION).map(String::as_str) {
+            None => return Err(no_cache("it is something else than a cache of RUN".into())),
+            Some(THIS_VERSION) => {}
+            Some(other) => {
+                return Err(no_cache(format!("a kiln that writes version {other} wrote it")));
+            }
         }
-        Ok(Self {
-            content: said(CONTENT).and_then(|it| it.parse().ok()).ok_or_else(missing)?,
-            saved: said(SAVED).and_then(|it| it.parse().ok()).ok_or_else(missing)?,
-            tree: manifest.config,
-            packs,
-        })
+        let missing = || MountError::damaged("its manifest does not say what it is");
+        let mut layers = manifest.layers.iter().cloned();
+        let tree = layers.next().ok_or_else(missing)?;
+        let packs: Vec<Descriptor> = layers.collect();
+        if packs.len() > PACKS_MAX {
+            return Err(MountError::damaged("its manifest names too many packs"));
+        }
+        let content = said(CONTENT).and_then(|it| it.parse().ok()).ok_or_else(missing)?;
+        let saved = said(SAVED).and_then(|it| it.parse().ok()).ok_or_else(missing)?;
+        Ok(Self { tree, packs, content, saved })
     }
 
     /// As a document.
     pub(super) fn document(&self, key: &MountKey) -> Result<Document, MountError> {
-        let mut layers = self.packs.clone();
-        if layers.is_empty() {
-            layers.push(empty());
-        }
         let annotations = [
+            (VERSION, THIS_VERSION.to_owned()),
             (SAVED, self.saved.to_string()),
             (CONTENT, self.content.to_string()),
             (ABOUT, key.about().to_owned()),
@@ -82,10 +87,10 @@ impl Snapshot {
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(OCI_MANIFEST.to_owned()),
-            config: self.tree.clone(),
-            layers,
+            config: config(),
+            layers: [&self.tree].into_iter().chain(&self.packs).cloned().collect(),
             annotations: BTreeMap::from(annotations.map(|(name, text)| (name.to_owned(), text))),
-            other: Map::from_iter([("artifactType".to_owned(), Value::from(KIND))]),
+            other: Map::new(),
         };
         let bytes = serde_json::to_vec(&manifest)
             .map_err(|error| MountError::damaged(error.to_string()))?;
@@ -98,9 +103,9 @@ impl Snapshot {
     }
 }
 
-/// Stands where a manifest needs a layer and there is none.
-pub(super) fn empty() -> Descriptor {
-    Descriptor::new(EMPTY, Digest::of(EMPTY_BYTES), EMPTY_BYTES.len() as u64)
+/// The config, which is the same for all.
+pub(super) fn config() -> Descriptor {
+    Descriptor::new(CONFIG, Digest::of(CONFIG_BYTES), CONFIG_BYTES.len() as u64)
 }
 
 #[cfg(test)]
@@ -131,8 +136,8 @@ mod tests {
             Descriptor::new(kind, Digest::of(text.as_bytes()), text.len() as u64)
         };
         for count in [0, 1, PACKS_MAX] {
-            let packs = (0..count).map(|at| blob(pack::MEDIA_TYPE, &at.to_string())).collect();
-            let (tree, content) = (blob(TREE, "tree"), Digest::of(b"content"));
+            let packs = (0..count).map(|at| blob(LAYER, &at.to_string())).collect();
+            let (tree, content) = (blob(LAYER, "tree"), Digest::of(b"content"));
             let snapshot = Snapshot { tree, packs, content, saved: 1_700_000_000 };
             let document = snapshot.document(&key()).unwrap();
             assert_eq!(Snapshot::parse(&document, "here").unwrap(), snapshot);
@@ -154,7 +159,11 @@ mod tests {
             let error = Snapshot::parse(&document(text), "here:tag").unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("here:tag"), "{error}");
         }
-        let bare = image.replace("\"schema", &format!("\"artifactType\":\"{KIND}\",\"schema"));
+        let newer = image
+            .replace(r#"{"schema"#, &format!(r#"{{"annotations":{{"{VERSION}":"2"}},"schema"#));
+        let error = Snapshot::parse(&document(&newer), "here").unwrap_err().to_string();
+        assert!(error.contains("version 2"), "{error}");
+        let bare = newer.replace(r#""2"}"#, r#""1"}"#);
         let error = Snapshot::parse(&document(&bare), "here").unwrap_err().to_string();
         assert!(error.contains("does not say"), "{error}");
     }

@@ -11,7 +11,8 @@ use std::{fs, io};
 
 use super::bytes::{Reader, Writer, unzip};
 use super::error::MountError;
-use super::pack::{self, Chunk, Pack};
+use super::manifest::LAYER;
+use super::pack::{Chunk, Pack};
 use super::scan::{Seen, Stamp};
 use crate::digest::Digest;
 use crate::image::{Descriptor, open_regular};
@@ -156,7 +157,7 @@ fn decode(from: &mut Reader<'_>) -> Result<Memory, MountError> {
     let mut packs = Vec::new();
     for _ in 0..from.number()? {
         let (digest, size) = (from.digest()?, from.number()?);
-        let descriptor = Descriptor::new(pack::MEDIA_TYPE, digest, size);
+        let descriptor = Descriptor::new(LAYER, digest, size);
         packs.push(Pack { descriptor, chunks: get_chunks(from)? });
     }
     let mut seen = Vec::new();

@@ -1,7 +1,7 @@
 //! Caches of RUN that travel: `RUN --mount=type=cache` begins with what it had on another machine.
 //!
 //! A *snapshot* of a cache is a tree of names and metadata, and packs of pieces of files. It is kept as
-//! an OCI manifest: the tree is its config, the packs are its layers. Whoever saves one sends the pieces
+//! an OCI manifest whose layers are the tree and the packs. Whoever saves one sends the pieces
 //! that no older pack has, and the tree; then the manifest, which takes the place of the last one at
 //! once. Of two that save at the same time the last one wins, whole.
 //!

@@ -13,11 +13,9 @@ use std::path::{Path, PathBuf};
 use super::bytes::{Reader, Writer, unzip};
 use super::chunks;
 use super::error::MountError;
+use super::manifest::LAYER;
 use crate::digest::{Digest, Hasher};
 use crate::image::Descriptor;
-
-/// Media type of a pack.
-pub(super) const MEDIA_TYPE: &str = "application/vnd.kiln.cache-mount.pack.v1";
 
 const MAGIC: &[u8; 8] = b"kilnpck1";
 /// Bytes of a block before the piece that ends it.
@@ -26,6 +24,8 @@ const BLOCK: usize = 1 << 20;
 const BLOCK_MAX: usize = BLOCK + chunks::MAX;
 /// Bytes of an index, not compressed: two million pieces.
 const INDEX_MAX: usize = 80 << 20;
+/// No frame of zstd has less.
+const FRAME_MIN: u64 = 9;
 /// zstd's own choice. Most of a package manager's cache is compressed already.
 const LEVEL: i32 = 3;
 
@@ -107,7 +107,7 @@ impl PackWriter {
         self.write(&length.to_le_bytes())?;
         self.write(MAGIC)?;
         let (digest, size) = self.hasher.finish();
-        Ok(Pack { descriptor: Descriptor::new(MEDIA_TYPE, digest, size), chunks: self.chunks })
+        Ok(Pack { descriptor: Descriptor::new(LAYER, digest, size), chunks: self.chunks })
     }
 
     fn end_block(&mut self) -> Result<(), MountError> {
@@ -226,6 +226,10 @@ impl PackReader {
         let mut at: u64 = 0;
         for _ in 0..index.number()? {
             let (compressed, count) = (index.number()?, index.number()?);
+            // So that there cannot be many that are nothing.
+            if compressed < FRAME_MIN || count == 0 {
+                return Err(no_pack());
+            }
             self.blocks.push(Block { at, compressed, plain: 0 });
             counts.push(count);
             at = at.checked_add(compressed).filter(|at| *at <= end).ok_or_else(no_pack)?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use super::error::MountError;
 use super::find;
 use super::key::MountKey;
-use super::manifest::{EMPTY_BYTES, Snapshot, TREE, empty};
+use super::manifest::{CONFIG_BYTES, LAYER, Snapshot, config};
 use super::memory::{Kept, Memory};
 use super::pack::{Pack, PackWriter};
 use super::place::Place;
@@ -124,9 +124,9 @@ impl Saving<'_> {
         let new = sender.packs(&plan)?;
         let kept: Vec<&Pack> = plan.kept.iter().map(|at| known[*at]).collect();
         let packs: Vec<Pack> = kept.iter().copied().cloned().chain(new).collect();
-        let tree = sender.blob(TREE, &tree(self.seen, &packs)?.encode()?)?;
-        if packs.is_empty() {
-            place.backend.keep(&empty(), Content::Bytes(EMPTY_BYTES), None, &|_| {})?;
+        let tree = sender.tree(&tree(self.seen, &packs)?.encode()?)?;
+        if there.is_none() {
+            place.backend.keep(&config(), Content::Bytes(CONFIG_BYTES), None, &|_| {})?;
         }
         let snapshot = Snapshot {
             tree,
@@ -211,8 +211,8 @@ impl Sender<'_> {
         Ok(pack)
     }
 
-    fn blob(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, MountError> {
-        let blob = Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
+    fn tree(&self, bytes: &[u8]) -> Result<Descriptor, MountError> {
+        let blob = Descriptor::new(LAYER, Digest::of(bytes), bytes.len() as u64);
         self.send(&blob, Content::Bytes(bytes))?;
         Ok(blob)
     }

@@ -17,8 +17,12 @@ use crate::layer::{Entry, Kind, Metadata, Timestamp, Whiteout};
 const VERSION: u64 = 1;
 /// Files of one snapshot: as many as four large Cargo registries have.
 pub(super) const NODES_MAX: usize = 2_000_000;
-/// Bytes of a tree, not compressed.
-const PLAIN_MAX: usize = 512 << 20;
+/// Bytes of a tree, not compressed; two million files need half.
+const PLAIN_MAX: usize = 256 << 20;
+/// Bytes of all paths together: a long one costs nothing to write below itself again and again.
+const PATHS_MAX: usize = 256 << 20;
+/// Attributes of all files together.
+const XATTRS_MAX: u64 = 1_000_000;
 /// Linux's limits.
 const NAME_MAX: usize = 255;
 const PATH_MAX: usize = 4095;
@@ -115,6 +119,8 @@ impl Tree {
             known: HashSet::new(),
             last: Piece { pack: 0, number: 0, length: 0 },
             left: size_max,
+            paths_left: PATHS_MAX,
+            xattrs_left: XATTRS_MAX,
         };
         for _ in 0..count {
             decoder.node()?;
@@ -201,6 +207,8 @@ struct Decoder<'a> {
     last: Piece,
     /// Bytes that files may still have.
     left: u64,
+    paths_left: usize,
+    xattrs_left: u64,
 }
 
 impl Decoder<'_> {
@@ -224,7 +232,9 @@ impl Decoder<'_> {
                 if !matches!(target.kind, Kind::File { .. }) {
                     return Err(MountError::damaged("a hard link names no file"));
                 }
-                let kind = Kind::HardLink(target.path.clone());
+                let target = target.path.clone();
+                self.count_path(&target)?;
+                let kind = Kind::HardLink(target);
                 let entry = Entry { path, meta: Metadata::default(), kind };
                 self.nodes.push(Node { entry, used: 0, pieces });
                 return Ok(());
@@ -253,10 +263,18 @@ impl Decoder<'_> {
             let name = String::from_utf8_lossy(name);
             return Err(MountError::Damaged(format!("`{name}` is no name of a file")));
         }
+        self.count_path(&path)?;
         if !self.known.insert((parent, name)) {
             return Err(MountError::Damaged(format!("it has `{}` twice", path.display())));
         }
         Ok(path)
+    }
+
+    fn count_path(&mut self, path: &Path) -> Result<(), MountError> {
+        let left = self.paths_left.checked_sub(path.as_os_str().len());
+        self.paths_left =
+            left.ok_or_else(|| MountError::TooLarge("its paths are too long".into()))?;
+        Ok(())
     }
 
     /// A number so far before this one.
@@ -287,7 +305,11 @@ impl Decoder<'_> {
             return Err(MountError::damaged("it has a mode, a time or an owner that cannot be"));
         }
         let mut meta = Metadata { mode, uid, gid, mtime, ..Metadata::default() };
-        for _ in 0..self.xattrs.number()? {
+        let count = self.xattrs.number()?;
+        let left = self.xattrs_left.checked_sub(count);
+        self.xattrs_left =
+            left.ok_or_else(|| MountError::TooLarge("it has too many attributes".into()))?;
+        for _ in 0..count {
             let name = OsStr::from_bytes(self.xattrs.text(NAME_MAX)?).to_owned();
             if name.as_bytes().contains(&0) {
                 return Err(MountError::damaged("it has an attribute with no name"));
@@ -304,6 +326,10 @@ impl Decoder<'_> {
         })?;
         let count = if size == 0 { 0 } else { self.content.number()? };
         let wrong = || MountError::damaged("the pieces of a file are not its length");
+        // All but the last one have the least length at least.
+        if count > size / chunks::MIN as u64 + 1 {
+            return Err(wrong());
+        }
         let mut pieces = Vec::new();
         let mut left = size;
         for _ in 0..count {

@@ -74,8 +74,18 @@ fn hostile_trees_are_refused() {
             "a hard link to a directory",
             vec![root(), node("d", Kind::Dir, &[]), node("l", Kind::HardLink("d".into()), &[])],
         ),
-        ("too little", vec![root(), node("f", Kind::File { size: 9 }, &[(0, 0, 4), (0, 1, 4)])]),
-        ("too much", vec![root(), node("f", Kind::File { size: 7 }, &[(0, 0, 4), (0, 1, 4)])]),
+        (
+            "too little",
+            vec![root(), node("f", Kind::File { size: 40_000 }, &[(0, 0, 20_000), (0, 1, 19_999)])],
+        ),
+        (
+            "too many pieces",
+            vec![root(), node("f", Kind::File { size: 8 }, &[(0, 0, 4), (0, 1, 4)])],
+        ),
+        (
+            "too much",
+            vec![root(), node("f", Kind::File { size: 40_000 }, &[(0, 0, 20_000), (0, 1, 20_001)])],
+        ),
         ("no content", vec![root(), node("f", Kind::File { size: 9 }, &[])]),
         ("a huge piece", vec![root(), file("f", chunks::MAX as u64 + 1)]),
         ("a huge file", vec![root(), file("f", u64::MAX)]),
@@ -146,4 +156,18 @@ fn bombs_are_refused_before_they_go_off() {
     let many = zstd::bulk::compress(&many.0, 1).unwrap();
     assert!(matches!(Tree::decode(&many, 0), Err(MountError::TooLarge(_))));
     assert!(Tree::decode(b"no zstd", 0).is_err());
+    // Long paths, each below the last one, and many files there.
+    let mut nodes = vec![root()];
+    let mut path = PathBuf::new();
+    for _ in 0..15 {
+        path.push("n".repeat(255));
+        nodes.push(node(path.to_str().unwrap(), Kind::Dir, &[]));
+    }
+    let files = (0..75_000).map(|name| {
+        node(path.join(name.to_string()).to_str().unwrap(), Kind::File { size: 0 }, &[])
+    });
+    nodes.extend(files);
+    let bytes = raw(&nodes);
+    assert!(bytes.len() < 1 << 20);
+    assert!(matches!(Tree::decode(&bytes, 0), Err(MountError::TooLarge(_))));
 }
