@@ -31,6 +31,16 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// From its 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 lower-case hexadecimal digits, without the algorithm.
     pub fn hex(&self) -> String {
         use fmt::Write;

@@ -32,6 +32,7 @@ mod probe;
 mod product;
 mod push;
 mod squash;
+mod travel;
 mod upkeep;
 
 use std::collections::HashSet;
@@ -52,6 +53,7 @@ use self::probe::{Probed, Shelves};
 use self::product::{parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
+use self::travel::Trip;
 pub use self::upkeep::{
     Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, look_after,
 };
@@ -116,7 +118,8 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
 
     // 3. Probe
     let (sandbox, work_dir) = settle(request, ground, &plans, &source)?;
-    let tools = tools(request, ground, &source, sandbox, client, bases);
+    let travel = travel::open(request, ground, &shelves);
+    let tools = tools(request, ground, &source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     fetch_for_keys(request, &shop, &plans);
     let Probed { plans, cached, keeping } =
@@ -129,6 +132,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         .ignoring_immutable_tags(request.ignore_immutable_tags);
     let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
+    let trip = Trip::begin(&shop, &plans, &|_, _, _| true);
     let squash = request.exports.squash;
     let of_bases: HashSet<_> =
         images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();
@@ -143,6 +147,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let hear = Hear { ready: &ready, made: &made };
     let finished = run_stages(&shop, &plans, &cached, &images, hear);
     let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
+    let mut saving = trip.end(&finished);
     let outcome = finished.and_then(|finished| {
         // 6. Assemble, and 7. publish
         let mut parts = parts(platforms, &plans, &images, finished);
@@ -166,6 +171,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         why(error, uploads.wait())
     });
     let kept = keeping.finish();
+    saving.wait();
     let product = outcome?;
     kept?;
     tell(request, ground, &names, &product)?;

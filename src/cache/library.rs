@@ -89,6 +89,13 @@ pub struct Known {
     pub error: Option<CacheError>,
 }
 
+impl Known {
+    /// A place that nobody asks.
+    pub fn unread(place: Place) -> Self {
+        Self { place, record: Record::default(), error: None }
+    }
+}
+
 /// Reads all places at once.
 pub fn read_all(places: Vec<Place>, detail: Detail) -> Vec<Known> {
     let read = |place: Place| match read(&*place.backend, &place.name, detail) {

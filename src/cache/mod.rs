@@ -22,6 +22,7 @@
 //! | `backend` | places that keep blobs and documents |
 //! | `library` | all places of a build, and what they have |
 //! | `upkeep` | how much is at a place, and less of it |
+//! | `mounts` | caches of RUN that travel |
 
 pub mod backend;
 mod error;
@@ -30,6 +31,7 @@ pub mod facts;
 pub mod graph;
 pub mod key;
 pub mod library;
+pub mod mounts;
 pub mod probe;
 pub mod record;
 mod state;

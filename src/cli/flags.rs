@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::build_context_flags::BuildContextFlags;
-use super::caching_flags::CachingFlags;
 use super::cache_flags::CacheFlags;
+use super::caching_flags::CachingFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
 use super::index_flags::IndexFlags;

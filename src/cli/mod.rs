@@ -7,14 +7,14 @@
 mod annotations;
 mod build_context;
 mod build_context_flags;
+mod cache;
 mod cache_entry;
+mod cache_flags;
 mod cache_repo;
 mod cache_sum;
 mod caching;
 mod caching_flags;
 mod caching_values;
-mod cache;
-mod cache_flags;
 mod check;
 mod check_flags;
 mod clouds;

@@ -1,11 +1,13 @@
 //! What the stages work with.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Ground;
 use super::bases::Images;
 use super::prepare::Source;
 use crate::base_cache::BaseCache;
+use crate::cache::mounts::Travel;
 use crate::layer::{LayerOptions, Timestamp};
 use crate::plan::Plan;
 use crate::registry::Client;
@@ -23,6 +25,7 @@ pub(super) fn tools(
     sandbox: Sandbox,
     client: Client,
     bases: BaseCache,
+    travel: Option<Arc<Travel>>,
 ) -> Tools {
     let epoch = request.source_date_epoch.map(Timestamp::from_secs);
     let now = epoch.unwrap_or_else(Timestamp::now);
@@ -63,6 +66,7 @@ pub(super) fn tools(
         ignore_paths: request.ignore_paths.clone(),
         shm_size: request.shm_size,
         commands,
+        travel,
     }
 }
 

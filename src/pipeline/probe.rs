@@ -32,6 +32,7 @@ pub(super) struct Shelves {
     /// Those that are read for results, as numbers of `known`.
     from: Vec<usize>,
     to: Vec<Written>,
+    places: Vec<Place>,
     reading: Option<JoinHandle<Vec<Known>>>,
     interrupt: Cancel,
 }
@@ -55,9 +56,15 @@ impl Shelves {
     /// not what stops a build that fails.
     pub(super) fn begin(request: &Request, source: &Source, interrupt: &Cancel) -> Result<Self> {
         let choice = &request.cache;
-        let mut shelves =
-            Self { from: Vec::new(), to: Vec::new(), reading: None, interrupt: interrupt.clone() };
-        let wanted: Vec<_> = if request.freshness.no_cache { &[][..] } else { &choice.from[..] }
+        let mut shelves = Self {
+            from: Vec::new(),
+            to: Vec::new(),
+            places: Vec::new(),
+            reading: None,
+            interrupt: interrupt.clone(),
+        };
+        let wanted: Vec<_> = choice
+            .from
             .iter()
             .map(|place| (place, None))
             .chain(choice.to.iter().filter_map(|target| match target {
@@ -89,8 +96,27 @@ impl Shelves {
             }
         }
         let detail = if choice.explain { Detail::About } else { Detail::Entries };
+        shelves.places.clone_from(&places);
+        if request.freshness.no_cache {
+            return Ok(shelves);
+        }
         shelves.reading = Some(thread::spawn(move || read_all(places, detail)));
         Ok(shelves)
+    }
+
+    /// The places that results are taken from.
+    pub(super) fn read(&self) -> impl Iterator<Item = &Place> {
+        self.from.iter().map(|at| &self.places[*at])
+    }
+
+    /// The places that results go to.
+    pub(super) fn written(&self) -> impl Iterator<Item = &Place> {
+        self.to.iter().map(|target| &self.places[target.at])
+    }
+
+    /// What the user stops.
+    pub(super) fn interrupt(&self) -> &Cancel {
+        &self.interrupt
     }
 
     /// Finds what need not be done.
@@ -106,7 +132,7 @@ impl Shelves {
         let now = seconds_now();
         let known = match self.reading {
             Some(reading) => reading.join().map_err(|_| anyhow!("a look-up ended abnormally"))?,
-            None => Vec::new(),
+            None => self.places.iter().cloned().map(Known::unread).collect(),
         };
         self.interrupt.check()?;
         warn(&known, &ground.reporter);

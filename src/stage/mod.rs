@@ -40,6 +40,7 @@ pub use files::{Files, Source};
 pub use fingerprint::Fingerprints;
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use mounts::upkeep as run_caches;
+pub use mounts::{Travelling, bring_caches, save_caches};
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
 
@@ -267,6 +268,7 @@ fn carry_out(
         }
         Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
     };
+    mounts.succeeded();
     match &layer {
         Some(layer) => {
             task.progress(layer.descriptor.size, Some(layer.descriptor.size));

@@ -14,6 +14,7 @@ use super::downloads::Downloads;
 use super::mounts::{Caches, Shelf};
 use super::named::NamedContexts;
 use crate::base_cache::BaseCache;
+use crate::cache::mounts::Travel;
 use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::event::Reporter;
@@ -99,6 +100,8 @@ pub struct Tools {
     pub shm_size: u64,
     /// What else commands get.
     pub commands: Commands,
+    /// Lets the caches of commands travel.
+    pub travel: Option<Arc<Travel>>,
     /// What a RUN changes at or below these absolute paths of the image is not in its layer.
     pub ignore_paths: Vec<PathBuf>,
 }

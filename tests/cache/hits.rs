@@ -151,7 +151,8 @@ fn a_miss_in_the_middle_pulls_what_its_command_needs() {
 
 #[test]
 fn a_command_that_ran_anew_takes_nothing_along_that_was_built_on_the_old_one() {
-    let dockerfile = "FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN cp /one /two\n";
+    let dockerfile =
+        "FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN cp /one /two\n";
     let project = Project::new(dockerfile);
     project.build();
     // As if the first step's result had been lost.
@@ -172,10 +173,12 @@ fn a_command_that_ran_anew_takes_nothing_along_that_was_built_on_the_old_one() {
 
 #[test]
 fn a_failed_build_leaves_what_succeeded() {
-    let mut project = Project::new("FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN exit 3\n");
+    let mut project =
+        Project::new("FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN exit 3\n");
     let failed = project.kiln().run();
     assert_eq!(failed.code, Some(3), "{failed}");
-    project.dockerfile = "FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN exit 0\n".into();
+    project.dockerfile =
+        "FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN exit 0\n".into();
     let seen = project.build();
     assert_eq!(seen.cached(), 1, "{}", seen.outcome);
 }

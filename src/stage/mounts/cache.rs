@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,6 +17,8 @@ use super::Others;
 use super::files::seen;
 use super::laid::Original;
 use super::lock::{self, Hold, Lock};
+use super::trips::{self, Trips, Use};
+use crate::cache::mounts::{MountKey, Workplace};
 use crate::digest::Digest;
 use crate::dockerfile::Sharing;
 use crate::layer::Metadata;
@@ -32,12 +35,16 @@ pub(super) const NAME_LENGTH: usize = 32;
 
 /// Where caches are.
 #[derive(Debug)]
-pub struct Caches(PathBuf);
+pub struct Caches {
+    pub(super) dir: PathBuf,
+    /// What is known of those that travel.
+    pub(super) trips: Arc<Trips>,
+}
 
 impl Caches {
     /// Those below this directory, which need not exist yet.
-    pub fn at(path: PathBuf) -> Self {
-        Self(path)
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir, trips: Arc::default() }
     }
 }
 
@@ -48,6 +55,17 @@ pub(super) struct Held {
     dir: PathBuf,
     /// Two mounts of the same cache in one RUN share the lock of the first.
     _lock: Option<Lock>,
+    /// Of one that travels.
+    used: Option<Use>,
+}
+
+impl Held {
+    /// The command has left it as it should be.
+    pub(super) fn succeeded(&self) {
+        if let Some(used) = &self.used {
+            used.succeeded();
+        }
+    }
 }
 
 /// Takes all caches of a RUN, in an order in which no two RUNs wait for each other.
@@ -73,7 +91,11 @@ pub(super) fn hold(shop: &Workshop, step: &RunStep, others: &Others) -> Result<V
             None => cache.take().map(|(dir, lock)| (dir, Some(lock)))?,
         };
         last = Some((cache.name.clone(), dir.clone()));
-        held.push(Held { mount: cache.mount.clone(), dir, _lock: lock });
+        let used = cache.travels(&dir).then(|| {
+            let trips = shop.caches.trips.clone();
+            Use::begin(trips, &cache.name, cache.key())
+        });
+        held.push(Held { mount: cache.mount.clone(), dir, _lock: lock, used });
     }
     Ok(held)
 }
@@ -85,18 +107,18 @@ pub(super) fn take(held: &mut [Held], mount: &CacheMount) -> Result<PathBuf> {
 }
 
 /// One mount of a cache.
-struct Cache<'a> {
+pub(super) struct Cache<'a> {
     shop: &'a Workshop,
     mount: &'a CacheMount,
     others: &'a Others,
     about: String,
-    name: String,
+    pub(super) name: String,
 }
 
 impl<'a> Cache<'a> {
     /// As in BuildKit, a cache is another one if it begins otherwise: with other files, or as another
     /// user's.
-    fn new(shop: &'a Workshop, mount: &'a CacheMount, others: &'a Others) -> Self {
+    pub(super) fn new(shop: &'a Workshop, mount: &'a CacheMount, others: &'a Others) -> Self {
         let seed = mount.seed.as_ref().map(|seed| others.identity(seed)).unwrap_or_default();
         let CacheMount { id, source, mode, uid, gid, .. } = mount;
         let about = format!(
@@ -123,9 +145,26 @@ impl<'a> Cache<'a> {
         if alone { Hold::Alone } else { Hold::Together }
     }
 
-    /// The cache's directory, and the lock that goes with it.
-    fn take(&self) -> Result<(PathBuf, Lock)> {
-        let home = self.shop.caches.0.join(&self.name);
+    /// Which one it is on every machine.
+    fn key(&self) -> MountKey {
+        self.shop.caches.trips.key(self.mount, &self.about)
+    }
+
+    /// Whether what is in one of its directories is saved: of several of `sharing=private` the first.
+    fn travels(&self, dir: &Path) -> bool {
+        self.shop.travel.as_ref().is_some_and(|travel| travel.writes()) && dir.ends_with("0")
+    }
+
+    /// Makes the first directory, unless it is there, before anybody wants it.
+    pub(super) fn prefill(&self) -> Result<()> {
+        let home = self.home()?;
+        let dir = home.join("0");
+        if dir.exists() { Ok(()) } else { self.make(&home, &dir) }
+    }
+
+    /// Where its directories are.
+    fn home(&self) -> Result<PathBuf> {
+        let home = self.shop.caches.dir.join(&self.name);
         let what = || format!("cannot make the cache directory {}", home.display());
         fs::create_dir_all(&home).with_context(what)?;
         // A command may leave programs there that run as root.
@@ -133,6 +172,13 @@ impl<'a> Cache<'a> {
         if !home.join("about").exists() {
             fs::write(home.join("about"), &self.about).with_context(what)?;
         }
+        Ok(home)
+    }
+
+    /// The cache's directory, and the lock that goes with it.
+    fn take(&self) -> Result<(PathBuf, Lock)> {
+        let home = self.home()?;
+        let what = || format!("cannot lock the cache directory {}", home.display());
         let (number, lock) = if self.is_private() {
             self.first_free(&home).with_context(what)?
         } else {
@@ -173,11 +219,44 @@ impl<'a> Cache<'a> {
             root.remove_tree(unfinished)?;
         }
         root.create_dir(unfinished, MODE)?;
-        let filled = self.fill(&home.join(unfinished))?;
+        let into = home.join(unfinished);
+        let filled = match self.bring(&into, dir)? {
+            Some(brought) => brought,
+            None => self.fill(&into)?,
+        };
         fs::rename(&filled, dir)
             .with_context(|| format!("cannot make the cache directory {}", dir.display()))?;
         root.remove_tree(unfinished)?;
         Ok(())
+    }
+
+    /// What the cache had on another machine, in an empty directory; nothing if it is not known here.
+    fn bring(&self, into: &Path, dir: &Path) -> Result<Option<PathBuf>> {
+        let shop = self.shop;
+        let Some(travel) = shop.travel.as_ref().filter(|travel| travel.reads()) else {
+            return Ok(None);
+        };
+        let path = into.join("d");
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let at = Workplace { scratch: &shop.scratch_dir, ownership: shop.ownership() };
+        let Some(memory) = travel.bring(&self.key(), &path, at, &shop.cancel) else {
+            shop.cancel.check()?;
+            Root::open(into)?.remove_tree(Path::new("d"))?;
+            return Ok(None);
+        };
+        let root = shop.open_root(&path)?;
+        if let Some(mut entry) = root.lstat(Path::new(""))? {
+            // It may have come from a cache of another mode.
+            entry.meta.mode = self.mount.mode.unwrap_or(entry.meta.mode);
+            root.set_metadata(Path::new(""), &entry.meta, shop.ownership())?;
+        }
+        if dir.ends_with("0") {
+            if let Some(home) = dir.parent() {
+                trips::keep(shop, home, &memory);
+            }
+            shop.caches.trips.remember(&self.name, memory);
+        }
+        Ok(Some(path))
     }
 
     /// A new cache in an empty directory.

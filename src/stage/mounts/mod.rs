@@ -7,6 +7,7 @@
 //! | `shelf` | what was made for one RUN and serves the next |
 //! | `cache` | `type=cache`: directories that outlive a step, and who may use them |
 //! | `upkeep` | how much such directories take, and less of it |
+//! | `trips` | those that travel: brought here, saved |
 //! | `lock` | locks on files, given up when the build stops |
 //! | `secret` | `type=secret` |
 //! | `agent` | `type=ssh`: a socket for one RUN, and what may be asked through it |
@@ -18,6 +19,7 @@ mod laid;
 mod lock;
 mod secret;
 mod shelf;
+mod trips;
 pub mod upkeep;
 
 use std::path::Path;
@@ -34,6 +36,7 @@ use crate::sandbox::{Access, MountSource, RunMount};
 
 pub use self::cache::Caches;
 pub use self::shelf::Shelf;
+pub use self::trips::{Travelling, bring_caches, save_caches};
 
 /// The variable by which programs find an agent.
 const AGENT: &str = "SSH_AUTH_SOCK";
@@ -69,6 +72,11 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
+    /// The command has ended well.
+    pub(super) fn succeeded(&self) {
+        self.caches.iter().for_each(Held::succeeded);
+    }
+
     fn add(
         &mut self,
         shop: &Workshop,
