@@ -247,6 +247,11 @@ impl Backend for Layout {
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>, CacheError> {
         let path = self.blob(&blob.digest);
         let file = open_regular(&path).map_err(CacheError::io("read", &path))?;
+        let size = file.metadata().map_err(CacheError::io("read", &path))?.len();
+        if size != blob.size {
+            let path = path.display();
+            return Err(self.not_a_cache(format!("{path} has {size} bytes, not {}", blob.size)));
+        }
         let hasher = Some(Hasher::default());
         Ok(Box::new(Checked { file, path, blob: blob.clone(), hasher }))
     }
