@@ -35,6 +35,7 @@ fn entry(name: &str, bytes: &[u8]) -> Entry {
     let kind = "application/vnd.oci.image.layer.v1.tar+gzip";
     let descriptor = Descriptor::new(kind, Digest::of(bytes), bytes.len() as u64);
     Entry {
+        facts: kiln::cache::facts::Facts::default(),
         key: Key(Digest::of(name.as_bytes())),
         below: Digest::of(b"below"),
         sources: Vec::new(),

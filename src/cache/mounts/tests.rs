@@ -229,7 +229,8 @@ fn what_was_there_is_there_again() {
     let memory = other.bring().unwrap();
     assert_eq!(listing(&other.cache()), listing(&one.cache()));
     // Nothing is new: nothing is written, and nobody is asked.
-    (shelf.sent(), *shelf.asked.lock().unwrap() = 0);
+    shelf.sent();
+    *shelf.asked.lock().unwrap() = 0;
     assert!(other.save(memory).is_none());
     assert_eq!((shelf.sent(), *shelf.asked.lock().unwrap()), (0, 0));
     assert!(other.heard().is_empty());

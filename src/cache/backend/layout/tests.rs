@@ -136,6 +136,9 @@ fn a_damaged_blob_is_found_at_its_end_and_removed() {
     let error = read.expect_err("damaged").to_string();
     assert!(error.contains("is damaged") && error.contains(&blob.digest.hex()), "{error}");
     assert_eq!(layout.layer(&blob), None);
+    fs::write(layout.blob(&blob.digest), "too long").expect("written");
+    let error = layout.open(&blob).err().expect("refused").to_string();
+    assert!(error.contains("has 8 bytes, not 4"), "{error}");
 }
 
 #[test]
