@@ -154,7 +154,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         if squash {
             parts = squash_all(request, &shop, parts)?;
         }
-        let product = product(request, &parts)?;
+        let product = product(request, &parts, &keeping.in_image())?;
         write_exports(request, &shop, &parts, &product)?;
         if all_known && uploads.are_done(&product) {
             uploads.tag(&product)?;

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::plan::{Base, ImageKey, Plan, Stage, StageId, Twins};
+use crate::plan::{ImageKey, Plan, Stage, StageId, Twins};
 use crate::sandbox::Sandbox;
 use crate::stage::{
     self, BaseImage, Cached, Finished, ImageLayer, Made, Reach, Surroundings, Workshop,
@@ -120,16 +120,7 @@ impl Board<'_> {
     /// Whether a stage's layers are in an image: it is a target, or one starts from it.
     fn is_in_image(&self, at: At) -> bool {
         self.plans.iter().enumerate().any(|(number, plan)| {
-            let mut id = Some(plan.target);
-            std::iter::from_fn(|| {
-                let this = id?;
-                id = match plan.stage(this).map(|stage| &stage.base) {
-                    Some(Base::Stage(below)) => Some(*below),
-                    _ => None,
-                };
-                Some(this)
-            })
-            .any(|id| self.owner((number, id)) == at)
+            plan.stages_of_image().any(|stage| self.owner((number, stage.id)) == at)
         })
     }
 

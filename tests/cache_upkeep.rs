@@ -230,7 +230,7 @@ fn directories_of_images_and_of_caches_of_run() {
     assert!(!home.join("0").exists());
 }
 
-fn hold(path: &PathBuf) -> kiln::sys::lock::Lock {
+fn hold(path: &Path) -> kiln::sys::lock::Lock {
     use kiln::sys::lock::{Hold, Lock};
     Lock::try_take(path, Hold::Together).expect("a lock").expect("free")
 }

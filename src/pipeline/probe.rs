@@ -25,7 +25,7 @@ use crate::publish::{Keeping, Policy, Target};
 use crate::registry::Client;
 use crate::request::{CacheChoice, CacheReach, CacheTarget, DockerfileSource, Request};
 use crate::settings;
-use crate::stage::{Cached, Fingerprints, ImageLayer, Origin, StepHit, Workshop};
+use crate::stage::{Cached, Fingerprints, ImageLayer, Origin, Reach, StepHit, Workshop};
 
 /// The places of a build, while they are read.
 pub(super) struct Shelves {
@@ -159,8 +159,8 @@ impl Shelves {
         };
         let targets = targets(self.to, known);
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
-        for (hit, manner, layer) in hits {
-            keeping.confirm(&hit.entry, manner, layer.as_ref());
+        for Found { hit, manner, reach, layer } in hits {
+            keeping.confirm(&hit.entry, manner, reach, layer.as_ref());
         }
         Ok(Probed { plans: all_plans, cached: all_cached, keeping })
     }
@@ -212,8 +212,15 @@ fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// A hit, how its step changes files, and its layer.
-type Found = (Hit, Manner, Option<Arc<ImageLayer>>);
+/// A hit.
+struct Found {
+    hit: Hit,
+    /// How its step changes files.
+    manner: Manner,
+    /// Whether its layer is in the image.
+    reach: Reach,
+    layer: Option<Arc<ImageLayer>>,
+}
 
 /// What was read.
 struct Read<'a> {
@@ -258,11 +265,9 @@ impl Read<'_> {
         for (at, hit) in hits(&findings) {
             let layer = layers.get(&at).cloned();
             let manner = cached.keys.get(&at.0).and_then(|keys| keys.steps.get(at.1));
-            found.push((
-                hit.clone(),
-                manner.map_or(Manner::Nothing, |it| it.manner),
-                layer.clone(),
-            ));
+            let manner = manner.map_or(Manner::Nothing, |it| it.manner);
+            let reach = if plan.is_in_image(at.0) { Reach::Image } else { Reach::Between };
+            found.push(Found { hit: hit.clone(), manner, reach, layer: layer.clone() });
             let (created, sources) = (hit.entry.created.clone(), hit.entry.sources.clone());
             cached.hits.insert(at, StepHit { layer, created, sources });
         }

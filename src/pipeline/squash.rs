@@ -18,7 +18,7 @@ pub(super) fn squash_all(
     let format = format(request, &parts);
     let squashed = |part: Part| {
         // Docker names the image that it would have been.
-        let whole = image(request, &part, format)?.config_digest;
+        let whole = image(request, &part, format, &[])?.config_digest;
         let parent = part.base.as_ref().map(|base| base.config_digest);
         let comment = match parent {
             Some(parent) => format!("merge {whole} to {parent}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Base, CopyStep, FilesFrom, ImageKey, Plan, StageId};
+use super::{Action, Base, CopyStep, FilesFrom, ImageKey, Plan, Stage, StageId};
 use crate::rootfs::Users;
 
 impl Plan {
@@ -18,20 +18,24 @@ impl Plan {
         }
     }
 
+    /// The stages whose layers are in the image, from the target down.
+    pub fn stages_of_image(&self) -> impl Iterator<Item = &Stage> {
+        let below = |stage: &&Stage| match &stage.base {
+            Base::Stage(below) => self.stage(*below),
+            _ => None,
+        };
+        std::iter::successors(self.stage(self.target), below)
+    }
+
+    /// Whether a stage's layers are in the image.
+    pub fn is_in_image(&self, id: StageId) -> bool {
+        self.stages_of_image().any(|stage| stage.id == id)
+    }
+
     /// Whether no step is left that makes a layer of the image.
     pub fn is_done(&self) -> bool {
-        let mut id = Some(self.target);
-        while let Some(stage) = id.and_then(|id| self.stage(id)) {
-            let is_done = |action: &Action| matches!(action, Action::Metadata | Action::Cached);
-            if !stage.steps.iter().all(|step| is_done(&step.action)) {
-                return false;
-            }
-            id = match &stage.base {
-                Base::Stage(below) => Some(*below),
-                _ => None,
-            };
-        }
-        true
+        let is_done = |action: &Action| matches!(action, Action::Metadata | Action::Cached);
+        self.stages_of_image().all(|it| it.steps.iter().all(|step| is_done(&step.action)))
     }
 
     /// The images whose files a step reads: a RUN does, COPY and WORKDIR look at what is at their

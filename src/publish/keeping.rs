@@ -65,6 +65,8 @@ pub struct Keeping {
     policy: Policy,
     targets: Vec<Arc<Kept>>,
     running: Mutex<Vec<JoinHandle<()>>>,
+    /// The results that are a part of the image.
+    in_image: Mutex<Vec<Entry>>,
 }
 
 /// A target, and what has arrived there.
@@ -89,7 +91,8 @@ impl Keeping {
             Arc::new(Kept { target, slots, arrived, failure })
         };
         let targets = targets.into_iter().map(kept).collect();
-        Self { shop, cancel, policy, targets, running: Mutex::default() }
+        let (running, in_image) = (Mutex::default(), Mutex::default());
+        Self { shop, cancel, policy, targets, running, in_image }
     }
 
     /// Begins to send the result of a step that was carried out. Where its layer goes to the same
@@ -98,6 +101,7 @@ impl Keeping {
         if !self.policy.keeps(made.manner) {
             return;
         }
+        self.note(&made.entry, reach);
         let wanted = |kept: &&Arc<Kept>| kept.target.between || reach == Reach::Image;
         for kept in self.targets.iter().filter(wanted) {
             let layer = made.layer.as_ref().map(|layer| (layer.clone(), Some(uploads.clone())));
@@ -106,11 +110,19 @@ impl Keeping {
     }
 
     /// Sees to it that a result of an earlier build is known at all targets, and stays known.
-    pub fn confirm(&self, entry: &Entry, manner: Manner, layer: Option<&Arc<ImageLayer>>) {
+    pub fn confirm(
+        &self,
+        entry: &Entry,
+        manner: Manner,
+        reach: Reach,
+        layer: Option<&Arc<ImageLayer>>,
+    ) {
         if !self.policy.keeps(manner) {
             return;
         }
-        for kept in &self.targets {
+        self.note(entry, reach);
+        let wanted = |kept: &&Arc<Kept>| kept.target.between || reach == Reach::Image;
+        for kept in self.targets.iter().filter(wanted) {
             let known = kept.target.known.entries.iter().find(|known| known.is_rival_of(entry));
             let entry = Entry { used: self.policy.now, ..entry.clone() };
             match known {
@@ -118,6 +130,18 @@ impl Keeping {
                 Some(_) => self.send(kept, entry, None),
                 None => self.send(kept, entry, layer.map(|layer| (layer.clone(), None))),
             }
+        }
+    }
+
+    /// The results that are a part of the image, so far.
+    pub fn in_image(&self) -> Vec<Entry> {
+        self.in_image.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, entry: &Entry, reach: Reach) {
+        if reach == Reach::Image {
+            let mut all = self.in_image.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push(entry.clone());
         }
     }
 

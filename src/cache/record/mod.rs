@@ -1,13 +1,15 @@
 //! What a cache knows: for each key that has a result, which layer that is.
 
+pub mod inline;
 mod manifest;
 mod merge;
+mod noted;
 
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::manifest::{Detail, KIND, of_document, read, write};
+pub use self::manifest::{Detail, VERSION, of_document, read, write};
 pub use self::merge::Rivals;
 use super::facts::Facts;
 use super::key::{Input, Key};

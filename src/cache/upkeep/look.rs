@@ -1,23 +1,19 @@
 //! What is at a place.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Kept, Thing, Travelling, What};
 use crate::cache::backend::Document;
 use crate::cache::error::CacheError;
+use crate::cache::mounts;
 use crate::cache::record::{self, Detail};
 use crate::digest::Digest;
 use crate::image::Manifest;
 
-/// What `artifactType` says of a cache of a RUN that travels.
-const MOUNT: &str = "application/vnd.kiln.cache-mount.v1";
 /// What stands in its name before what tells it from others.
 const MOUNT_MARK: &str = "-mount-";
 /// Records begin with this where nobody named them otherwise.
 const PREFIX: &str = "kiln";
-/// When something was made (OCI image-spec annotations.md).
-const CREATED: &str = "org.opencontainers.image.created";
 
 /// What a place has, in the order of the names. A tag picks one record, and the caches that travel
 /// with it; without one it is all that is called `kiln…`. Images, and what else is there, are left out.
@@ -52,9 +48,10 @@ pub fn wanted_tag(name: &str, tag: Option<&str>) -> bool {
 fn what(place: &Kept, tag: &str, document: &Document) -> Result<Option<What>, CacheError> {
     let value: Value = serde_json::from_slice(&document.bytes).unwrap_or_default();
     let of_document = || record::of_document(place.backend(), tag, document, Detail::About);
-    match value.get("artifactType").and_then(Value::as_str) {
-        Some(record::KIND) => Ok(Some(What::Results(of_document()?))),
-        Some(MOUNT) => Ok(mount(document).map(What::Mount)),
+    let says = |name: &str| value.get("annotations").is_some_and(|all| all.get(name).is_some());
+    match (says(record::VERSION), says(mounts::VERSION)) {
+        (true, _) => Ok(Some(What::Results(of_document()?))),
+        (_, true) => Ok(mount(document).map(What::Mount)),
         _ => Ok(None),
     }
 }
@@ -62,8 +59,7 @@ fn what(place: &Kept, tag: &str, document: &Document) -> Result<Option<What>, Ca
 fn mount(document: &Document) -> Option<Travelling> {
     let manifest: Manifest = serde_json::from_slice(&document.bytes).ok()?;
     let parts = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-    let written = manifest.annotations.get(CREATED).and_then(|text| text.parse::<Timestamp>().ok());
-    let written = written.and_then(|time| u64::try_from(time.as_second()).ok());
+    let written = manifest.annotations.get(mounts::SAVED).and_then(|text| text.parse().ok());
     Some(Travelling { digest: Digest::of(&document.bytes), parts, written })
 }
 
