@@ -48,7 +48,8 @@ fn place(text: &str, env: &Environment) -> Result<Vec<UpkeepPlace>, CliError> {
         return layout(text, rest, env).map(|place| vec![place]);
     }
     let path = env.absolute(text);
-    let is_path = text.starts_with(['/', '.']) || path.is_dir();
+    // The empty name of a variable that is not set would be this directory.
+    let is_path = text.starts_with(['/', '.']) || !text.is_empty() && path.is_dir();
     if !is_path {
         return registry(text).map(|place| vec![place]);
     }
@@ -217,7 +218,7 @@ mod tests {
         let variable = ("KILN_CACHE_MOUNT_DIR", "mounts");
         assert_eq!(find("none", &[variable]), Ok(vec![mounts.clone()]));
         assert_eq!(find("mounts", &[variable]), Ok(vec![mounts]));
-        let job = [("GITLAB_CI", "true"), ("CI_REGISTRY_IMAGE", "r.io/group/app")];
+        let job = [("CI_PROJECT_DIR", "/builds/app"), ("CI_REGISTRY_IMAGE", "r.io/group/app")];
         let cache = UpkeepPlace::Registry("r.io/group/app/cache".into());
         assert_eq!(find("none", &job), Ok(vec![cache]));
         assert!(find("none", &job[1..]).is_err(), "only in a job");

@@ -57,12 +57,13 @@ fn table(text: &mut String, usage: &PlaceUsage, now: u64) {
 }
 
 fn row(thing: &ThingUsage, now: u64) -> [String; 4] {
-    let name = &thing.name;
+    // Before it is measured.
+    let name = clean::line(&thing.name);
     let (name, count) = match thing.kind {
-        Kind::Results => (name.clone(), counted(thing.count, "result")),
+        Kind::Results => (name, counted(thing.count, "result")),
         Kind::TravellingMount => (format!("{name} (RUN cache)"), counted(thing.count, "part")),
-        Kind::BaseImage => (name.clone(), "base image".into()),
-        Kind::RunCache => (name.clone(), "RUN cache".into()),
+        Kind::BaseImage => (name, "base image".into()),
+        Kind::RunCache => (name, "RUN cache".into()),
     };
     let mut used = match thing.used {
         None => "not known when used".to_owned(),
