@@ -73,7 +73,12 @@ fn steps(place: &dyn Backend, tag: &str) -> Vec<String> {
 }
 
 fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Outcome {
-    Kiln::subcommand("cache").args(args).run()
+    run_bare(Kiln::subcommand("cache").args(args))
+}
+
+fn run_bare(kiln: Kiln) -> Outcome {
+    let (mut command, _dir) = kiln.into_bare_command();
+    Outcome::from(command.output().expect("kiln starts"))
 }
 
 fn succeeds(args: &[&str]) -> String {
@@ -201,11 +206,9 @@ fn directories_of_images_and_of_caches_of_run() {
     let digest = common::bases::plain(&registry, "base", "1");
     let dir = temp.path().join("cache");
     let image = format!("{}/base:1", registry.host());
-    let warm = Kiln::subcommand("warmer")
-        .args(["--cache-dir", &dir.display().to_string(), "--image", &image])
-        .run();
-    assert_eq!(warm.code, Some(0), "{}", warm.stderr);
-    // One that is being written, and one whose warmer was killed.
+    let args = ["--cache-dir", &dir.display().to_string(), "--image", &image];
+    run_bare(Kiln::subcommand("warmer").args(args)).ok();
+    // What a warmer that was killed has left.
     let killed = dir.join(format!(".kiln-{}-new", "0".repeat(64)));
     fs::create_dir(&killed).expect("made");
     let home = dir.join("0123456789abcdef0123456789abcdef");

@@ -95,8 +95,11 @@ fn registry(text: &str) -> Result<UpkeepPlace, CliError> {
     values::image_name(text).map_err(&wrong)?;
     let reference: Reference =
         text.parse().map_err(|error: ReferenceError| wrong(error.to_string()))?;
+    // Where there is no tag the reference has one all the same.
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let tag = reference.tag.filter(|_| last.contains(':'));
     match reference.digest {
-        None => Ok(UpkeepPlace::Registry(text.to_owned())),
+        None => Ok(UpkeepPlace::Registry { name: text.to_owned(), tag }),
         Some(_) => Err(wrong("a digest names one document, which never changes".into())),
     }
 }
@@ -162,6 +165,10 @@ mod tests {
         (dir, env)
     }
 
+    fn repository(name: &str, tag: Option<&str>) -> UpkeepPlace {
+        UpkeepPlace::Registry { name: name.to_owned(), tag: tag.map(str::to_owned) }
+    }
+
     #[test]
     fn a_directory_is_what_is_in_it() {
         let (dir, env) = machine();
@@ -181,8 +188,8 @@ mod tests {
                 "both",
                 vec![UpkeepPlace::BaseImages(path("both")), UpkeepPlace::RunCaches(path("both"))],
             ),
-            ("r.io/app/cache", vec![UpkeepPlace::Registry("r.io/app/cache".into())]),
-            ("r.io/app:1", vec![UpkeepPlace::Registry("r.io/app:1".into())]),
+            ("r.io:5000/app/cache", vec![repository("r.io:5000/app/cache", None)]),
+            ("r.io:5000/app:1", vec![repository("r.io:5000/app:1", Some("1"))]),
         ] {
             assert_eq!(place(text, &env), Ok(expected), "{text}");
         }
@@ -219,7 +226,7 @@ mod tests {
         assert_eq!(find("none", &[variable]), Ok(vec![mounts.clone()]));
         assert_eq!(find("mounts", &[variable]), Ok(vec![mounts]));
         let job = [("CI_PROJECT_DIR", "/builds/app"), ("CI_REGISTRY_IMAGE", "r.io/group/app")];
-        let cache = UpkeepPlace::Registry("r.io/group/app/cache".into());
+        let cache = repository("r.io/group/app/cache", None);
         assert_eq!(find("none", &job), Ok(vec![cache]));
         assert!(find("none", &job[1..]).is_err(), "only in a job");
     }

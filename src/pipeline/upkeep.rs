@@ -141,12 +141,12 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     fn look_after(&self, place: &UpkeepPlace) -> Result<PlaceReport> {
         match place {
-            UpkeepPlace::Registry(name) => {
+            UpkeepPlace::Registry { name, tag } => {
                 let reference: Reference = name.parse()?;
                 let options = settings::registry_options(&self.request.registry);
                 let client = Client::new(options, self.cancel.clone())?;
                 let kept = Kept::Registry(Registry::new(client, reference.repository()));
-                self.records(&kept, reference.tag.as_deref())
+                self.records(&kept, tag.as_deref())
             }
             UpkeepPlace::Layout { dir, tag } => {
                 let kept = Kept::Layout(Layout::new(dir.clone(), self.cancel.clone()));
