@@ -55,7 +55,7 @@ pub use self::push::{PushMade, push};
 use self::squash::squash_all;
 use self::travel::Trip;
 pub use self::upkeep::{
-    Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, look_after,
+    Blobs, Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, Used, look_after,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;

@@ -48,7 +48,8 @@ fn place(text: &str, env: &Environment) -> Result<Vec<UpkeepPlace>, CliError> {
         return layout(text, rest, env).map(|place| vec![place]);
     }
     let path = env.absolute(text);
-    let is_path = text.starts_with(['/', '.']) || path.is_dir();
+    // The empty name of a variable that is not set would be this directory.
+    let is_path = text.starts_with(['/', '.']) || !text.is_empty() && path.is_dir();
     if !is_path {
         return registry(text).map(|place| vec![place]);
     }
@@ -94,8 +95,11 @@ fn registry(text: &str) -> Result<UpkeepPlace, CliError> {
     values::image_name(text).map_err(&wrong)?;
     let reference: Reference =
         text.parse().map_err(|error: ReferenceError| wrong(error.to_string()))?;
+    // Where there is no tag the reference has one all the same.
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let tag = reference.tag.filter(|_| last.contains(':'));
     match reference.digest {
-        None => Ok(UpkeepPlace::Registry(text.to_owned())),
+        None => Ok(UpkeepPlace::Registry { name: text.to_owned(), tag }),
         Some(_) => Err(wrong("a digest names one document, which never changes".into())),
     }
 }
@@ -161,6 +165,10 @@ mod tests {
         (dir, env)
     }
 
+    fn repository(name: &str, tag: Option<&str>) -> UpkeepPlace {
+        UpkeepPlace::Registry { name: name.to_owned(), tag: tag.map(str::to_owned) }
+    }
+
     #[test]
     fn a_directory_is_what_is_in_it() {
         let (dir, env) = machine();
@@ -180,8 +188,8 @@ mod tests {
                 "both",
                 vec![UpkeepPlace::BaseImages(path("both")), UpkeepPlace::RunCaches(path("both"))],
             ),
-            ("r.io/app/cache", vec![UpkeepPlace::Registry("r.io/app/cache".into())]),
-            ("r.io/app:1", vec![UpkeepPlace::Registry("r.io/app:1".into())]),
+            ("r.io:5000/app/cache", vec![repository("r.io:5000/app/cache", None)]),
+            ("r.io:5000/app:1", vec![repository("r.io:5000/app:1", Some("1"))]),
         ] {
             assert_eq!(place(text, &env), Ok(expected), "{text}");
         }
@@ -217,8 +225,8 @@ mod tests {
         let variable = ("KILN_CACHE_MOUNT_DIR", "mounts");
         assert_eq!(find("none", &[variable]), Ok(vec![mounts.clone()]));
         assert_eq!(find("mounts", &[variable]), Ok(vec![mounts]));
-        let job = [("GITLAB_CI", "true"), ("CI_REGISTRY_IMAGE", "r.io/group/app")];
-        let cache = UpkeepPlace::Registry("r.io/group/app/cache".into());
+        let job = [("CI_PROJECT_DIR", "/builds/app"), ("CI_REGISTRY_IMAGE", "r.io/group/app")];
+        let cache = repository("r.io/group/app/cache", None);
         assert_eq!(find("none", &job), Ok(vec![cache]));
         assert!(find("none", &job[1..]).is_err(), "only in a job");
     }

@@ -257,7 +257,9 @@ fn job(mut flags: BuildFlags, env: &Environment) -> Result<Job, CliError> {
 /// clap reports a wish for help as an error too.
 fn from_clap(error: &clap::Error) -> Result<Invocation, CliError> {
     match error.kind() {
-        ErrorKind::DisplayHelp => Ok(Invocation::Help(error.to_string())),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ok(Invocation::Help(error.to_string()))
+        }
         ErrorKind::DisplayVersion => Ok(Invocation::Version(error.to_string())),
         _ => Err(CliError::from_clap(error)),
     }

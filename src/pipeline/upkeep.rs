@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::base_cache::upkeep as base_images;
-use crate::cache::backend::{Layout, Registry};
+use crate::cache::backend::{Layout, Registry, Swept};
 use crate::cache::upkeep::{Candidate, Kept, Limits, Outcome, Thing, What, choose, look, prune};
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Reporter;
@@ -42,10 +42,34 @@ pub struct PlaceUsage {
     pub place: String,
     /// The things there.
     pub things: Vec<ThingUsage>,
-    /// Blobs of a directory that nothing leads to, and their bytes; a registry does not tell.
-    pub unreferenced: Option<(usize, u64)>,
+    /// Blobs of a directory that nothing leads to; a registry does not tell.
+    pub unreferenced: Option<Blobs>,
     /// Bytes in all; what several things share counts once.
     pub bytes: u64,
+}
+
+/// How many blobs, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+pub struct Blobs {
+    /// Their number.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// The last use of what was used longest ago.
+    pub oldest: u64,
+    /// The last use of all.
+    pub newest: u64,
+}
+
+impl From<Swept> for Blobs {
+    fn from(Swept { blobs, bytes }: Swept) -> Self {
+        Self { blobs, bytes }
+    }
 }
 
 /// What a thing is.
@@ -73,8 +97,8 @@ pub struct ThingUsage {
     pub count: usize,
     /// Its bytes.
     pub bytes: u64,
-    /// When what is in it was used, first and last: seconds since 1970.
-    pub used: Option<(u64, u64)>,
+    /// When what is in it was used, if that is known.
+    pub used: Option<Used>,
     /// Whether somebody has it now.
     pub in_use: bool,
 }
@@ -94,10 +118,10 @@ pub struct Pruned {
     pub bytes: u64,
     /// Whether a registry has the bytes until it collects its garbage.
     pub by_registry: bool,
-    /// Blobs that were deleted from a directory, and their bytes.
-    pub deleted: (usize, u64),
+    /// Blobs that were deleted from a directory.
+    pub deleted: Blobs,
     /// Blobs that stay there for now, because they were used within the hour.
-    pub kept_back: (usize, u64),
+    pub kept_back: Blobs,
     /// Things that somebody has now.
     pub in_use: usize,
     /// Tags that a registry did not want to give up.
@@ -141,12 +165,12 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     fn look_after(&self, place: &UpkeepPlace) -> Result<PlaceReport> {
         match place {
-            UpkeepPlace::Registry(name) => {
+            UpkeepPlace::Registry { name, tag } => {
                 let reference: Reference = name.parse()?;
                 let options = settings::registry_options(&self.request.registry);
                 let client = Client::new(options, self.cancel.clone())?;
                 let kept = Kept::Registry(Registry::new(client, reference.repository()));
-                self.records(&kept, reference.tag.as_deref())
+                self.records(&kept, tag.as_deref())
             }
             UpkeepPlace::Layout { dir, tag } => {
                 let kept = Kept::Layout(Layout::new(dir.clone(), self.cancel.clone()));
@@ -164,22 +188,20 @@ impl Keeper<'_> {
 
     fn records(&self, kept: &Kept, tag: Option<&str>) -> Result<PlaceReport> {
         let place = kept.backend().name();
-        let what = || format!("cannot look after the cache {place}");
         if let Some(choice) = &self.request.prune {
-            let outcome =
-                prune(kept, tag, self.limits(choice), choice.dry_run).with_context(what)?;
+            let outcome = prune(kept, tag, self.limits(choice), choice.dry_run)?;
             let by_registry = matches!(kept, Kept::Registry(_));
             return Ok(PlaceReport::Pruned(of_outcome(place, choice, by_registry, outcome)));
         }
-        let things = look(kept, tag).with_context(what)?;
+        let things = look(kept, tag)?;
         let mut blobs: Vec<_> = things.iter().flat_map(Thing::blobs).collect();
         blobs.sort();
         blobs.dedup();
         let mut bytes = blobs.iter().map(|(_, bytes)| bytes).sum();
         let mut unreferenced = None;
         if let (Kept::Layout(layout), None) = (kept, tag) {
-            let (_, loose) = layout.blobs_and_loose().with_context(what)?;
-            unreferenced = Some((loose.blobs, loose.bytes));
+            let (_, loose) = layout.blobs_and_loose()?;
+            unreferenced = Some(loose.into());
             bytes += loose.bytes;
         }
         let things = things.iter().map(of_thing).collect();
@@ -270,8 +292,8 @@ fn of_outcome(place: String, choice: &Prune, by_registry: bool, outcome: Outcome
         things: outcome.mounts,
         bytes: outcome.bytes,
         by_registry,
-        deleted: (outcome.swept.blobs, outcome.swept.bytes),
-        kept_back: (outcome.kept_back.blobs, outcome.kept_back.bytes),
+        deleted: outcome.swept.into(),
+        kept_back: outcome.kept_back.into(),
         in_use: 0,
         refused: refused.collect(),
     }
@@ -284,11 +306,19 @@ fn of_thing(thing: &Thing) -> ThingUsage {
     };
     let bytes = thing.blobs().iter().map(|(_, bytes)| bytes).sum();
     let name = thing.tag.clone();
-    ThingUsage { kind, name, count, bytes, used: thing.times(), in_use: false }
+    let used = thing.times().map(|(oldest, newest)| Used { oldest, newest });
+    ThingUsage { kind, name, count, bytes, used, in_use: false }
 }
 
 fn one(kind: Kind, name: String, bytes: u64, used: u64, in_use: bool) -> ThingUsage {
-    ThingUsage { kind, name, count: 1, bytes, used: Some((used, used)), in_use }
+    ThingUsage {
+        kind,
+        name,
+        count: 1,
+        bytes,
+        used: Some(Used { oldest: used, newest: used }),
+        in_use,
+    }
 }
 
 fn usage(dir: &Path, things: Vec<ThingUsage>) -> PlaceReport {

@@ -115,8 +115,13 @@ pub struct CacheUpkeep {
 /// A place that is looked after. Without a tag it is all records there: tags that begin with `kiln`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpkeepPlace {
-    /// A registry, by a name as typed: `registry/name[:tag]`.
-    Registry(String),
+    /// A registry.
+    Registry {
+        /// The name as typed: `registry/name[:tag]`.
+        name: String,
+        /// The tag in it.
+        tag: Option<String>,
+    },
     /// A directory in the form of an OCI layout; absolute.
     Layout {
         /// Where it is.

@@ -3,7 +3,7 @@
 use super::clean;
 use super::format;
 use super::task::push_line;
-use crate::pipeline::{Kind, PlaceReport, PlaceUsage, Pruned, ThingUsage};
+use crate::pipeline::{Blobs, Kind, PlaceReport, PlaceUsage, Pruned, ThingUsage, Used};
 
 /// As people read it; `now` in seconds since 1970.
 pub fn text(places: &[PlaceReport], now: u64) -> String {
@@ -35,7 +35,7 @@ fn line(text: &mut String, line: &str) {
 fn table(text: &mut String, usage: &PlaceUsage, now: u64) {
     line(text, &usage.place);
     let mut rows: Vec<[String; 4]> = usage.things.iter().map(|thing| row(thing, now)).collect();
-    if let Some((blobs, bytes)) = usage.unreferenced.filter(|(blobs, _)| *blobs > 0) {
+    if let Some(Blobs { blobs, bytes }) = usage.unreferenced.filter(|loose| loose.blobs > 0) {
         let what = format!("{} that nothing leads to", counted(blobs, "blob"));
         rows.push([what, String::new(), format::size(bytes), String::new()]);
     }
@@ -57,19 +57,20 @@ fn table(text: &mut String, usage: &PlaceUsage, now: u64) {
 }
 
 fn row(thing: &ThingUsage, now: u64) -> [String; 4] {
-    let name = &thing.name;
+    // Before it is measured.
+    let name = clean::line(&thing.name);
     let (name, count) = match thing.kind {
-        Kind::Results => (name.clone(), counted(thing.count, "result")),
+        Kind::Results => (name, counted(thing.count, "result")),
         Kind::TravellingMount => (format!("{name} (RUN cache)"), counted(thing.count, "part")),
-        Kind::BaseImage => (name.clone(), "base image".into()),
-        Kind::RunCache => (name.clone(), "RUN cache".into()),
+        Kind::BaseImage => (name, "base image".into()),
+        Kind::RunCache => (name, "RUN cache".into()),
     };
     let mut used = match thing.used {
         None => "not known when used".to_owned(),
-        Some((oldest, newest)) if oldest / 60 == newest / 60 => {
+        Some(Used { oldest, newest }) if oldest / 60 == newest / 60 => {
             format!("used {}", ago(newest, now))
         }
-        Some((oldest, newest)) => {
+        Some(Used { oldest, newest }) => {
             format!("used {}, the oldest {}", ago(newest, now), ago(oldest, now))
         }
     };
@@ -93,12 +94,12 @@ fn of_pruned(text: &mut String, pruned: &Pruned) {
         false => format!("{} ({}) {would}", what.join(" and "), format::size(pruned.bytes)),
     };
     line(text, &format!("{}: {what}", pruned.place));
-    let (deleted, bytes) = pruned.deleted;
+    let Blobs { blobs: deleted, bytes } = pruned.deleted;
     if deleted > 0 {
         let deleted = counted(deleted, "blob");
         line(text, &format!("  {deleted} deleted, {} freed", format::size(bytes)));
     }
-    let (kept, bytes) = pruned.kept_back;
+    let Blobs { blobs: kept, bytes } = pruned.kept_back;
     if kept > 0 {
         let (kept, bytes) = (counted(kept, "blob"), format::size(bytes));
         line(
@@ -143,7 +144,7 @@ mod tests {
             name: name.into(),
             count,
             bytes,
-            used: Some((1_000_000 - 864_000, 1_000_000 - 300)),
+            used: Some(Used { oldest: 1_000_000 - 864_000, newest: 1_000_000 - 300 }),
             in_use: false,
         }
     }
@@ -155,13 +156,13 @@ mod tests {
         let usage = PlaceUsage {
             place: "registry.example/app/cache".into(),
             things: vec![thing(Kind::Results, "kiln\u{1b}[31m", 42, 45_240_000), unknown],
-            unreferenced: Some((2, 1000)),
+            unreferenced: Some(Blobs { blobs: 2, bytes: 1000 }),
             bytes: 50_241_000,
         };
         let empty = PlaceUsage {
             place: "oci:/cache".into(),
             things: Vec::new(),
-            unreferenced: Some((0, 0)),
+            unreferenced: Some(Blobs::default()),
             bytes: 0,
         };
         let text = text(&[PlaceReport::Usage(usage), PlaceReport::Usage(empty)], 1_000_000);
@@ -177,8 +178,8 @@ mod tests {
                 results: 3,
                 things: 1,
                 bytes: 5_000_000,
-                deleted: (7, 4_000_000),
-                kept_back: (1, 1_000_000),
+                deleted: Blobs { blobs: 7, bytes: 4_000_000 },
+                kept_back: Blobs { blobs: 1, bytes: 1_000_000 },
                 ..begin()
             },
             Pruned { results: 1, bytes: 10, dry_run: true, by_registry: true, ..begin() },

@@ -80,7 +80,7 @@ pub fn prune(
         }
     }
     if let Kept::Layout(layout) = place
-        && Layout::is_at(layout.dir())
+        && layout.was_written()
     {
         outcome.swept = layout.sweep(GRACE)?;
         outcome.kept_back = layout.blobs_and_loose()?.1;

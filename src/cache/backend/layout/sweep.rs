@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Layout, index, is_gone, temporary};
 use crate::cache::error::CacheError;
 use crate::digest::Digest;
+use crate::image::layout::LOCK;
 use crate::image::{Index, media_type};
 
 /// What an interrupted writer of images leaves begins with this, and is not locked by anybody.
@@ -45,6 +46,12 @@ impl Layout {
     /// Whether a directory has the form of a layout.
     pub fn is_at(dir: &Path) -> bool {
         index::is_layout(dir)
+    }
+
+    /// Whether kiln has ever written there. The blobs of a layout of somebody else's are not its to
+    /// remove, whatever leads to them.
+    pub fn was_written(&self) -> bool {
+        self.dir.join(LOCK).exists()
     }
 
     /// Takes a name away, if it still leads to this. The document stays until it is swept.
