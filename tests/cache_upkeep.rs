@@ -55,9 +55,11 @@ fn add_mount(place: &dyn Backend, tag: &str, bytes: usize) {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type,
-        "artifactType": "application/vnd.kiln.cache-mount.v1",
         "config": config, "layers": [part_of],
-        "annotations": {"org.opencontainers.image.created": "2020-01-01T00:00:00Z"},
+        "annotations": {
+            "dev.kiln.cache-mount.version": "1",
+            "dev.kiln.cache-mount.saved": "1577836800",
+        },
     });
     let document = kiln::cache::backend::Document {
         bytes: manifest.to_string().into_bytes(),

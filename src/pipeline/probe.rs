@@ -282,7 +282,7 @@ impl Read<'_> {
             let backend = &self.known[self.from[hit.from]].place.backend;
             let origin = match backend.layer(&layer.descriptor) {
                 Some(LayerPlace::Repository(repository)) => Origin::Base(repository),
-                Some(LayerPlace::File(path)) => Origin::File(path),
+                Some(LayerPlace::File(path)) => Origin::Kept(path),
                 None => return Err(Box::new(hit.clone())),
             };
             let layer = ImageLayer::new(layer.descriptor.clone(), layer.diff_id, origin);

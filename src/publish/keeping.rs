@@ -240,7 +240,7 @@ impl Kept {
         let descriptor = &layer.descriptor;
         let from = match &layer.origin {
             Origin::Base(repository) => Some(repository.clone()),
-            Origin::Built | Origin::File(_) => {
+            Origin::Built | Origin::File(_) | Origin::Kept(_) => {
                 backend.registry().zip(uploads).and_then(|(registry, uploads)| {
                     uploads.repository_with(registry, &descriptor.digest)
                 })
@@ -254,7 +254,7 @@ impl Kept {
         let path = shop.blobs.path(&descriptor.digest);
         let content = match layer.origin {
             Origin::Built => Content::File(&path),
-            Origin::Base(_) | Origin::File(_) => Content::Later(&fetch),
+            Origin::Base(_) | Origin::File(_) | Origin::Kept(_) => Content::Later(&fetch),
         };
         backend.keep(descriptor, content, from.as_ref(), &progress)?;
         task.done();

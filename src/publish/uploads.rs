@@ -253,7 +253,7 @@ fn send_layer(
     let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
     let (body, mount_from) = match &layer.origin {
         Origin::Built => (Body::File(&path), sibling),
-        Origin::File(_) => (Body::Later(&fetch), sibling),
+        Origin::File(_) | Origin::Kept(_) => (Body::Later(&fetch), sibling),
         Origin::Base(from) => {
             let stored = layer.is_needed_here() || several;
             let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };

@@ -43,10 +43,14 @@ impl Project {
         format!("{}/app/cache", self.bench.registry.host())
     }
 
-    pub(super) fn kiln(&self) -> Kiln {
+    /// Without a cache.
+    pub(super) fn plain(&self) -> Kiln {
         let kiln = self.bench.kiln(&self.dockerfile);
-        let kiln = self.files.iter().fold(kiln, |kiln, (name, text)| kiln.file(name, text));
-        kiln.args(["--cache-repo", &self.cache()])
+        self.files.iter().fold(kiln, |kiln, (name, text)| kiln.file(name, text))
+    }
+
+    pub(super) fn kiln(&self) -> Kiln {
+        self.plain().args(["--cache-repo", &self.cache()])
     }
 
     #[track_caller]
@@ -58,6 +62,11 @@ impl Project {
     pub(super) fn build_with(&self, args: &[&str]) -> Seen {
         Seen::of(self, self.kiln().args(args))
     }
+}
+
+/// What a command has written that writes something else each time.
+pub(super) fn uuid(project: &Project, path: &str) -> String {
+    project.bench.image().text(path).expect("a file")
 }
 
 /// What a build printed, and what it asked of the registry.
