@@ -4,7 +4,6 @@
 //! for granted that all are there.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,11 +114,9 @@ impl<'a> Wholes<'a> {
                 (b"objects", Kind::Dir) => _ = objects.insert(above),
                 (b"node_modules", Kind::Dir) => _ = wholes.insert(&entry.path),
                 // A module that go has unpacked: `mod/example.com/name@v1.2.3`.
-                (name, Kind::Dir) if name.windows(2).any(|part| part == b"@v") => {
-                    // `cache/download/…/@v` has files that stand alone.
-                    if name != OsStr::new("@v").as_bytes() {
-                        wholes.insert(&entry.path);
-                    }
+                // `cache/download/…/@v` has files that stand alone.
+                (name, Kind::Dir) if name != b"@v" && name.windows(2).any(|it| it == b"@v") => {
+                    wholes.insert(&entry.path);
                 }
                 _ => {}
             }
