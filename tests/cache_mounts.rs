@@ -8,7 +8,10 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use testkit::{Action, Fault};
 
@@ -281,4 +284,21 @@ fn a_user_without_privileges_and_root_share_their_caches() {
     }
     let out = prints(&bench, "namespaces", &with_cache("", "cat /c/f; stat -c '%u:%g' /c/f /c/g"));
     assert_eq!(out, "text\nmore\nmore\n0:0\n7:8\n");
+}
+
+#[test]
+fn a_build_that_the_user_stops_saves_nothing() {
+    let bench = Bench::new();
+    let dockerfile = "FROM BASE/busybox\n\
+         RUN --mount=type=cache,target=/c echo x > /c/f\n\
+         RUN echo waits && sleep 600\n";
+    let (mut command, _dir) = kiln(&bench, "namespaces", dockerfile).into_command();
+    let mut build = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(build.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.ends_with(" waits")), "it never waited");
+    let pid = Pid::from_raw(build.id().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(build.wait().unwrap().code(), Some(130), "{rest:#?}");
+    assert_eq!(snapshots(&bench), [""; 0], "{rest:#?}");
 }

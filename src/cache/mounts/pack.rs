@@ -142,8 +142,10 @@ pub(super) struct PackReader {
     chunks: Vec<Chunk>,
     /// For each piece, its block and where it begins in there.
     places: Vec<(u32, u32)>,
-    current: Option<u32>,
-    plain: Vec<u8>,
+    /// The blocks that were used last, the newest first.
+    plain: Vec<(u32, Vec<u8>)>,
+    /// How many of them are kept.
+    kept: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -154,8 +156,9 @@ struct Block {
 }
 
 impl PackReader {
-    /// Reads the index.
-    pub(super) fn open(path: &Path) -> Result<Self, MountError> {
+    /// Reads the index. Pieces that several files have are far from their neighbours, so `kept` blocks
+    /// stay in memory.
+    pub(super) fn open(path: &Path, kept: usize) -> Result<Self, MountError> {
         let read = || MountError::io("read", path);
         let mut file = File::open(path).map_err(read())?;
         let size = file.metadata().map_err(read())?.len();
@@ -175,8 +178,8 @@ impl PackReader {
             blocks: Vec::new(),
             chunks: Vec::new(),
             places: Vec::new(),
-            current: None,
             plain: Vec::new(),
+            kept: kept.max(1),
         };
         reader.index(&mut Reader(&index), start)?;
         Ok(reader)
@@ -202,22 +205,27 @@ impl PackReader {
         let missing = || MountError::damaged(format!("a pack has no piece {number}"));
         let chunk = *self.chunks.get(number as usize).ok_or_else(missing)?;
         let (block, at) = *self.places.get(number as usize).ok_or_else(missing)?;
-        if self.current != Some(block) {
-            self.load(block)?;
-        }
         let at = at as usize;
-        self.plain.get(at..at + chunk.length as usize).ok_or_else(missing)
+        self.load(block)?.get(at..at + chunk.length as usize).ok_or_else(missing)
     }
 
-    fn load(&mut self, number: u32) -> Result<(), MountError> {
-        self.current = None;
+    fn load(&mut self, number: u32) -> Result<&[u8], MountError> {
+        let at = self.plain.iter().position(|(known, _)| *known == number);
+        let block = match at {
+            Some(at) => self.plain.remove(at),
+            None => (number, self.read(number)?),
+        };
+        self.plain.truncate(self.kept - 1);
+        self.plain.insert(0, block);
+        Ok(&self.plain[0].1)
+    }
+
+    fn read(&self, number: u32) -> Result<Vec<u8>, MountError> {
         let block = *self.blocks.get(number as usize).ok_or_else(no_pack)?;
         let mut compressed = vec![0; block.compressed as usize];
         let read = self.file.read_exact_at(&mut compressed, block.at);
         read.map_err(MountError::io("read", &self.path))?;
-        self.plain = unzip(&compressed, block.plain as usize)?;
-        self.current = Some(number);
-        Ok(())
+        unzip(&compressed, block.plain as usize)
     }
 
     /// `end` is where the blocks end.
@@ -286,7 +294,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(pack.descriptor.digest, Digest::of(&bytes));
         assert_eq!(pack.descriptor.size, bytes.len() as u64);
-        let mut reader = PackReader::open(&path).unwrap();
+        let mut reader = PackReader::open(&path, 2).unwrap();
         assert_eq!(reader.chunks(), pack.chunks);
         for number in [0, 299, 1, 150, 149, 298] {
             assert_eq!(reader.get(number).unwrap(), pieces[number as usize]);
@@ -314,7 +322,8 @@ mod tests {
         rows.push(other);
         for (number, bytes) in rows.into_iter().enumerate() {
             std::fs::write(&wrong, bytes).unwrap();
-            let read = PackReader::open(&wrong).and_then(|mut it| it.get(0).map(<[u8]>::to_vec));
+            let read = PackReader::open(&wrong, 2)
+                .and_then(|mut it| (0..300).try_for_each(|piece| it.get(piece).map(drop)));
             let told = matches!(read, Err(MountError::Damaged(_) | MountError::TooLarge(_)));
             assert!(told, "{number}: {read:?}");
         }
@@ -328,7 +337,7 @@ mod tests {
         let bomb = vec![0; 1 << 20];
         writer.add(Chunk { digest: Digest::of(b"x"), length: 1 }, &bomb).unwrap();
         writer.finish().unwrap();
-        let mut reader = PackReader::open(&path).unwrap();
+        let mut reader = PackReader::open(&path, 2).unwrap();
         assert!(matches!(reader.get(0), Err(MountError::TooLarge(_))));
     }
 }

@@ -30,6 +30,8 @@ const TREE_MAX: u64 = 128 << 20;
 const AT_ONCE: usize = 4;
 /// What packs may have beside what the files have: pieces that are of no use any more, indexes.
 const SLACK: u64 = 64 << 20;
+/// Blocks of packs that are kept in memory, of a megabyte and a half at most.
+const BLOCKS: usize = 64;
 
 /// Where a snapshot is laid down.
 #[derive(Debug)]
@@ -115,10 +117,11 @@ impl Bring<'_> {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(pack) = packs.get(at) else { return Ok(()) };
-                let reader = self.pack(pack, &path(at)).inspect_err(|_| {
-                    // The others need not go on.
-                    next.store(packs.len(), Ordering::Relaxed);
-                })?;
+                let reader =
+                    self.pack(pack, &path(at), BLOCKS / packs.len()).inspect_err(|_| {
+                        // The others need not go on.
+                        next.store(packs.len(), Ordering::Relaxed);
+                    })?;
                 let mut all = readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 all[at] = Some(reader);
             }
@@ -127,11 +130,16 @@ impl Bring<'_> {
         Ok(readers.into_iter().flatten().collect())
     }
 
-    fn pack(&self, pack: &Descriptor, path: &Path) -> Result<PackReader, MountError> {
+    fn pack(
+        &self,
+        pack: &Descriptor,
+        path: &Path,
+        blocks: usize,
+    ) -> Result<PackReader, MountError> {
         let write = || MountError::io("write", path);
         let mut file = File::create_new(path).map_err(write())?;
         self.copy(pack, &mut |part| file.write_all(part).map_err(write()))?;
-        PackReader::open(path)
+        PackReader::open(path, blocks)
     }
 
     /// Reads a blob to its end, where its digest is checked.

@@ -355,7 +355,10 @@ fn what_cannot_be_used_is_a_warning_and_an_empty_cache() {
     one.write("a", random(1, 300_000));
     one.save(Memory::default()).unwrap();
     let good = shelf.blobs.lock().unwrap().clone();
-    let digests: Vec<Digest> = good.keys().copied().collect();
+    // Nobody reads the config.
+    let config = super::manifest::config().digest;
+    let digests: Vec<Digest> = good.keys().copied().filter(|it| *it != config).collect();
+    assert_eq!(digests.len(), 2);
     for digest in digests {
         for damage in 0..4 {
             let mut blobs = good.clone();
