@@ -50,6 +50,14 @@ impl Cancel {
         hooks.iter().for_each(|hook| hook());
     }
 
+    /// A flag that is set with this one, but can be set alone: a part of the work that may fail.
+    pub fn child(&self) -> Self {
+        let child = Self::default();
+        let own = child.clone();
+        self.on_cancel(move || own.cancel());
+        child
+    }
+
     /// Whether [`Cancel::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).cancelled
@@ -88,6 +96,16 @@ impl Cancel {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_part_stops_alone_or_with_the_whole() {
+        let whole = Cancel::default();
+        let (one, other) = (whole.child(), whole.child());
+        one.cancel();
+        assert!(one.is_cancelled() && !other.is_cancelled() && !whole.is_cancelled());
+        whole.cancel();
+        assert!(other.is_cancelled() && whole.child().is_cancelled());
+    }
 
     #[test]
     fn a_sleeper_wakes_and_hooks_run_once() {

@@ -1,5 +1,7 @@
 //! The program: children of the sandbox first, then flags, isolation, the build, the exit code.
 
+#[path = "main/caretaker.rs"]
+mod caretaker;
 #[path = "main/carriers.rs"]
 mod carriers;
 #[path = "main/logins.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Ok(Ok(Invocation::Doctor { request, json })) => examine(&request, json),
         Ok(Ok(Invocation::Push(pushing))) => carriers::push(&pushing),
         Ok(Ok(Invocation::Index(joining))) => carriers::index(&joining),
+        Ok(Ok(Invocation::Upkeep(caretaking))) => caretaker::look_after(&caretaking),
         Ok(Ok(Invocation::Login(entrance))) => logins::log_in(entrance),
         Ok(Ok(Invocation::Logout(request))) => logins::log_out(&request),
         Ok(Ok(Invocation::Shell(shell))) => become_shell(&shell),

@@ -4,16 +4,19 @@
 //! 2. **Plan**: parse, find the needed stages, ask registries for the bases' manifests and configs
 //!    (no layers), expand every instruction ([`crate::dockerfile`], [`crate::plan`]). Meanwhile the
 //!    destinations are asked whether a push will be allowed. Each platform has a plan of its own.
-//! 3. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
+//! 3. **Probe**: every step has a key before anything runs; what an earlier build has done is not done
+//!    again, nor is what it needs fetched ([`crate::cache`]).
+//! 4. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
 //!    never unpacked; a base layer is downloaded only when somebody needs its files.
-//! 4. **Layers** go to the destinations while later steps run ([`crate::publish::Uploads`]).
-//! 5. **Assemble** config and manifest ([`crate::image::assemble()`]), and for several platforms the
+//! 5. **Layers** go to the destinations and to caches while later steps run
+//!    ([`crate::publish::Uploads`], [`crate::publish::Keeping`]).
+//! 6. **Assemble** config and manifest ([`crate::image::assemble()`]), and for several platforms the
 //!    index that joins them.
-//! 6. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.
-//! 7. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
+//! 7. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.
+//! 8. **Report** digest, size and times to the caller; only [`crate::ui`] prints.
 //!
 //! Shorter stories beside it: [`push`] and [`index`] send what is there already, [`log_in`] and
-//! [`log_out`] keep logins, [`check`] and [`dry_run`] stop before the stages.
+//! [`log_out`] keep logins, [`look_after`] looks after caches, [`check`] and [`dry_run`] stop before the stages.
 
 mod arrived;
 mod bases;
@@ -25,11 +28,14 @@ mod index;
 mod isolation;
 mod login;
 mod prepare;
+mod probe;
 mod product;
 mod push;
 mod squash;
 mod travel;
+mod upkeep;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,32 +44,37 @@ use anyhow::Result;
 pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
 use self::exports::write_exports;
-use self::furnish::{fetch_ahead, mark_needed, tools};
+use self::furnish::{fetch_ahead, fetch_for_keys, mark_needed, tools};
 pub use self::index::{IndexMade, index};
 use self::isolation::{can_run, settle};
 pub use self::login::{LoggedIn, LoggedOut, log_in, log_out};
 use self::prepare::{Prepared, PushCheck, Source};
+use self::probe::{Probed, Shelves};
 use self::product::{parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
 use self::travel::Trip;
+pub use self::upkeep::{
+    Blobs, Kind, PlaceReport, PlaceUsage, Pruned, Refusal, ThingUsage, Upkept, Used, look_after,
+};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Product;
+use crate::plan::Plan;
 use crate::publish::{
     Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
 use crate::registry::Reference;
 use crate::request::{Export, Request};
 use crate::sandbox::Entered;
-use crate::schedule::run_stages;
 pub use crate::schedule::was_cancelled;
+use crate::schedule::{Hear, run_stages};
 use crate::settings;
-use crate::stage::{ImageLayer, Origin, Workshop};
+use crate::stage::{ImageLayer, Made, Workshop};
 
 /// What a build stands on, made before any thread was.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ground {
     /// What can run a RUN.
     pub sandbox: Entered,
@@ -95,55 +106,76 @@ pub struct Built {
 /// Builds and publishes an image.
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
+    let interrupt = &ground.cancel;
+    let ground = &Ground { cancel: interrupt.child(), ..ground.clone() };
     // 1. Context
     let source = Source::open(request, ground)?;
+    let shelves = Shelves::begin(request, &source, interrupt)?;
 
     // 2. Plan
     let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
     let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared;
-    can_run(&plans, ground, &source.place)?;
 
-    // 3. Stages, and 4. their layers on their way to the destinations
+    // 3. Probe
     let (sandbox, work_dir) = settle(request, ground, &plans, &source)?;
-    let travel = travel::open(request, ground)?;
+    let travel = travel::open(request, ground, &shelves);
     let tools = tools(request, ground, &source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
-    mark_needed(request, &plans, &images);
+    fetch_for_keys(request, &shop, &plans);
+    let Probed { plans, cached, keeping } =
+        shelves.probe(request, ground, &shop, plans, &images)?;
+    can_run(&plans, ground, &source.place)?;
+
+    // 4. Stages, and 5. their layers on their way to the destinations and to caches
+    mark_needed(request, &plans, &cached, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
         .ignoring_immutable_tags(request.ignore_immutable_tags);
+    let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
     let trip = Trip::begin(&shop, &plans, &|_, _, _| true);
     let squash = request.exports.squash;
+    let of_bases: HashSet<_> =
+        images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();
+    // Where nothing is made anew the image may be there, whole.
+    let all_known = !squash && plans.iter().all(Plan::is_done);
     let ready = |layer: &Arc<ImageLayer>| {
-        if !(squash && layer.origin == Origin::Built) {
+        if !all_known && (!squash || of_bases.contains(&layer.diff_id)) {
             uploads.offer(layer);
         }
     };
-    let finished = run_stages(&shop, &plans, &images, &ready);
+    let made = |made: Made, reach| keeping.offer(made, reach, &uploads);
+    let hear = Hear { ready: &ready, made: &made };
+    let finished = run_stages(&shop, &plans, &cached, &images, hear);
     let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
-    let mut saving = trip.end(&finished, ground);
+    let mut saving = trip.end(&finished);
     let outcome = finished.and_then(|finished| {
-        // 5. Assemble, and 6. publish
+        // 6. Assemble, and 7. publish
         let mut parts = parts(platforms, &plans, &images, finished);
         if squash {
             parts = squash_all(request, &shop, parts)?;
-            parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
         }
-        let product = product(request, &shop, &parts)?;
+        let product = product(request, &parts, &keeping.in_image())?;
         write_exports(request, &shop, &parts, &product)?;
+        if all_known && uploads.are_done(&product) {
+            uploads.tag(&product)?;
+            return Ok(product);
+        }
+        parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
         uploads.finish(&product)?;
         Ok(product)
     });
     // Threads that still send look into the work directory: let them end before it goes.
-    let product = outcome.map_err(|error| {
-        saving.wait();
+    let outcome = outcome.map_err(|error| {
         ground.cancel.cancel();
         shop.downloads.wait();
         why(error, uploads.wait())
-    })?;
-    tell(request, ground, &names, &product)?;
+    });
+    let kept = keeping.finish();
     saving.wait();
-    // 7. Report
+    let product = outcome?;
+    kept?;
+    tell(request, ground, &names, &product)?;
+    // 8. Report
     Ok(Built {
         digest: product.document().digest,
         size: product.size(),

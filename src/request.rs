@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use self::annotation::{Annotated, Annotation, Annotations};
 pub use self::cache::{
-    CacheChoice, CachePlace, CacheReach, CacheTarget, CacheUpkeep, MountLimits, Prune,
+    CacheChoice, CachePlace, CacheReach, CacheTarget, CacheUpkeep, MountLimits, Prune, UpkeepPlace,
 };
 pub use self::export::{Export, Exports, Sink};
 pub use self::freshness::Freshness;

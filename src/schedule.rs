@@ -10,25 +10,45 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::cancel::{Cancel, Cancelled};
 use crate::plan::{ImageKey, Plan, Stage, StageId, Twins};
 use crate::sandbox::Sandbox;
-use crate::stage::{self, BaseImage, Finished, ImageLayer, Surroundings, Workshop};
+use crate::stage::{
+    self, BaseImage, Cached, Finished, ImageLayer, Made, Reach, Surroundings, Workshop,
+};
 
 /// Stack of a stage's thread. COPY goes into directories by recursion, and a path of `PATH_MAX` can
 /// have 2048 of them. What is not used costs no memory.
 const STACK: usize = 32 << 20;
 
-/// Builds all stages of the plans, one for each platform; the answer is their targets. `ready` hears of
-/// each layer of a target as soon as it is there.
+/// Who hears of what the stages make.
+#[derive(Clone, Copy)]
+pub struct Hear<'a> {
+    /// Of each layer of a target, as soon as it is there.
+    pub ready: &'a (dyn Fn(&Arc<ImageLayer>) + Sync),
+    /// Of each result that is worth keeping.
+    pub made: &'a (dyn Fn(Made, Reach) + Sync),
+}
+
+impl std::fmt::Debug for Hear<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hear").finish_non_exhaustive()
+    }
+}
+
+/// Builds all stages of the plans, one for each platform; the answer is their targets. `cached` is what
+/// earlier builds know, in the order of the plans.
 pub fn run_stages(
     shop: &Workshop,
     plans: &[Plan],
+    cached: &[Cached],
     images: &BTreeMap<ImageKey, Arc<BaseImage>>,
-    ready: &(dyn Fn(&Arc<ImageLayer>) + Sync),
+    hear: Hear<'_>,
 ) -> Result<Vec<Arc<Finished>>> {
     let board = Board {
         plans,
+        cached,
+        nothing: Cached::default(),
         twins: Twins::of(plans),
         images,
-        ready,
+        hear,
         cancel: shop.cancel.clone(),
         state: Mutex::default(),
         changed: Condvar::new(),
@@ -65,8 +85,10 @@ type At = (usize, StageId);
 struct Board<'a> {
     plans: &'a [Plan],
     twins: Twins,
+    cached: &'a [Cached],
+    nothing: Cached,
     images: &'a BTreeMap<ImageKey, Arc<BaseImage>>,
-    ready: &'a (dyn Fn(&Arc<ImageLayer>) + Sync),
+    hear: Hear<'a>,
     cancel: Cancel,
     state: Mutex<State>,
     changed: Condvar,
@@ -93,6 +115,13 @@ impl Board<'_> {
 
     fn targets(&self) -> impl Iterator<Item = At> {
         self.plans.iter().enumerate().map(|(plan, it)| self.owner((plan, it.target)))
+    }
+
+    /// Whether a stage's layers are in an image: it is a target, or one starts from it.
+    fn is_in_image(&self, at: At) -> bool {
+        self.plans.iter().enumerate().any(|(number, plan)| {
+            plan.stages_of_image().any(|stage| self.owner((number, stage.id)) == at)
+        })
     }
 
     fn post(&self, at: At, result: Result<Finished>) {
@@ -150,7 +179,17 @@ impl Surroundings for Seat<'_> {
 
     fn layer_ready(&self, id: StageId, layer: &Arc<ImageLayer>) {
         if self.board.targets().any(|target| target == (self.plan, id)) {
-            (self.board.ready)(layer);
+            (self.board.hear.ready)(layer);
         }
+    }
+
+    fn cached(&self) -> &Cached {
+        self.board.cached.get(self.plan).unwrap_or(&self.board.nothing)
+    }
+
+    fn made(&self, made: Made) {
+        let in_image = self.board.is_in_image((self.plan, made.stage));
+        let reach = if in_image { Reach::Image } else { Reach::Between };
+        (self.board.hear.made)(made, reach);
     }
 }

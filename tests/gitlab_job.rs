@@ -69,13 +69,37 @@ fn one_line_builds_and_pushes() {
         let outcome = job.run(args).ok();
         let digest = registry.digest("group/app", tag).expect("an image");
         assert_eq!(outcome.stdout, format!("{digest}\n"));
-        let first: Vec<&str> = outcome.stderr.lines().take(2).collect();
+        let first: Vec<&str> = outcome.stderr.lines().take(3).collect();
         assert!(
             first[0].contains("GitLab: context /") && first[0].ends_with("from CI_PROJECT_DIR")
         );
         let destination = format!("GitLab: destination {}/group/app:{tag} from", registry.host());
         assert!(first[1].contains(&destination), "{outcome}");
+        let cache = format!("GitLab: cache {}/group/app/cache from", registry.host());
+        assert!(first[2].contains(&cache), "{outcome}");
     }
+}
+
+/// Who wants no cache, or another one, gets no word of the project's.
+#[test]
+fn the_cache_can_be_switched_off() {
+    let registry = Registry::start();
+    let elsewhere = format!("{}/elsewhere", registry.host());
+    let none = Job::new(&registry, COPY);
+    let off = Job::new(&registry, COPY).with("KILN_CACHE", "false");
+    let other = Job::new(&registry, COPY).with("KILN_CACHE_REPO", &elsewhere);
+    for (job, args) in [
+        (&none, &["build", "--cache=false"][..]),
+        (&none, &["build", "--cache-from", &elsewhere]),
+        (&off, &[]),
+        (&other, &["build"]),
+    ] {
+        let outcome = job.run(args).ok();
+        assert!(!outcome.stderr.contains("GitLab: cache"), "{args:?} {outcome}");
+        let repositories = registry.repositories();
+        assert!(!repositories.contains(&"group/app/cache".to_owned()), "{repositories:?}");
+    }
+    none.run(&["build", "--cache=false", "--cache-repo", "x"]).fails(2, "contradict each other");
 }
 
 #[test]
@@ -91,7 +115,8 @@ fn what_is_given_wins() {
     job.run(&["build", "-o", "type=oci,dest=x.tar", "-f", "Dockerfile"]).ok();
     assert_eq!(registry.repositories(), ["other"]);
     job.run(&["build", "-o", "type=registry", "-f", "Dockerfile"]).ok();
-    assert_eq!(registry.repositories(), ["group/app", "other"]);
+    let images = registry.repositories().into_iter().filter(|name| !name.ends_with("/cache"));
+    assert_eq!(images.collect::<Vec<_>>(), ["group/app", "other"]);
     job.run(&["build"]).fails(2, "there is no Dockerfile");
 }
 

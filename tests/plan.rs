@@ -284,7 +284,7 @@ fn what_mounts_take_files_from_is_in_the_graph() {
     let stages: Vec<usize> = plan.stages.iter().map(|stage| stage.id.0).collect();
     assert_eq!(stages, [0, 1, 3]);
     let looked_into: Vec<&str> =
-        plan.images_looked_into().into_iter().map(|key| key.name.as_str()).collect();
+        plan.images_looked_into(&|_, _| false).into_iter().map(|key| key.name.as_str()).collect();
     assert_eq!(looked_into, ["a", "b", "d"]);
 }
 

@@ -5,9 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kiln::base_cache::upkeep;
 use kiln::cancel::Cancel;
 use kiln::cli::{self, Environment, Invocation};
 use kiln::event::{Event, Observer, Reporter};
@@ -18,7 +20,7 @@ use kiln::warm::{Warmed, warm};
 use testkit::image::Image;
 use testkit::{Action, Fault, Registry};
 
-use crate::common::bases;
+use crate::common::{Kiln, Outcome, bases};
 
 /// What was said to the user.
 #[derive(Default)]
@@ -92,21 +94,29 @@ impl Bench {
 
     /// Builds and pushes `app:1` with the cache.
     fn try_build(&self, dockerfile: &str) -> anyhow::Result<Built> {
+        self.try_build_with(dockerfile, self.warnings.clone())
+    }
+
+    fn try_build_with(
+        &self,
+        dockerfile: &str,
+        observer: Arc<dyn Observer>,
+    ) -> anyhow::Result<Built> {
         self.registry.clear_requests();
         let dir = self.dir.path();
         fs::write(dir.join("context/Dockerfile"), dockerfile).expect("a file");
-        let line =
-            ["kiln", "build", "--platform", "linux/amd64", "-t", &self.name("app:1"), "context"];
+        let flag = format!("--cache-dir={}", self.cache().display());
+        let flags = ["--platform", "linux/amd64", "-t", &self.name("app:1"), &flag, "context"];
+        let line = ["kiln", "build"].into_iter().chain(flags);
         let variables = [("TMPDIR".into(), dir.into())];
         let env = Environment::new(dir.to_owned(), variables);
         let Ok(Invocation::Build(job)) = cli::parse(line.map(Into::into), &env) else {
             panic!("a build");
         };
-        let mut request = job.request;
-        request.cache_dir = Some(self.cache());
+        let request = job.request;
         let ground = Ground {
             sandbox: sandbox::enter(Choice::None).expect("none"),
-            reporter: Reporter::new(self.warnings.clone()),
+            reporter: Reporter::new(observer),
             cancel: Cancel::default(),
         };
         pipeline::build(&request, &ground)
@@ -186,6 +196,35 @@ fn a_build_takes_what_is_there_and_asks_a_tag_s_digest_only() {
     bench.build(&pinned);
     assert_eq!(bench.reads("base"), [""; 0]);
     assert_eq!(bench.warnings.take(), [""; 0]);
+}
+
+/// The program itself, by names, by a Dockerfile that is named and by the one that is here.
+#[test]
+fn kiln_warm_fills_what_builds_read() {
+    let bench = Bench::new();
+    let plain = bases::plain(&bench.registry, "base", "1");
+    let shell = bases::busybox(&bench.registry, "shell", "1");
+    let dockerfile = format!("FROM {} AS a\nFROM a\nCOPY Dockerfile /\n", bench.name("base:1"));
+    let warm = |args: &[&str]| {
+        let kiln = Kiln::subcommand("warm").dockerfile(&dockerfile).args(args);
+        let kiln = kiln.args(["--platform", "linux/amd64"]).arg_pair("--cache-dir", bench.cache());
+        let context = kiln.context();
+        let (mut command, _dir) = kiln.into_bare_command();
+        Outcome::from(command.current_dir(context).output().expect("kiln starts")).ok()
+    };
+    for args in [&[][..], &["-f", "Dockerfile"]] {
+        assert_eq!(warm(args).stdout, "");
+        assert_eq!(entries(&bench.cache()), [plain.as_str()], "{args:?}");
+        fs::remove_dir_all(bench.cache()).expect("removed");
+    }
+    warm(&["-f", "Dockerfile", &bench.name("shell:1")]);
+    let mut expected = [plain, shell];
+    expected.sort();
+    assert_eq!(entries(&bench.cache()), expected);
+    bench.registry.clear_requests();
+    let build = Kiln::build().dockerfile(&dockerfile).args(["--no-push", "--platform=linux/amd64"]);
+    build.arg_pair("--cache-dir", bench.cache()).run().ok();
+    assert_eq!(bench.reads("base"), ["HEAD manifests"]);
 }
 
 #[test]
@@ -278,6 +317,75 @@ fn what_is_broken_is_a_warning_and_comes_from_the_registry() {
     assert_eq!(bench.warm(&bench.request(&["base:1"])).stored.len(), 1);
     bench.build(&dockerfile);
     assert_eq!(bench.reads("base"), ["HEAD manifests"]);
+}
+
+/// Takes the cache away as soon as the build has found its base image there.
+struct Prunes(PathBuf, Arc<Warnings>);
+
+impl Observer for Prunes {
+    fn on(&self, event: Event<'_>) {
+        if let Event::Finished { .. } = event {
+            for image in upkeep::kept(&self.0).expect("readable") {
+                upkeep::remove(&self.0, &image, &Cancel::default()).expect("removed");
+            }
+        }
+        self.1.on(event);
+    }
+}
+
+#[test]
+fn a_build_goes_on_when_what_it_found_is_taken_away() {
+    let bench = Bench::new();
+    bases::plain(&bench.registry, "base", "1");
+    bench.warm(&bench.request(&["base:1"]));
+    assert_eq!(upkeep::kept(&bench.cache()).expect("readable").len(), 1);
+    let prunes = Arc::new(Prunes(bench.cache(), bench.warnings.clone()));
+    let dockerfile = format!("FROM {}\nCOPY Dockerfile /etc/\n", bench.name("base:1"));
+    bench.try_build_with(&dockerfile, prunes).expect("built");
+    let image = Image::from_registry(&bench.registry, "app", "1").expect("the image");
+    image.verify().expect("whole");
+    assert_eq!(image.text("etc/base").expect("a file"), "base\n");
+    assert_eq!(upkeep::kept(&bench.cache()).expect("readable"), []);
+    let warnings = bench.warnings.take();
+    let told = |warning: &String| warning.contains("cannot be used, so it is downloaded");
+    assert!(warnings.iter().all(told), "{warnings:?}");
+    assert!(bench.reads("base").iter().any(|read| read == "GET blobs"));
+}
+
+#[test]
+fn builds_warmers_and_prunes_at_once_disturb_nobody() {
+    let bench = Bench::new();
+    let digest = bases::plain(&bench.registry, "base", "1");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let prunes = || {
+            while !done.load(Ordering::Relaxed) {
+                for image in upkeep::kept(&bench.cache()).expect("readable") {
+                    upkeep::remove(&bench.cache(), &image, &Cancel::default()).expect("removed");
+                }
+                upkeep::remove_leftovers(&bench.cache()).expect("removed");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        let warms = || {
+            for _ in 0..8 {
+                let request = WarmRequest { force: true, ..bench.request(&["base:1"]) };
+                warm(&request, &Reporter::new(bench.warnings.clone()), &Cancel::default())
+                    .expect("warmed");
+            }
+        };
+        scope.spawn(prunes);
+        let warmers: Vec<_> = (0..4).map(|_| scope.spawn(warms)).collect();
+        let dockerfile = format!("FROM {}\nCOPY Dockerfile /etc/\n", bench.name("base:1"));
+        for _ in 0..4 {
+            let image = bench.build(&dockerfile);
+            assert_eq!(image.text("etc/base").expect("a file"), "base\n");
+        }
+        warmers.into_iter().for_each(|warmer| warmer.join().expect("warmed"));
+        done.store(true, Ordering::Relaxed);
+    });
+    bench.warm(&bench.request(&["base:1"]));
+    assert_eq!(entries(&bench.cache()), [digest.as_str()]);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod entry;
 mod error;
 mod layout;
+pub mod upkeep;
 mod write;
 
 use std::collections::HashMap;
@@ -76,6 +77,8 @@ impl BaseCache {
                 return None;
             }
         };
+        upkeep::touch(&entry::entry_of(dir, &digest));
+        upkeep::touch(&entry::entry_of(dir, &found.resolved.digest));
         let layers = found.resolved.manifest.layers.iter();
         let paths = layers.map(|layer| (layer.digest, found.blob(&layer.digest)));
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);

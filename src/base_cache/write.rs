@@ -1,30 +1,27 @@
 //! Writes images to the cache: under another name first, then with one rename, so that a build sees
 //! a whole image or none.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::entry::{blob_of, entry_of};
 use super::error::CacheError;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::image::{Descriptor, Index, media_type};
+use crate::sys::lock::{Hold, Lock, LockError};
 
-/// Between two tries to get a lock.
-const POLL: Duration = Duration::from_millis(100);
 /// Where the files are that warmers lock; they stay, because removing one races with locking it.
-const LOCKS: &str = ".kiln-locks";
+pub(super) const LOCKS: &str = ".kiln-locks";
 
 /// An image's place in the cache, held against other warmers.
 #[derive(Debug)]
 pub struct Slot<'a> {
     dir: &'a Path,
     digest: Digest,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// An image that is being written.
@@ -37,18 +34,19 @@ pub struct Draft<'a> {
 impl<'a> Slot<'a> {
     /// Waits until no other warmer writes this image.
     pub fn hold(dir: &'a Path, digest: Digest, cancel: &Cancel) -> Result<Self, CacheError> {
-        let locks = dir.join(LOCKS);
-        fs::create_dir_all(&locks).map_err(CacheError::io("make", &locks))?;
-        let path = locks.join(digest.hex());
-        let open = File::options().create(true).append(true).open(&path);
-        let lock = open.map_err(CacheError::io("open", &path))?;
-        loop {
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { dir, digest, _lock: lock }),
-                Err(rustix::io::Errno::WOULDBLOCK) => cancel.sleep(POLL)?,
-                Err(error) => return Err(CacheError::io("lock", &path)(error.into())),
-            }
+        let path = lock_file(dir, &digest)?;
+        match Lock::take(&path, Hold::Alone, cancel, || {}) {
+            Ok(lock) => Ok(Self { dir, digest, _lock: lock }),
+            Err(LockError::Cancelled(cancelled)) => Err(cancelled.into()),
+            Err(LockError::Io(error)) => Err(CacheError::io("lock", &path)(error)),
         }
+    }
+
+    /// The same where nobody writes it now; nothing where somebody does.
+    pub(super) fn try_hold(dir: &'a Path, digest: Digest) -> Result<Option<Self>, CacheError> {
+        let path = lock_file(dir, &digest)?;
+        let lock = Lock::try_take(&path, Hold::Alone).map_err(CacheError::io("lock", &path))?;
+        Ok(lock.map(|lock| Self { dir, digest, _lock: lock }))
     }
 
     /// Whether the image is there and was written less than so long ago.
@@ -66,6 +64,23 @@ impl<'a> Slot<'a> {
         let blobs = path.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(CacheError::io("make", &blobs))?;
         Ok(Draft { slot: self, path })
+    }
+
+    /// Takes the image away: with one rename, so that nobody finds a part of it.
+    pub(super) fn remove(&self) -> Result<(), CacheError> {
+        let (place, old) = (entry_of(self.dir, &self.digest), self.beside("old"));
+        remove(&old)?;
+        match fs::rename(&place, &old) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            moved => moved.map_err(CacheError::io("remove", &place))?,
+        }
+        remove(&old)
+    }
+
+    /// Removes what a warmer left that did not come to its end.
+    pub(super) fn remove_leftovers(&self) -> Result<(), CacheError> {
+        remove(&self.beside("new"))?;
+        remove(&self.beside("old"))
     }
 
     fn beside(&self, what: &str) -> PathBuf {
@@ -119,6 +134,12 @@ impl Drop for Draft<'_> {
     fn drop(&mut self) {
         _ = remove(&self.path);
     }
+}
+
+fn lock_file(dir: &Path, digest: &Digest) -> Result<PathBuf, CacheError> {
+    let locks = dir.join(LOCKS);
+    fs::create_dir_all(&locks).map_err(CacheError::io("make", &locks))?;
+    Ok(locks.join(digest.hex()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {

@@ -1,17 +1,16 @@
 //! Where the cache is, of what the flags, the environment and the job say: kaniko's `--cache` and
 //! `--cache-repo`, docker buildx' `--cache-from` and `--cache-to`, all at once if wanted.
 
-use super::Remark;
 use super::cache_entry::{Entry, Side, entries};
 use super::cache_repo::{self, Inferred};
+use super::cache_sum::Caching;
 use super::caching_flags::CachingFlags;
 use super::caching_values::{self, MountWish, is_fixed, place};
 use super::env::{self, Environment};
 use super::error::CliError;
 use super::resolve::given;
 use super::values;
-use crate::registry::Reference;
-use crate::request::{CacheChoice, CachePlace, CacheReach, CacheTarget, RegistryChoice};
+use crate::request::{CacheChoice, CachePlace};
 
 /// What is known of the build.
 #[derive(Debug)]
@@ -30,103 +29,6 @@ pub(super) struct Goal<'a> {
     pub(super) compression: &'static str,
     /// The level of that, if one was said.
     pub(super) level: Option<i32>,
-}
-
-/// What comes of it.
-#[derive(Debug, Default)]
-pub(super) struct Caching {
-    pub(super) choice: CacheChoice,
-    pub(super) remarks: Vec<Remark>,
-    /// Hosts that plain HTTP is spoken with.
-    plain: Vec<String>,
-    /// Hosts that the cache is written to.
-    written: Vec<String>,
-}
-
-impl Caching {
-    /// Lets the cache be read as it is written: `--insecure` speaks of pushes, and what was pushed
-    /// to the cache comes back.
-    pub(super) fn reach(&self, registry: &mut RegistryChoice) {
-        let written = self.written.iter().filter(|_| registry.insecure);
-        let more: Vec<String> = self.plain.iter().chain(written).cloned().collect();
-        for host in more {
-            if !registry.insecure_registries.contains(&host) {
-                registry.insecure_registries.push(host);
-            }
-        }
-    }
-
-    fn warn(&mut self, text: String) {
-        self.remarks.push(Remark::Warning(text));
-    }
-
-    fn note(&mut self, text: String) {
-        self.remarks.push(Remark::Note(text));
-    }
-
-    /// One place that is read and, unless that is not wanted, written.
-    pub(super) fn use_repository(&mut self, place: CachePlace, read_only: bool) {
-        self.written.extend(host(&place));
-        self.choice.from.push(place.clone());
-        if !read_only {
-            let reach = CacheReach::All;
-            self.choice.to.push(CacheTarget::Place { place, reach, must_succeed: false });
-        }
-    }
-
-    /// What is read of it may come from here, too.
-    fn read(&mut self, entry: Entry) {
-        let Some(place) = entry.place else { return };
-        if entry.insecure {
-            self.plain.extend(host(&place));
-        }
-        if !self.choice.from.contains(&place) {
-            self.choice.from.push(place);
-        }
-    }
-
-    fn write(&mut self, entry: Entry) {
-        let Some(place) = entry.place else { return self.write_inline() };
-        if entry.insecure {
-            self.plain.extend(host(&place));
-        }
-        self.written.extend(host(&place));
-        for target in &mut self.choice.to {
-            if let CacheTarget::Place { place: known, reach, must_succeed } = target
-                && *known == place
-            {
-                // Twice the same place: all that either of them wants.
-                *must_succeed |= entry.must_succeed;
-                if entry.reach == CacheReach::All {
-                    *reach = CacheReach::All;
-                }
-                return;
-            }
-        }
-        let Entry { reach, must_succeed, .. } = entry;
-        self.choice.to.push(CacheTarget::Place { place, reach, must_succeed });
-    }
-
-    fn write_inline(&mut self) {
-        if !self.choice.to.contains(&CacheTarget::Inline) {
-            self.choice.to.push(CacheTarget::Inline);
-        }
-    }
-
-    /// Says what of an entry changes nothing.
-    fn say_idle(&mut self, side: Side, entry: &Entry, goal: &Goal<'_>) {
-        for (name, why) in entry.idle(goal.compression, goal.level) {
-            self.warn(format!("{} …,{name} has no effect: {why}", side.flag()));
-        }
-    }
-
-    fn has_place(&self) -> bool {
-        !self.choice.from.is_empty() || self.is_written()
-    }
-
-    fn is_written(&self) -> bool {
-        self.choice.to.iter().any(|target| matches!(target, CacheTarget::Place { .. }))
-    }
 }
 
 /// Puts it together.
@@ -200,7 +102,9 @@ fn places(
     }
     for (side, all) in [(Side::From, from), (Side::To, to)] {
         for entry in all {
-            caching.say_idle(side, &entry, goal);
+            for (name, why) in entry.idle(goal.compression, goal.level) {
+                caching.warn(format!("{}: `{name}` has no effect: {why}", side.flag()));
+            }
             match side {
                 Side::From => caching.read(entry),
                 Side::To => caching.write(entry),
@@ -328,13 +232,5 @@ fn say_unused(caching: &mut Caching, flags: &CachingFlags) {
     ];
     for (flag, _) in idle.iter().filter(|(_, given)| *given && flags.cache != Some(false)) {
         caching.warn(format!("{flag} has no effect: there is no cache; add --cache"));
-    }
-}
-
-/// The registry that a place is in.
-fn host(place: &CachePlace) -> Option<String> {
-    match place {
-        CachePlace::Registry(name) => name.parse().ok().map(|name: Reference| name.registry),
-        CachePlace::Layout { .. } => None,
     }
 }

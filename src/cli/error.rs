@@ -137,7 +137,7 @@ impl ClapError<'_> {
         .find_map(|kind| self.text(kind));
         let usage = self.text(ContextKind::Usage);
         let in_command = usage.as_ref().is_none_or(|usage| usage.contains("build"));
-        let other = ["push", "index", "login", "logout"].into_iter().find(|name| {
+        let other = ["push", "index", "warm", "login", "logout"].into_iter().find(|name| {
             usage.as_ref().is_some_and(|usage| usage.contains(&format!("kiln {name}")))
         });
         match suggestion {

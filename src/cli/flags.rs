@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::build_context_flags::BuildContextFlags;
+use super::cache_flags::CacheFlags;
 use super::caching_flags::CachingFlags;
 use super::check_flags::{CallFlags, CheckFlags};
 use super::export_flags::ExportFlags;
@@ -17,6 +18,7 @@ use super::mounts_flags::MountsFlags;
 use super::push_flags::PushFlags;
 use super::reach_flags::ReachFlags;
 use super::transfer_flags::TransferFlags;
+use super::warm_flags::WarmFlags;
 use super::{annotations, values};
 use crate::image::ImageFormat;
 use crate::request::{Annotation, CompressionChoice, IsolationChoice};
@@ -42,6 +44,10 @@ pub(super) enum Command {
     Push(Box<PushFlags>),
     #[command(override_help = include_str!("help/index.txt"), args_override_self = true)]
     Index(Box<IndexFlags>),
+    #[command(override_help = include_str!("help/warm.txt"), args_override_self = true)]
+    Warm(Box<WarmFlags>),
+    #[command(override_help = include_str!("help/cache.txt"))]
+    Cache(Box<CacheFlags>),
     #[command(override_help = include_str!("help/login.txt"), args_override_self = true)]
     Login(Box<LoginFlags>),
     #[command(override_help = include_str!("help/logout.txt"), args_override_self = true)]
@@ -212,6 +218,7 @@ pub(super) fn command() -> clap::Command {
         .mut_subcommand("doctor", |doctor| doctor.mut_args(with_optional_value))
         .mut_subcommand("push", |push| push.mut_args(with_optional_value))
         .mut_subcommand("index", |index| index.mut_args(with_optional_value))
+        .mut_subcommand("warm", |warm| warm.mut_args(with_optional_value))
         .mut_subcommand("login", |login| login.mut_args(with_optional_value))
         .mut_subcommand("logout", |logout| logout.mut_args(with_optional_value))
 }

@@ -7,8 +7,11 @@
 mod annotations;
 mod build_context;
 mod build_context_flags;
+mod cache;
 mod cache_entry;
+mod cache_flags;
 mod cache_repo;
+mod cache_sum;
 mod caching;
 mod caching_flags;
 mod caching_values;
@@ -43,6 +46,8 @@ mod shell;
 mod transfer_flags;
 mod trust;
 mod values;
+mod warm;
+mod warm_flags;
 
 #[cfg(test)]
 mod tests;
@@ -63,7 +68,7 @@ use self::caching_flags::CachingFlags;
 use self::flags::{BuildFlags, ResultFlags};
 use self::kaniko::Tool;
 use crate::request::{
-    DoctorRequest, IndexRequest, LogoutRequest, PushRequest, Request, WarmRequest,
+    CacheUpkeep, DoctorRequest, IndexRequest, LogoutRequest, PushRequest, Request, WarmRequest,
 };
 pub use crate::ui::OutputChoice;
 
@@ -94,6 +99,8 @@ pub enum Invocation {
     Push(Pushing),
     /// Join images of several platforms.
     Index(Joining),
+    /// Look after caches.
+    Upkeep(Caretaking),
     /// Let a registry's login be used from now on.
     Login(Entrance),
     /// Take logins back.
@@ -134,6 +141,17 @@ pub struct Joining {
     /// Which, and where the index goes.
     pub request: Box<IndexRequest>,
     /// How it is shown.
+    pub output: OutputChoice,
+}
+
+/// Caches to be looked after.
+#[derive(Debug)]
+pub struct Caretaking {
+    /// Which, and what goes.
+    pub request: Box<CacheUpkeep>,
+    /// Whether a program reads the answer.
+    pub json: bool,
+    /// How warnings and errors are shown.
     pub output: OutputChoice,
 }
 
@@ -207,6 +225,8 @@ fn kiln(args: Vec<OsString>, env: &Environment) -> Result<Invocation, CliError> 
         }
         Some(flags::Command::Push(flags)) => push::push(*flags, env).map(Invocation::Push),
         Some(flags::Command::Index(flags)) => index::index(*flags, env).map(Invocation::Index),
+        Some(flags::Command::Warm(flags)) => warm::warm(*flags, env).map(Invocation::Warm),
+        Some(flags::Command::Cache(flags)) => cache::cache(*flags, env).map(Invocation::Upkeep),
         Some(flags::Command::Login(flags)) => login::login(*flags, env),
         Some(flags::Command::Logout(flags)) => login::logout(flags, env),
         Some(flags::Command::Doctor(flags)) => {
@@ -237,7 +257,9 @@ fn job(mut flags: BuildFlags, env: &Environment) -> Result<Job, CliError> {
 /// clap reports a wish for help as an error too.
 fn from_clap(error: &clap::Error) -> Result<Invocation, CliError> {
     match error.kind() {
-        ErrorKind::DisplayHelp => Ok(Invocation::Help(error.to_string())),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ok(Invocation::Help(error.to_string()))
+        }
         ErrorKind::DisplayVersion => Ok(Invocation::Version(error.to_string())),
         _ => Err(CliError::from_clap(error)),
     }

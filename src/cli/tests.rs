@@ -2,6 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod caching;
+mod warm;
+
 use super::*;
 use crate::image::ImageFormat;
 use crate::registry::{ProxySettings, ProxyVariable};
@@ -125,7 +128,7 @@ fn every_flag_reaches_the_request() {
          --digest-file /d --image-name-with-digest-file n --image-name-tag-with-digest-file ../t \
          --image-format docker --compression gzip --compression-level 6 --isolation none \
          --add-host db:10.0.0.2 --shm-size 1g --jobs 3 --work-dir w --skip-push-permission-check --iidfile i --metadata-file /m --squash \
-         --pull --no-cache --no-cache-filter a,b",
+         --pull --no-cache --no-cache-filter a,b --cache-dir images",
     );
     let expected = Request {
         context: project.path("app"),
@@ -180,7 +183,7 @@ fn every_flag_reaches_the_request() {
         source_date_epoch: Some(1_700_000_000),
         work_dir: Some(project.path("w")),
         temp_dir: request.temp_dir.clone(),
-        cache_dir: None,
+        cache_dir: Some(project.path("images")),
         ignore_paths: Vec::new(),
         isolation: IsolationChoice::None,
         jobs: 3,
@@ -414,7 +417,6 @@ fn mistakes_are_named_with_what_to_do() {
         "build -t a --label novalue",
         "build -t a --jobs 0",
         "build -t a --provenance=false",
-        "build -t a --cache-from x",
         "build -t a -m 1g",
         "build -t a --platform z80",
         "build -t a --platform linux/amd64,z80",
@@ -513,14 +515,32 @@ fn the_help_names_every_flag_and_no_other_and_fits() {
     the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
     the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
     the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
+    the_help_names_every_flag_of("warm", include_str!("help/warm.txt"), []);
     the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);
+    the_help_names_every_flag_of_cache();
     assert_fits(include_str!("help/kiln.txt"));
     assert_fits(include_str!("help/check.txt"));
 }
 
+/// `prune` has what `du` has, and more. The rest is said of builds.
+fn the_help_names_every_flag_of_cache() {
+    let command = flags::command();
+    let cache = command.find_subcommand("cache").expect("the command");
+    let prune = cache.find_subcommand("prune").expect("the command");
+    let more = ["--cache-to", "--cache-dir", "--cache-mount-dir"].map(str::to_owned);
+    the_help_names_every_flag(prune, include_str!("help/cache.txt"), more);
+}
+
 fn the_help_names_every_flag_of(name: &str, help: &str, more: impl IntoIterator<Item = String>) {
     let command = flags::command();
-    let command = command.find_subcommand(name).expect("the command");
+    the_help_names_every_flag(command.find_subcommand(name).expect("the command"), help, more);
+}
+
+fn the_help_names_every_flag(
+    command: &clap::Command,
+    help: &str,
+    more: impl IntoIterator<Item = String>,
+) {
     let mut known: BTreeSet<String> = BTreeSet::from(["--help".to_owned(), "-h".to_owned()]);
     for arg in command.get_arguments() {
         known.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(long));
@@ -545,6 +565,39 @@ fn assert_fits(help: &str) {
 
 fn long(name: &str) -> String {
     format!("--{name}")
+}
+
+#[test]
+fn caches_are_looked_after() {
+    let project = Project::new();
+    let run = |line: &str| match project.run(line, &[]) {
+        Ok(Invocation::Upkeep(Caretaking { request, json, .. })) => (request.prune, json),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(run("cache du r.io/a r.io/b:1"), (None, false));
+    assert_eq!(run("cache du --json r.io/a"), (None, true));
+    assert_eq!(run("cache prune r.io/a"), (Some(Default::default()), false));
+    let prune = crate::request::Prune {
+        older_than: Some(std::time::Duration::from_secs(72 * 3600)),
+        keep: Some(5 << 30),
+        dry_run: true,
+    };
+    let line = "cache prune --older-than 72h --keep 5GB --dry-run r.io/a";
+    assert_eq!(run(line), (Some(prune), false));
+    for (line, part) in [
+        ("cache", "Usage"),
+        ("cache du ./nowhere", "there is no directory $PROJECT/nowhere"),
+        ("cache du app", "$PROJECT/app has no cache of kiln's in it"),
+        ("cache prune --keep 0 r.io/a", "--keep"),
+        ("cache prune --older-than 3 r.io/a", "--older-than"),
+        ("cache shrink", "shrink"),
+    ] {
+        let said = match project.run(line, &[]) {
+            Ok(Invocation::Help(text)) => text,
+            _ => project.error(line, &[]),
+        };
+        assert!(said.contains(part), "{line}: {said}");
+    }
 }
 
 #[test]

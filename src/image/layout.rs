@@ -14,8 +14,10 @@ use super::finished::{ExportError, Product, split_name};
 use super::manifest::{Descriptor, Index};
 use super::media_type::OCI_INDEX;
 use super::whole_file::replace_file;
+use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::layer::BlobStore;
+use crate::sys::lock::{Hold, Lock};
 
 /// The tag, by which skopeo, umoci and podman choose an image of a layout.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -38,6 +40,7 @@ pub fn write_layout(
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs)
         .map_err(|error| ExportError::io("create the directory", &blobs, error))?;
+    let _lock = lock(dir)?;
     let index = read_index(dir)?;
     for layer in product.layers() {
         place_layer(&blobs, store, layer)?;
@@ -50,6 +53,22 @@ pub fn write_layout(
     let text = serde_json::to_vec(&merge(index, &product.descriptor(), names))
         .map_err(|error| ExportError::io("write", &path, error.into()))?;
     write_file(&path, &text)
+}
+
+/// Where a layout has it that is a cache as well.
+pub const LOCK: &str = ".kiln/lock";
+
+/// Keeps others from writing `index.json`, and from removing blobs that nothing leads to yet, where the
+/// layout is a cache as well. Those hold the lock for moments.
+fn lock(dir: &Path) -> Result<Option<Lock>, ExportError> {
+    let path = dir.join(LOCK);
+    if !path.exists() {
+        return Ok(None);
+    }
+    match Lock::take(&path, Hold::Alone, &Cancel::default(), || {}) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) => Err(ExportError::io("lock", &path, io::Error::other(error))),
+    }
 }
 
 /// The configs, the manifests and the index that joins them.
@@ -213,6 +232,22 @@ mod tests {
         assert!(!layout.join("index.json").exists());
         image.layers[0].urls.push("https://example.com/foreign".to_owned());
         write(&layout, &store, &image, &["app:1"]).expect("a foreign layer may be elsewhere");
+    }
+
+    #[test]
+    fn a_layout_that_is_a_cache_as_well_is_waited_for() {
+        let (dir, store, image) = sample();
+        let layout = dir.path().join("layout");
+        fs::create_dir_all(layout.join(".kiln")).expect("made");
+        let held = Lock::try_take(&layout.join(LOCK), Hold::Alone).expect("a lock").expect("free");
+        std::thread::scope(|scope| {
+            let written = scope.spawn(|| write(&layout, &store, &image, &["app:1"]));
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            assert!(!written.is_finished() && !layout.join("index.json").exists());
+            drop(held);
+            written.join().expect("no panic").expect("written");
+        });
+        assert_eq!(tags(&layout), [Some("1".to_owned())]);
     }
 
     #[test]

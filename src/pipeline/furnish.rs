@@ -15,7 +15,7 @@ use crate::remote;
 use crate::request::{Request, Secret};
 use crate::sandbox::Sandbox;
 use crate::settings::{self, NamedBy};
-use crate::stage::{Tools, Workshop};
+use crate::stage::{Cached, Tools, Workshop};
 
 /// Puts together what a request says and what was made for it so far.
 pub(super) fn tools(
@@ -77,13 +77,27 @@ fn rfc3339(time: Timestamp) -> String {
 
 /// Says of each base layer whether its bytes will be on this machine anyway, so that an upload does
 /// not fetch them a second time.
-pub(super) fn mark_needed(request: &Request, plans: &[Plan], images: &Images) {
-    let mut needed: BTreeSet<_> = plans.iter().flat_map(Plan::images_looked_into).collect();
+pub(super) fn mark_needed(request: &Request, plans: &[Plan], cached: &[Cached], images: &Images) {
+    let mut needed = BTreeSet::new();
+    for (number, plan) in plans.iter().enumerate() {
+        let facts = cached.get(number).map(|cached| &cached.facts);
+        let is_known = |id, step| facts.is_some_and(|facts| facts.contains_key(&(id, step)));
+        needed.extend(plan.images_looked_into(&is_known));
+    }
     if !request.exports.all.is_empty() {
         needed.extend(plans.iter().filter_map(|plan| plan.image_below(plan.target)));
     }
     let layers = needed.into_iter().filter_map(|key| images.get(key)).flat_map(|i| &i.layers);
     layers.for_each(|layer| layer.need_here());
+}
+
+/// Fetches what a key depends on: what is elsewhere, and may be something else today.
+pub(super) fn fetch_for_keys(request: &Request, shop: &Workshop, plans: &[Plan]) {
+    if !request.cache.is_used() {
+        return;
+    }
+    let sources: Vec<&remote::Source> = plans.iter().flat_map(Plan::remotes).collect();
+    shop.downloads.begin(&shop.unpinned(&sources));
 }
 
 /// Begins to fetch what steps will take from elsewhere. Where `/` becomes the image's, this

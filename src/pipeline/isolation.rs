@@ -112,7 +112,7 @@ fn apart(plan: &Plan, what: &str, kept: &Path, place: &Place) -> Result<()> {
             Action::Run(run) => &run.cwd,
             Action::Copy(copy) => &copy.dest,
             Action::Workdir(workdir) => &workdir.path,
-            Action::Metadata => continue,
+            Action::Metadata | Action::Cached => continue,
         };
         if !Path::new(path).starts_with(&kept) {
             continue;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::bases::Images;
+use crate::cache::Entry;
+use crate::cache::record::inline;
 use crate::image::{Dress, FinishedImage, ImageFormat, Platform, Product, assemble, join};
 use crate::plan::Plan;
-use crate::request::{Annotated, Request};
+use crate::request::{Annotated, CacheTarget, Request};
 use crate::settings;
-use crate::stage::{BaseImage, Finished, Workshop};
+use crate::stage::{BaseImage, Finished};
 
 /// What becomes the image of one platform.
 #[derive(Debug, Clone)]
@@ -35,9 +37,10 @@ pub(super) fn parts(
 }
 
 /// Writes the documents of all images. They are all of one family, so that an index can join them.
-pub(super) fn product(request: &Request, shop: &Workshop, parts: &[Part]) -> Result<Product> {
+/// `keys` are the results that are in them, for images that carry them.
+pub(super) fn product(request: &Request, parts: &[Part], keys: &[Entry]) -> Result<Product> {
     let format = format(request, parts);
-    let images = parts.iter().map(|part| image(request, shop, part, format));
+    let images = parts.iter().map(|part| image(request, part, format, keys));
     let mut images = images.collect::<Result<Vec<_>>>()?;
     if images.len() == 1
         && let Some(image) = images.pop()
@@ -58,15 +61,18 @@ pub(super) fn format(request: &Request, parts: &[Part]) -> ImageFormat {
 /// Writes the documents of one image.
 pub(super) fn image(
     request: &Request,
-    shop: &Workshop,
     part: &Part,
     format: ImageFormat,
+    keys: &[Entry],
 ) -> Result<FinishedImage> {
-    let Finished { layers, history, config, .. } = &*part.finished;
+    let Finished { layers, history, config, created, .. } = &*part.finished;
     let mut config = config.clone();
-    config.created = Some(shop.created.clone());
+    config.created = Some(created.clone());
     config.history.clone_from(history);
     config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+    if request.cache.to.contains(&CacheTarget::Inline) {
+        inline::write(&mut config, keys)?;
+    }
     let layers: Vec<_> = layers.iter().map(|layer| layer.descriptor.clone()).collect();
     let on = |what| request.annotations.on(what, Some(&part.platform));
     let dress = Dress {

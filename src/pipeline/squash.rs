@@ -18,7 +18,7 @@ pub(super) fn squash_all(
     let format = format(request, &parts);
     let squashed = |part: Part| {
         // Docker names the image that it would have been.
-        let whole = image(request, shop, &part, format)?.config_digest;
+        let whole = image(request, &part, format, &[])?.config_digest;
         let parent = part.base.as_ref().map(|base| base.config_digest);
         let comment = match parent {
             Some(parent) => format!("merge {whole} to {parent}"),
@@ -56,6 +56,8 @@ fn squash(shop: &Workshop, part: Part, comment: String) -> Result<Part> {
         history,
         config: part.finished.config.clone(),
         source: Source::Blobs,
+        created: part.finished.created.clone(),
+        trail: part.finished.trail.clone(),
     };
     Ok(Part { finished: Arc::new(finished), ..part })
 }

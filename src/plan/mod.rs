@@ -17,6 +17,7 @@ mod stages;
 mod steps;
 mod text;
 mod transfer;
+mod trim;
 pub mod twins;
 mod unsupported;
 
@@ -146,6 +147,8 @@ pub struct Step {
 pub enum Action {
     /// Nothing: it changed the config only.
     Metadata,
+    /// Nothing that has to be done: an earlier build has done it.
+    Cached,
     /// Runs a command.
     Run(RunStep),
     /// Copies files; COPY and ADD.

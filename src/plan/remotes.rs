@@ -123,7 +123,7 @@ impl Plan {
             let froms = stage.steps.iter().flat_map(|step| match &step.action {
                 Action::Copy(copy) => vec![&copy.from],
                 Action::Run(run) => run.files_from().collect(),
-                Action::Metadata | Action::Workdir(_) => Vec::new(),
+                Action::Metadata | Action::Cached | Action::Workdir(_) => Vec::new(),
             });
             names.extend(froms.filter_map(|from| match from {
                 FilesFrom::Named(name) => Some(name.as_str()),

@@ -25,13 +25,12 @@ pub(super) fn run(draft: &Draft<'_>, run: &Run, node: &Node) -> Result<(Action, 
     let (command, script) = command(draft, run, node)?;
     let args = command_args(&command, draft.config.config.shell.as_deref());
     let created_by = run_history(&args, &draft.scope);
-    let mut env = draft.scope.environment();
-    add_proxies(draft.inputs, &mut env);
     let mut mounts = mounts::mounts(draft, run, node)?;
     mounts.splice(0..0, script);
     let step = RunStep {
         args,
-        env,
+        env: draft.scope.environment(),
+        proxies: proxies(draft.inputs),
         cwd: draft.workdir_now(),
         user: draft.config.config.user.clone(),
         network: run.network.as_deref().and_then(network),
@@ -82,12 +81,14 @@ fn command(
     Ok((CommandLine::Shell(text), None))
 }
 
-/// As in BuildKit, a proxy that is given for this build stands above the image's own.
-fn add_proxies(inputs: &Inputs, env: &mut Vec<(String, String)>) {
+/// As in BuildKit, a proxy that is given for this build stands above the image's own, in whichever
+/// spelling that has it.
+fn proxies(inputs: &Inputs) -> Vec<(String, String)> {
+    let mut given = Vec::new();
     for spellings in PROXIES {
-        let given = spellings.iter().find_map(|name| inputs.args.get(*name));
-        let Some(value) = given.filter(|value| !value.is_empty()) else { continue };
-        env.retain(|(name, _)| !spellings.contains(&name.as_str()));
-        env.extend(spellings.map(|name| (name.to_owned(), value.clone())));
+        let value = spellings.iter().find_map(|name| inputs.args.get(*name));
+        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        given.extend(spellings.map(|name| (name.to_owned(), value.clone())));
     }
+    given
 }

@@ -11,6 +11,9 @@ pub struct RunStep {
     /// The whole environment but for HOME, which the user's entry in /etc/passwd decides, and for what
     /// mounts add: secrets and SSH_AUTH_SOCK.
     pub env: Vec<(String, String)>,
+    /// Variables that stand above those: proxies that were given for this build. How a machine reaches
+    /// the network does not change what a step is.
+    pub proxies: Vec<(String, String)>,
     /// Working directory, absolute.
     pub cwd: String,
     /// As in USER; empty for root.
@@ -22,6 +25,13 @@ pub struct RunStep {
 }
 
 impl RunStep {
+    /// All variables: proxies stand above the image's own.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let given = |name: &String| self.proxies.iter().any(|(proxy, _)| proxy == name);
+        let own = self.env.iter().filter(|(name, _)| !given(name));
+        own.chain(&self.proxies).cloned().collect()
+    }
+
     /// Where the mounts take files from.
     pub fn files_from(&self) -> impl Iterator<Item = &FilesFrom> {
         self.mounts.iter().filter_map(|mount| match mount {

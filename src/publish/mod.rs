@@ -2,12 +2,15 @@
 
 mod destination;
 mod digest_files;
+mod keeping;
 mod metadata_file;
 mod result_files;
+mod slots;
 mod uploads;
 
 pub use destination::{Destination, PushFailed};
 pub use digest_files::{send_digest, write_digest_files};
+pub use keeping::{Keeping, Policy, Target};
 pub use metadata_file::{platform_dir, write_iid_file, write_metadata_file};
 pub use result_files::write_result_files;
 pub use uploads::Uploads;

@@ -1,13 +1,14 @@
 //! Layers go to their destinations as soon as they exist, while later steps run. The tags are set
 //! last, when everything has arrived everywhere.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 
 use super::destination::{Destination, PushFailed};
+use super::slots::Slots;
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
@@ -15,18 +16,16 @@ use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
 use crate::registry::{Body, Pushed, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
-/// Blobs on their way at the same time, to one registry.
-const AT_ONCE: usize = 4;
-
 /// Background uploads to all destinations of a build.
 pub struct Uploads {
     shop: Arc<Workshop>,
     destinations: Vec<Destination>,
     /// For each registry, so that a slow one does not hold up the others.
-    places: Vec<Arc<Places>>,
+    places: Vec<Arc<Slots>>,
     /// Layers that are on their way or there: an image may have the same one twice.
     offered: Mutex<HashSet<Digest>>,
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
+    arrivals: Arc<Arrivals>,
     ignore_immutable_tags: bool,
 }
 
@@ -46,6 +45,7 @@ impl Uploads {
             places: (0..registries).map(|_| Arc::default()).collect(),
             offered: Mutex::default(),
             running: Mutex::default(),
+            arrivals: Arc::default(),
             ignore_immutable_tags: false,
         }
     }
@@ -65,6 +65,7 @@ impl Uploads {
         // Those of one registry one after the other: the second can mount what the first got.
         let groups = self.destinations.chunk_by(Destination::shares_registry);
         for (group, places) in groups.zip(&self.places) {
+            let arrivals = self.arrivals.clone();
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
             let (places, several) = (places.clone(), self.destinations.len() > 1);
             let upload = thread::spawn(move || {
@@ -73,6 +74,8 @@ impl Uploads {
                     let sibling = group[..at].first().map(|first| &first.repository);
                     send_layer(&shop, &layer, &group[at], sibling, several)
                 });
+                let registry = &group[0].repository;
+                arrivals.settle(registry, layer.descriptor.digest, result.is_ok());
                 if result.is_err() {
                     // No use in building on: the image cannot arrive.
                     shop.cancel.cancel();
@@ -81,6 +84,18 @@ impl Uploads {
             });
             self.running.lock().unwrap_or_else(PoisonError::into_inner).push(upload);
         }
+    }
+
+    /// A repository of this registry that has the layer; waits where it is on its way there.
+    pub fn repository_with(&self, registry: &str, layer: &Digest) -> Option<Repository> {
+        let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !offered.contains(layer) {
+            return None;
+        }
+        drop(offered);
+        let mut ours = self.destinations.iter().map(|it| &it.repository);
+        let ours = ours.find(|repository| repository.registry == registry)?;
+        self.arrivals.wait(ours, layer).then(|| ours.clone())
     }
 
     /// Waits for all uploads; the error that came first, not the cancellations that it caused.
@@ -112,6 +127,21 @@ impl Uploads {
             let below = product.manifests_below().iter().map(FinishedImage::document);
             below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
         })?;
+        self.tag(product)
+    }
+
+    /// Whether every destination has the image already, under whatever name.
+    pub fn are_done(&self, product: &Product) -> bool {
+        let digest = product.document().digest;
+        let all = self.everywhere(|group| {
+            let there = |it: &Destination| it.pusher.has_manifest(&digest).unwrap_or(false);
+            if group.iter().all(there) { Ok(()) } else { Err(anyhow!("it is not there")) }
+        });
+        all.is_ok()
+    }
+
+    /// Sets every tag to an image that is there.
+    pub fn tag(&self, product: &Product) -> Result<()> {
         let mut set: Vec<String> = Vec::new();
         for destination in &self.destinations {
             for name in &destination.names {
@@ -223,7 +253,7 @@ fn send_layer(
     let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
     let (body, mount_from) = match &layer.origin {
         Origin::Built => (Body::File(&path), sibling),
-        Origin::File(_) => (Body::Later(&fetch), sibling),
+        Origin::File(_) | Origin::Kept(_) => (Body::Later(&fetch), sibling),
         Origin::Base(from) => {
             let stored = layer.is_needed_here() || several;
             let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };
@@ -242,30 +272,27 @@ fn send_layer(
     Ok(())
 }
 
-/// Limits how many uploads run at once.
+/// Which layers have arrived, or will not.
 #[derive(Default)]
-struct Places {
-    taken: Mutex<usize>,
-    freed: Condvar,
+struct Arrivals {
+    settled: Mutex<HashMap<(Repository, Digest), bool>>,
+    changed: Condvar,
 }
 
-impl Places {
-    fn take(self: &Arc<Self>) -> Taken {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = self
-            .freed
-            .wait_while(taken, |taken| *taken >= AT_ONCE)
-            .unwrap_or_else(PoisonError::into_inner);
-        *taken += 1;
-        Taken(self.clone())
+impl Arrivals {
+    fn settle(&self, repository: &Repository, layer: Digest, arrived: bool) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert((repository.clone(), layer), arrived);
+        self.changed.notify_all();
     }
-}
 
-struct Taken(Arc<Places>);
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.freed.notify_one();
+    fn wait(&self, repository: &Repository, layer: &Digest) -> bool {
+        let key = (repository.clone(), *layer);
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = self
+            .changed
+            .wait_while(settled, |settled| !settled.contains_key(&key))
+            .unwrap_or_else(PoisonError::into_inner);
+        settled.get(&key).copied().unwrap_or_default()
     }
 }

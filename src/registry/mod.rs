@@ -9,6 +9,7 @@
 //! | `mirror` | where an image is looked for |
 //! | `pull`, `memo`, `blob` | manifests and configs, each asked for once; streams of bytes |
 //! | `push` | uploads, mounts, manifests |
+//! | `tags`, `delete` | lists of tags, and their removal |
 //! | `admission` | whether a user is let in |
 //! | `put`, `download` | a text to, a file from an address that is no registry's; objects |
 //! | `post` | streams from such an address |
@@ -31,6 +32,7 @@ mod blob;
 mod challenge;
 mod client;
 mod cloud;
+mod delete;
 mod document;
 mod download;
 mod engine;
@@ -45,6 +47,7 @@ mod push;
 mod put;
 mod reference;
 mod retry;
+mod tags;
 mod tls;
 mod token;
 mod transport;

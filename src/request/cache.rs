@@ -104,16 +104,35 @@ pub struct MountLimits {
 /// `kiln cache`: what is kept at a place, or less of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheUpkeep {
-    /// Which places.
-    pub places: Vec<CachePlace>,
-    /// Directories of base images (`--cache-dir`); absolute.
-    pub base_dirs: Vec<PathBuf>,
-    /// Directories of caches of RUN (`--cache-mount-dir`); absolute.
-    pub mount_dirs: Vec<PathBuf>,
+    /// Which places, in the order of the answer.
+    pub places: Vec<UpkeepPlace>,
     /// What to take away; nothing where it is only looked at.
     pub prune: Option<Prune>,
     /// How registries are reached.
     pub registry: super::RegistryChoice,
+}
+
+/// A place that is looked after. Without a tag it is all records there: tags that begin with `kiln`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpkeepPlace {
+    /// A registry.
+    Registry {
+        /// The name as typed: `registry/name[:tag]`.
+        name: String,
+        /// The tag in it.
+        tag: Option<String>,
+    },
+    /// A directory in the form of an OCI layout; absolute.
+    Layout {
+        /// Where it is.
+        dir: PathBuf,
+        /// Which of the things there.
+        tag: Option<String>,
+    },
+    /// A directory of base images (`--cache-dir`); absolute.
+    BaseImages(PathBuf),
+    /// A directory of caches of RUN (`--cache-mount-dir`); absolute.
+    RunCaches(PathBuf),
 }
 
 /// What is taken away from a cache. Without a limit it is everything.

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::Done;
 use super::files::{self, Files};
 use super::layered::MountedView;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
+use crate::cache::facts::{Facts, Known, Noting};
+use crate::layer::Tree;
 use crate::plan::{CopySource, CopyStep, FilesFrom, Unpack};
 use crate::rootfs::copy::{self, Chmod, CopyError, CopyRequest, Owner, copy_all};
 use crate::rootfs::glob::{escape, has_meta};
@@ -25,17 +28,19 @@ pub(super) fn prepare(shop: &Workshop, step: &CopyStep) -> Result<()> {
     remotes.into_iter().try_for_each(|source| shop.downloads.get(source).map(drop))
 }
 
-/// Copies; nothing where no file was named in the end.
+/// Copies; there is no layer where no file was named in the end. `known` is what is known of the files
+/// below, where an earlier build has asked.
 pub(super) fn copy(
     shop: &Workshop,
     files: &mut Files<'_>,
     step: &CopyStep,
     foreign: Foreign,
-) -> Result<Option<Arc<ImageLayer>>> {
+    known: Option<&Facts>,
+) -> Result<Done> {
     if step.is_add && step.sources.len() > 1 && !step.dest.ends_with('/') {
         return Err(CopyError::NeedsDirectory { instruction: "ADD", why: None }.into());
     }
-    let chown = step.chown.as_ref().map(|spec| chown(files, spec)).transpose()?;
+    let chown = step.chown.as_ref().map(|spec| chown(files, spec, known)).transpose()?;
     let own = chown.unwrap_or(if foreign.is_some() { Owner::Keep } else { Owner::Context });
     let chmod: Option<Chmod> = step.chmod.as_deref().map(str::parse).transpose()?;
     let named = match &step.from {
@@ -57,47 +62,79 @@ pub(super) fn copy(
         Source::Context(_) => context.ignore.as_ref(),
         _ => None,
     };
-    // With --link the layer does not depend on those below: no link of theirs is followed, and the
-    // directories on the way are made anew.
-    let empty = Index::default();
-    let target: &dyn View = if step.link { &empty } else { files.view()? };
-    let request = |part: Part| CopyRequest {
-        sources: part.sources,
-        dest: &step.dest,
-        from: part.root,
-        ignore: ignore.filter(|_| !part.is_remote),
-        target,
-        owner: if part.is_remote { chown.unwrap_or(Owner::Context) } else { own },
-        chmod: chmod.clone(),
-        unpack: match (step.unpack, part.is_remote) {
-            (Unpack::Never, _) | (Unpack::Local, true) => copy::Unpack::Never,
-            (Unpack::Local | Unpack::All, _) => copy::Unpack::Auto,
-        },
-        exclude: &step.exclude,
-        created: shop.now,
-        spool: &shop.scratch_dir,
+    let from = source.root();
+    let plan = |target: &dyn View| -> Result<Tree> {
+        let request = |part: Part| CopyRequest {
+            sources: part.sources,
+            dest: &step.dest,
+            from: part.root,
+            ignore: ignore.filter(|_| !part.is_remote),
+            target,
+            owner: if part.is_remote { chown.unwrap_or(Owner::Context) } else { own },
+            chmod: chmod.clone(),
+            unpack: match (step.unpack, part.is_remote) {
+                (Unpack::Never, _) | (Unpack::Local, true) => copy::Unpack::Never,
+                (Unpack::Local | Unpack::All, _) => copy::Unpack::Auto,
+            },
+            exclude: &step.exclude,
+            created: shop.now,
+            spool: &shop.scratch_dir,
+        };
+        let requests: Vec<_> = parts(shop, step, &from)?.into_iter().map(request).collect();
+        Ok(copy_all(target, &requests)?)
     };
-    let requests: Vec<_> = parts(shop, step, &source.root())?.into_iter().map(request).collect();
-    let tree = copy_all(target, &requests)?;
-    drop(requests);
+    let owner = match (&step.chown, chown) {
+        (Some(spec), Some(Owner::Fixed(uid, gid))) => Some((spec.as_str(), (uid, gid))),
+        _ => None,
+    };
+    let (tree, facts) = onto(files, step, known, owner, &plan)?;
     // BuildKit's rule, and Dockerfiles rely on it; still it is often a mistake.
     if tree.is_empty() && step.sources.iter().all(is_pattern) {
         let sources: Vec<String> = step.sources.iter().map(CopySource::shown).collect();
         let sources = sources.join("` or `");
         shop.reporter.warning(&format!("no file matches `{sources}`: nothing is copied"));
     }
-    shop.store_tree(files, &tree)
+    Ok(Done { layer: shop.store_tree(files, &tree)?, facts })
+}
+
+/// What `--chown` says of itself.
+type Named<'a> = Option<(&'a str, (u32, u32))>;
+
+/// Plans a copy onto the files of the stage, and tells what it asked of them.
+fn onto(
+    files: &mut Files<'_>,
+    step: &CopyStep,
+    known: Option<&Facts>,
+    owner: Named<'_>,
+    plan: &dyn Fn(&dyn View) -> Result<Tree>,
+) -> Result<(Tree, Facts)> {
+    // With --link the layer does not depend on those below: no link of theirs is followed, and the
+    // directories on the way are made anew.
+    if step.link {
+        return Ok((plan(&Index::default())?, Facts::default()));
+    }
+    if let Some(facts) = known {
+        let view = Known::new(facts);
+        let planned = plan(&view);
+        // What failed is told of the files themselves.
+        if let (Ok(tree), false) = (planned, view.was_asked_more()) {
+            return Ok((tree, facts.clone()));
+        }
+    }
+    let view = Noting::new(files.view()?);
+    let tree = plan(&view)?;
+    Ok((tree, view.facts(owner)))
 }
 
 /// Sources that are in one place.
-struct Part {
-    sources: Vec<copy::CopySource>,
-    root: Arc<Root>,
-    is_remote: bool,
+pub(super) struct Part {
+    pub(super) sources: Vec<copy::CopySource>,
+    pub(super) root: Arc<Root>,
+    pub(super) is_remote: bool,
 }
 
 /// The sources in their order, by where they are; paths are in `own`.
-fn parts(shop: &Workshop, step: &CopyStep, own: &Arc<Root>) -> Result<Vec<Part>> {
+pub(super) fn parts(shop: &Workshop, step: &CopyStep, own: &Arc<Root>) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     for source in &step.sources {
         let asked = match source {
@@ -136,9 +173,10 @@ fn is_pattern(source: &CopySource) -> bool {
     matches!(source, CopySource::Path(path) if has_meta(path.as_bytes()))
 }
 
-fn chown(files: &mut Files<'_>, spec: &str) -> Result<Owner> {
+fn chown(files: &mut Files<'_>, spec: &str, known: Option<&Facts>) -> Result<Owner> {
     // Numbers need no look-up in the image, and so no download of it.
-    let (uid, gid) = match Users::numeric(spec) {
+    let known = known.and_then(|facts| facts.owner(spec));
+    let (uid, gid) = match Users::numeric(spec).or(known) {
         Some(ids) => ids,
         None => Users::load(files.view()?)?.chown(spec)?,
     };

@@ -99,6 +99,8 @@ pub enum Origin {
     Base(Repository),
     /// Its blob is in this file of this machine, which nobody has checked.
     File(PathBuf),
+    /// The same, in a cache: what is damaged there can be made anew.
+    Kept(PathBuf),
 }
 
 /// One layer.

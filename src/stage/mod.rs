@@ -1,9 +1,12 @@
 //! Carries out one stage: its steps in order, each leaving at most one layer.
 
+mod cached;
 mod copy;
+mod created;
 mod directory;
 mod downloads;
 mod files;
+mod fingerprint;
 mod layered;
 mod layers;
 mod merged;
@@ -21,15 +24,22 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache::Manner;
+use crate::cache::facts::Facts;
+use crate::cache::graph::StepKey;
+use crate::cache::probe::At;
 use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
 use crate::image::{History, ImageConfig};
 use crate::plan::{Action, Base, FilesFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
+pub use cached::{Cached, Made, Reach, StepHit, Trail};
 pub use downloads::Downloads;
 pub use files::{Files, Source};
+pub use fingerprint::Fingerprints;
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
+pub use mounts::upkeep as run_caches;
 pub use mounts::{Travelling, bring_caches, save_caches};
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
@@ -45,6 +55,10 @@ pub struct Finished {
     pub config: ImageConfig,
     /// Where its files are.
     pub source: Source,
+    /// When the last of its steps was carried out, here or in an earlier build; RFC 3339.
+    pub created: String,
+    /// What results that are made of it say of it.
+    pub trail: Trail,
 }
 
 /// What a stage asks of the rest of the build.
@@ -55,6 +69,10 @@ pub trait Surroundings: Sync {
     fn image(&self, key: &ImageKey) -> Result<Arc<BaseImage>>;
     /// Hears of each layer as soon as it is there, the base's first.
     fn layer_ready(&self, stage: StageId, layer: &Arc<ImageLayer>);
+    /// What earlier builds know of the stages' steps.
+    fn cached(&self) -> &Cached;
+    /// Hears of each step that was carried out and whose result is worth keeping.
+    fn made(&self, made: Made);
 }
 
 /// Builds a stage. Errors point to the Dockerfile line that failed.
@@ -63,19 +81,36 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
     for layer in &start.layers {
         around.layer_ready(stage.id, layer);
     }
+    let cached = around.cached();
+    let keys = cached.keys.get(&stage.id);
+    let created = created::times(stage, cached, start.created.as_deref(), &shop.created);
     let mut history = start.history;
+    let mut trail = start.trail.unwrap_or_else(|| Trail::of_base(keys.and_then(|it| it.start)));
     let mut files = Files::new(shop, start.layers, stage.unpacked);
     let total = stage.steps.len();
     for (number, step) in stage.steps.iter().enumerate() {
         shop.cancel.check()?;
         let name = format!("[{}{}/{total}] {}", stage.prefix(), number + 1, step.line);
-        let layer = carry_out(shop, &mut files, step, around, &name)
-            .map_err(|error| shop.place.locate(error, &step.span))?;
+        let key = keys.and_then(|keys| keys.steps.get(number));
+        let work = Work { shop, step, around, name: &name, at: (stage.id, number) };
+        let (layer, made) = match (cached.hits.get(&work.at), key) {
+            (Some(hit), Some(key)) => {
+                trail.over(key, hit);
+                (work.take_over(&mut files, hit)?, None)
+            }
+            (_, key) => {
+                let done = work.carry_out(&mut files, key, &mut trail, &created.of_step(number));
+                done.map_err(|error| shop.place.locate(error, &step.span))?
+            }
+        };
         if let Some(layer) = &layer {
             around.layer_ready(stage.id, layer);
         }
+        if let Some(made) = made {
+            around.made(made);
+        }
         history.extend(step.created_by.as_ref().map(|created_by| History {
-            created: Some(shop.created.clone()),
+            created: Some(created.of_step(number)),
             created_by: created_by.clone(),
             comment: "buildkit.dockerfile.v0".into(),
             empty_layer: layer.is_none(),
@@ -83,24 +118,40 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
         }));
     }
     let (layers, source) = files.into_source()?;
-    Ok(Finished { layers, history, config: stage.config.clone(), source })
+    let trail = trail.ended(keys.and_then(|keys| keys.end));
+    let created = created.last();
+    Ok(Finished { layers, history, config: stage.config.clone(), source, created, trail })
 }
 
 struct Start {
     layers: Vec<Arc<ImageLayer>>,
     history: Vec<History>,
+    /// Of the stage below, if it is one: as [`Finished`].
+    created: Option<String>,
+    trail: Option<Trail>,
+}
+
+impl Start {
+    fn new(layers: Vec<Arc<ImageLayer>>, history: Vec<History>) -> Self {
+        Self { layers, history, created: None, trail: None }
+    }
 }
 
 fn base(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Start> {
     Ok(match &stage.base {
-        Base::Scratch => Start { layers: Vec::new(), history: Vec::new() },
+        Base::Scratch => Start::new(Vec::new(), Vec::new()),
         Base::Stage(id) => {
             let parent = around.stage(*id)?;
-            Start { layers: parent.layers.clone(), history: parent.history.clone() }
+            Start {
+                layers: parent.layers.clone(),
+                history: parent.history.clone(),
+                created: Some(parent.created.clone()),
+                trail: Some(parent.trail.continued()),
+            }
         }
         Base::Image(key) => {
             let image = around.image(key)?;
-            Start { layers: image.layers.clone(), history: image.config.history.clone() }
+            Start::new(image.layers.clone(), image.config.history.clone())
         }
         Base::Named(name) => {
             let layers = shop.named_layers(name);
@@ -111,9 +162,68 @@ fn base(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Result<Sta
                 comment: "buildkit.exporter.image.v0".into(),
                 ..History::default()
             };
-            Start { history: layers.iter().map(entry).collect(), layers }
+            let history = layers.iter().map(entry).collect();
+            Start::new(layers, history)
         }
     })
+}
+
+/// One step.
+struct Work<'a> {
+    shop: &'a Workshop,
+    step: &'a Step,
+    around: &'a dyn Surroundings,
+    name: &'a str,
+    at: At,
+}
+
+impl Work<'_> {
+    /// Takes what an earlier build has made.
+    fn take_over(&self, files: &mut Files<'_>, hit: &StepHit) -> Result<Option<Arc<ImageLayer>>> {
+        let task = self.shop.reporter.start(self.name);
+        if let Some(layer) = &hit.layer {
+            files.push(layer.clone(), None)?;
+        }
+        task.skipped("cached");
+        Ok(hit.layer.clone())
+    }
+
+    /// Does it; the answer is its layer, and what later builds may take.
+    fn carry_out(
+        &self,
+        files: &mut Files<'_>,
+        key: Option<&StepKey>,
+        trail: &mut Trail,
+        created: &str,
+    ) -> Result<(Option<Arc<ImageLayer>>, Option<Made>)> {
+        let cached = self.around.cached();
+        let known = cached.facts.get(&self.at);
+        let done = carry_out(self.shop, files, self.step, self.around, self.name, known)?;
+        let Some(key) = key.filter(|key| key.manner != Manner::Nothing) else {
+            return Ok((done.layer, None));
+        };
+        let stages = key.sources.iter().map(|id| Ok(self.around.stage(*id)?.trail.clone()));
+        let stages: Vec<Trail> = stages.collect::<Result<_>>()?;
+        let layer = done.layer.clone();
+        let outcome = cached::Outcome {
+            layer: layer.as_deref(),
+            facts: done.facts,
+            created,
+            now: cached.now,
+        };
+        let (stage, manner) = (self.at.0, key.manner);
+        let made = trail.made(key, &stages, outcome);
+        let made = made.map(|entry| Made { stage, entry, manner, layer: layer.clone() });
+        Ok((layer, made))
+    }
+}
+
+/// What a step left.
+#[derive(Default)]
+struct Done {
+    layer: Option<Arc<ImageLayer>>,
+    /// What it asked of the files below, if it is a copy.
+    facts: Facts,
 }
 
 fn carry_out(
@@ -122,7 +232,8 @@ fn carry_out(
     step: &Step,
     around: &dyn Surroundings,
     name: &str,
-) -> Result<Option<Arc<ImageLayer>>> {
+    known: Option<&Facts>,
+) -> Result<Done> {
     // What the step waits for is prepared before its clock starts.
     let source = match &step.action {
         Action::Copy(copy) => {
@@ -141,15 +252,20 @@ fn carry_out(
             files.prepare_run()?;
             mounts = mounts::prepare(shop, run, around)?;
         }
-        Action::Copy(_) | Action::Workdir(_) => _ = files.view()?,
-        Action::Metadata => {}
+        action if action.looks_below() && known.is_none() => _ = files.view()?,
+        _ => {}
     }
     let task = shop.reporter.start(name);
     let start = Instant::now();
+    let mut facts = Facts::default();
     let layer = match &step.action {
-        Action::Metadata => None,
+        Action::Metadata | Action::Cached => None,
         Action::Run(run) => run::run(shop, files, run, &mounts, &task)?,
-        Action::Copy(copy) => copy::copy(shop, files, copy, source)?,
+        Action::Copy(copy) => {
+            let done = copy::copy(shop, files, copy, source, known)?;
+            facts = done.facts;
+            done.layer
+        }
         Action::Workdir(workdir) => workdir::workdir(shop, files, workdir)?,
     };
     mounts.succeeded();
@@ -161,7 +277,7 @@ fn carry_out(
         None => task.done(),
     }
     shop.record_time(name, start.elapsed());
-    Ok(layer)
+    Ok(Done { layer, facts })
 }
 
 /// The layers that a COPY takes files from, and where their files are; none for the context.

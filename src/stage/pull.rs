@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
 use crate::digest::HashingReader;
-use crate::layer::{TarReader, decoder, fill, threaded};
+use crate::layer::{StoreError, TarReader, decoder, fill, threaded};
 use crate::rootfs::{Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract};
 
 /// Layers that are fetched or unpacked side by side.
@@ -41,8 +41,10 @@ impl Workshop {
     /// sees a byte before all are checked.
     fn copy_cached(&self, layer: &ImageLayer) -> Result<bool> {
         let digest = &layer.descriptor.digest;
-        if let Origin::File(path) = &layer.origin {
-            return self.copy_file(path, layer).map(|()| true);
+        match &layer.origin {
+            Origin::File(path) => return self.copy_file(path, layer).map(|()| true),
+            Origin::Kept(path) => return self.copy_kept(path, layer).map(|()| true),
+            Origin::Built | Origin::Base(_) => {}
         }
         let Some(path) = self.bases.blob(digest) else { return Ok(false) };
         let copy = || -> Result<()> {
@@ -71,6 +73,23 @@ impl Workshop {
         };
         self.cancel.check()?;
         copy().with_context(|| format!("cannot use the layer {}", path.display()))
+    }
+
+    /// The same for a file of a cache. If it is damaged it goes, so that the next build makes it anew:
+    /// this one has promised to others what it does not have.
+    fn copy_kept(&self, path: &Path, layer: &ImageLayer) -> Result<()> {
+        let copied = self.copy_file(path, layer);
+        let damaged = |error: &anyhow::Error| {
+            let store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+            matches!(store, Some(StoreError::Mismatch { .. }))
+        };
+        match copied {
+            Err(error) if damaged(&error) => {
+                _ = std::fs::remove_file(path);
+                Err(error.context("a layer of the cache was damaged and is removed: build again"))
+            }
+            copied => copied,
+        }
     }
 
     /// Downloads a blob into the store and passes its bytes on while they arrive.

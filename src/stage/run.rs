@@ -176,7 +176,7 @@ fn succeeded(shop: &Workshop, step: &RunStep, report: &RunReport) -> Result<()> 
 
 /// The step's variables, those of its mounts, and HOME from the user's entry unless the image sets it.
 fn environment(step: &RunStep, mounts: &Prepared, process: &Process) -> Vec<(String, String)> {
-    let mut env = step.env.clone();
+    let mut env = step.environment();
     for (name, value) in &mounts.env {
         env.retain(|(known, _)| known != name);
         env.push((name.clone(), value.clone()));

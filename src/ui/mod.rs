@@ -14,6 +14,7 @@
 //!
 //! The views are pure: event and time in, text out. `clean` and `lines` make foreign text safe.
 
+pub mod cache;
 pub mod check;
 mod choice;
 mod clean;

@@ -5,7 +5,7 @@ mod layout;
 mod registry;
 
 use std::fmt::Debug;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use self::layout::{Layout, Swept};
@@ -25,12 +25,24 @@ pub struct Document {
 }
 
 /// The bytes of a blob that is to be kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Content<'a> {
     /// In a file, which holds nothing else.
     File(&'a Path),
+    /// In a file that is made only when the bytes are wanted.
+    Later(&'a (dyn Fn() -> io::Result<PathBuf> + Sync)),
     /// In memory.
     Bytes(&'a [u8]),
+}
+
+impl Debug for Content<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Later(_) => "Later",
+            Self::Bytes(_) => "Bytes",
+        })
+    }
 }
 
 /// Where a layer of a cache is, for whoever needs its bytes or mounts it.
@@ -50,6 +62,11 @@ pub type Change<'a> =
 pub trait Backend: Send + Sync + Debug {
     /// How people name it.
     fn name(&self) -> String;
+
+    /// The registry whose repositories blobs can be mounted from; nothing where it is none.
+    fn registry(&self) -> Option<&str> {
+        None
+    }
 
     /// The document under a name, a tag; nothing where there is none.
     fn document(&self, name: &str) -> Result<Option<Document>, CacheError>;

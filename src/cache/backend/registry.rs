@@ -33,6 +33,22 @@ impl Registry {
         &self.repository
     }
 
+    /// The tags of the repository.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub fn names(&self) -> Result<Vec<String>, CacheError> {
+        Ok(self.client.tags(&self.repository)?)
+    }
+
+    /// Takes a tag away.
+    ///
+    /// # Errors
+    /// What the registry says: many do not allow it.
+    pub fn delete(&self, tag: &str) -> Result<(), CacheError> {
+        Ok(self.client.delete_tag(&self.reference(Some(tag), None))?)
+    }
+
     fn reference(&self, tag: Option<&str>, digest: Option<Digest>) -> Reference {
         let Repository { registry, name: repository } = self.repository.clone();
         Reference { registry, repository, tag: tag.map(str::to_owned), digest }
@@ -55,6 +71,10 @@ fn is_missing(error: &RegistryError) -> bool {
 impl Backend for Registry {
     fn name(&self) -> String {
         self.repository.familiar()
+    }
+
+    fn registry(&self) -> Option<&str> {
+        Some(&self.repository.registry)
     }
 
     fn document(&self, name: &str) -> Result<Option<Document>, CacheError> {
@@ -94,6 +114,7 @@ impl Backend for Registry {
     ) -> Result<(), CacheError> {
         let body = match content {
             Content::File(path) => Body::File(path),
+            Content::Later(make) => Body::Later(make),
             Content::Bytes(bytes) => Body::Bytes(bytes),
         };
         let pusher = self.client.pusher(&self.reference(None, None));

@@ -26,9 +26,10 @@ pub(super) const CONFIG_BYTES: &[u8] =
     br#"{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
 
 /// Which form a snapshot has.
-const VERSION: &str = "dev.kiln.cache-mount.version";
+pub const VERSION: &str = "dev.kiln.cache-mount.version";
 const THIS_VERSION: &str = "1";
-const SAVED: &str = "dev.kiln.cache-mount.saved";
+/// When it was saved: seconds since 1970.
+pub const SAVED: &str = "dev.kiln.cache-mount.saved";
 const CONTENT: &str = "dev.kiln.cache-mount.content";
 const ABOUT: &str = "dev.kiln.cache-mount.about";
 

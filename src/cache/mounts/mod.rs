@@ -44,6 +44,7 @@ mod tests;
 
 pub use self::error::MountError;
 pub use self::key::MountKey;
+pub use self::manifest::{SAVED, VERSION};
 pub use self::memory::Memory;
 pub use self::place::Place;
 pub use self::travel::{Travel, Workplace};

@@ -80,6 +80,7 @@ impl Backend for Shelf {
     ) -> Result<(), CacheError> {
         let bytes = match content {
             Content::File(path) => fs::read(path).unwrap(),
+            Content::Later(make) => fs::read(make().unwrap()).unwrap(),
             Content::Bytes(bytes) => bytes.to_vec(),
         };
         assert_eq!((Digest::of(&bytes), bytes.len() as u64), (blob.digest, blob.size));

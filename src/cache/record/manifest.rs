@@ -4,29 +4,33 @@
 //!
 //! What every build reads is in the manifests, one round trip away, or two; what only an explanation
 //! needs is in their configs.
+//!
+//! All has the media types of an image, and only annotations say what it is: GitLab's registry refuses
+//! types that are not on a list of its own (400 MANIFEST_INVALID, "unknown media type";
+//! <https://github.com/fluxcd/flux2/issues/3724>).
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::thread;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{About, Entry, KeptLayer, Record};
+use super::noted::Noted;
+use super::{About, Entry, Record, inline};
 use crate::cache::backend::{Backend, Content, Document};
 use crate::cache::error::CacheError;
-use crate::cache::key::Key;
 use crate::digest::Digest;
-use crate::image::media_type::{OCI_INDEX, OCI_MANIFEST};
+use crate::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 use crate::image::{Descriptor, Index, Manifest};
 
-/// What `artifactType` says.
-const KIND: &str = "application/vnd.kiln.cache.v1";
-/// Media type of the config, a list of [`About`] in the order of the layers.
-const ABOUT: &str = "application/vnd.kiln.cache.about.v1+json";
-/// What stands for no layer (OCI image-spec manifest.md, "Guidance for an Empty Descriptor").
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY_BYTES: &[u8] = b"{}";
+/// The annotation of a manifest or index by which it is a cache, and in which form.
+pub const VERSION: &str = "dev.kiln.cache.version";
+const THIS_VERSION: &str = "1";
+/// The field of a config with a list of [`About`], in the order of the layers.
+const ABOUT: &str = "dev.kiln.cache.about";
+/// What stands for no layer: an empty archive.
+const EMPTY: &[u8] = &[0; 1024];
 /// The annotation of a layer that makes an entry of it.
 const ENTRY: &str = "dev.kiln.cache.entry";
 /// Entries of one manifest. gitlab.com refuses manifests that name more than 200 things.
@@ -34,24 +38,9 @@ const PART: usize = 150;
 /// Entries of a record; those used longest ago go first.
 const ENTRIES_MAX: usize = 24 * PART;
 /// Bytes of the largest config.
-const ABOUT_MAX: u64 = 16 << 20;
-
-/// An entry as the annotation has it.
-#[derive(Serialize, Deserialize)]
-struct Noted {
-    #[serde(rename = "k")]
-    key: Key,
-    #[serde(rename = "b")]
-    below: Digest,
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    sources: Vec<(Key, Digest)>,
-    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
-    diff_id: Option<Digest>,
-    #[serde(rename = "c")]
-    created: String,
-    #[serde(rename = "u")]
-    used: u64,
-}
+const CONFIG_MAX: u64 = 16 << 20;
+/// Images of an index that are asked for keys.
+const IMAGES_MAX: usize = 16;
 
 /// Whether an explanation is wanted, which costs another round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +83,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// All parts at once. One that is gone has no entries: a place may have forgotten it.
     fn parts(&self, index: &Index) -> Result<Record, CacheError> {
-        if index.other.get("artifactType").and_then(Value::as_str) != Some(KIND) {
-            return Err(self.no_cache("it is an index of images"));
+        if !self.is_record(&index.annotations)? {
+            return self.images(index);
         }
         let read = |part: &Descriptor| -> Result<Vec<Entry>, CacheError> {
             let document = self.backend.document_by_digest(&part.digest)?;
@@ -114,10 +103,43 @@ impl Reader<'_> {
         Ok(Record { entries: parts.into_iter().flatten().collect() })
     }
 
+    /// Whether annotations say that this is a cache.
+    fn is_record(&self, annotations: &BTreeMap<String, String>) -> Result<bool, CacheError> {
+        match annotations.get(VERSION).map(String::as_str) {
+            None => Ok(false),
+            Some(THIS_VERSION) => Ok(true),
+            Some(other) => {
+                Err(self.no_cache(&format!("a kiln that writes version {other} made it")))
+            }
+        }
+    }
+
+    /// The images of several platforms, those of which carry keys that can.
+    fn images(&self, index: &Index) -> Result<Record, CacheError> {
+        let images = index.manifests.iter().take(IMAGES_MAX);
+        let images = images.map(|image| match self.backend.document_by_digest(&image.digest)? {
+            Some(document) => self.image(&self.parse(&document.bytes)?),
+            None => Ok(Vec::new()),
+        });
+        let (found, failed): (Vec<_>, Vec<_>) = images.partition(Result::is_ok);
+        match failed.into_iter().next() {
+            Some(Err(error)) if found.is_empty() => Err(error),
+            _ => Ok(Record { entries: found.into_iter().flatten().flatten().collect() }),
+        }
+    }
+
+    /// An image that carries the keys of its own layers.
+    fn image(&self, manifest: &Manifest) -> Result<Vec<Entry>, CacheError> {
+        let config = self.config(&manifest.config)?;
+        let entries = inline::entries(&config, &manifest.layers);
+        let entries = entries.map_err(|error| self.no_cache(&error.to_string()))?;
+        entries.ok_or_else(|| self.no_cache("it is an image that carries no keys"))
+    }
+
     fn part(&self, bytes: &[u8]) -> Result<Vec<Entry>, CacheError> {
         let manifest: Manifest = self.parse(bytes)?;
-        if manifest.other.get("artifactType").and_then(Value::as_str) != Some(KIND) {
-            return Err(self.no_cache("it is an image that carries no keys"));
+        if !self.is_record(&manifest.annotations)? {
+            return self.image(&manifest);
         }
         let about = match self.detail {
             Detail::Entries => Vec::new(),
@@ -136,19 +158,19 @@ impl Reader<'_> {
         let noted = layer.annotations.get(ENTRY);
         let noted = noted.ok_or_else(|| self.no_cache("a layer has no key"))?;
         let noted: Noted = self.parse(noted.as_bytes())?;
-        let layer = noted.diff_id.map(|diff_id| {
-            let mut descriptor = layer.clone();
-            descriptor.annotations.clear();
-            KeptLayer { descriptor, diff_id }
-        });
-        let Noted { key, below, sources, created, used, .. } = noted;
-        Ok(Entry { key, below, sources, layer, created, used, about })
+        Ok(noted.entry(Some(layer), about))
     }
 
     fn about(&self, config: &Descriptor) -> Result<Vec<About>, CacheError> {
+        let config = self.config(config)?;
+        let about = config.get(ABOUT).cloned().unwrap_or_default();
+        serde_json::from_value(about).map_err(|error| self.no_cache(&error.to_string()))
+    }
+
+    fn config(&self, config: &Descriptor) -> Result<Value, CacheError> {
         let mut bytes = Vec::new();
         let blob = self.backend.open(config)?;
-        let read = blob.take(ABOUT_MAX).read_to_end(&mut bytes);
+        let read = blob.take(CONFIG_MAX).read_to_end(&mut bytes);
         read.map_err(|error| self.no_cache(&error.to_string()))?;
         self.parse(&bytes)
     }
@@ -202,25 +224,36 @@ fn store(backend: &dyn Backend, record: &Record) -> Result<Document, CacheError>
         schema_version: 2,
         media_type: Some(OCI_INDEX.to_owned()),
         manifests: parts.collect::<Result<_, CacheError>>()?,
-        annotations: BTreeMap::new(),
-        other: kind(),
+        annotations: version(),
+        other: Map::new(),
     };
     document(&index, OCI_INDEX)
 }
 
 fn part(backend: &dyn Backend, entries: &[Entry]) -> Result<Document, CacheError> {
     let about: Vec<&About> = entries.iter().map(|entry| &entry.about).collect();
-    let config = keep(backend, ABOUT, &json(&about)?)?;
+    let diff_ids = entries.iter().map(|entry| match &entry.layer {
+        Some(layer) => layer.diff_id,
+        None => Digest::of(EMPTY),
+    });
+    let config = serde_json::json!({
+        "architecture": "unknown",
+        "os": "unknown",
+        "config": {},
+        "rootfs": { "type": "layers", "diff_ids": diff_ids.collect::<Vec<_>>() },
+        ABOUT: about,
+    });
+    let config = keep(backend, OCI_CONFIG, &json(&config)?)?;
     if entries.iter().any(|entry| entry.layer.is_none()) {
-        keep(backend, EMPTY, EMPTY_BYTES)?;
+        keep(backend, OCI_LAYER, EMPTY)?;
     }
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(OCI_MANIFEST.to_owned()),
         config,
         layers: entries.iter().map(layer).collect::<Result<_, _>>()?,
-        annotations: BTreeMap::new(),
-        other: kind(),
+        annotations: version(),
+        other: Map::new(),
     };
     document(&manifest, OCI_MANIFEST)
 }
@@ -228,16 +261,9 @@ fn part(backend: &dyn Backend, entries: &[Entry]) -> Result<Document, CacheError
 fn layer(entry: &Entry) -> Result<Descriptor, CacheError> {
     let mut descriptor = match &entry.layer {
         Some(layer) => layer.descriptor.clone(),
-        None => Descriptor::new(EMPTY, Digest::of(EMPTY_BYTES), EMPTY_BYTES.len() as u64),
+        None => Descriptor::new(OCI_LAYER, Digest::of(EMPTY), EMPTY.len() as u64),
     };
-    let noted = Noted {
-        key: entry.key,
-        below: entry.below,
-        sources: entry.sources.clone(),
-        diff_id: entry.layer.as_ref().map(|layer| layer.diff_id),
-        created: entry.created.clone(),
-        used: entry.used,
-    };
+    let noted = Noted::of(entry);
     let noted = String::from_utf8_lossy(&json(&noted)?).into_owned();
     descriptor.annotations = BTreeMap::from([(ENTRY.to_owned(), noted)]);
     Ok(descriptor)
@@ -249,8 +275,8 @@ fn keep(backend: &dyn Backend, kind: &str, bytes: &[u8]) -> Result<Descriptor, C
     Ok(descriptor)
 }
 
-fn kind() -> Map<String, Value> {
-    Map::from_iter([("artifactType".to_owned(), Value::from(KIND))])
+fn version() -> BTreeMap<String, String> {
+    BTreeMap::from([(VERSION.to_owned(), THIS_VERSION.to_owned())])
 }
 
 fn document(value: &impl Serialize, media_type: &str) -> Result<Document, CacheError> {

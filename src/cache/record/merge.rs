@@ -47,6 +47,7 @@ impl Record {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::cache::facts::Facts;
     use crate::cache::key::Key;
     use crate::cache::record::About;
     use crate::digest::Digest;
@@ -57,6 +58,7 @@ pub(super) mod tests {
             below: Digest::of(below.as_bytes()),
             sources: Vec::new(),
             layer: None,
+            facts: Facts::default(),
             created: format!("made {used}"),
             used,
             about: About::default(),

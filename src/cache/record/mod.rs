@@ -1,15 +1,19 @@
 //! What a cache knows: for each key that has a result, which layer that is.
 
+pub mod inline;
 mod manifest;
 mod merge;
+mod noted;
 
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::manifest::{Detail, of_document, read, write};
+pub use self::manifest::{Detail, VERSION, of_document, read, write};
 pub use self::merge::Rivals;
+use super::facts::Facts;
 use super::key::{Input, Key};
+use super::state::Token;
 use crate::digest::Digest;
 use crate::image::Descriptor;
 
@@ -20,10 +24,12 @@ pub struct Entry {
     pub key: Key,
     /// What that was carried out on, by content.
     pub below: Digest,
-    /// The ends of other stages that it took files from: their keys and what they were, by content.
-    pub sources: Vec<(Key, Digest)>,
+    /// The stages that it took files from, in the order of the step, then those that these are made of.
+    pub sources: Vec<Token>,
     /// The layer that it left; nothing if it changed no file.
     pub layer: Option<KeptLayer>,
+    /// What it asked of the files below.
+    pub facts: Facts,
     /// When that was; RFC 3339, as in a history.
     pub created: String,
     /// When it was last of use: seconds since 1970.

@@ -15,7 +15,7 @@ use super::super::flags::{
 use super::super::mounts_flags::MountsFlags;
 use super::super::{Job, Remark, build_context, credentials, resolve, values};
 use super::values::Values;
-use super::{git, log, registry, variables};
+use super::{cache, git, log, registry, variables};
 use crate::image::ImageFormat;
 use crate::request::{Annotated, Annotation, CompressionChoice, Elsewhere, Request};
 use crate::ui::{ColorChoice, ProgressChoice};
@@ -30,7 +30,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
     let mut remarks = values.remarks();
     remarks.extend(variables::remarks(env));
     let no_push = no_push(values, env)?;
-    check(values, no_push)?;
+    check(values, no_push, env)?;
     let (context, below) = named_context(values, &mut remarks)?;
     let digest_url = values.text("digest-file").filter(|to| to.starts_with("https://"));
     let place = match git::repository(&context, values, env)? {
@@ -52,7 +52,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
                 ..MountsFlags::default()
             },
             contexts: BuildContextFlags::default(),
-            // Filled in by [`finish`].
+            // Filled in by [`cache::fill`].
             caching: CachingFlags::off(),
             output: OutputFlags {
                 progress: ProgressChoice::Auto,
@@ -68,9 +68,7 @@ pub(super) fn job(values: &Values, env: &Environment) -> Result<Job, CliError> {
     )?;
     request.digest_url = digest_url.map(str::to_owned);
     finish(&mut request, values, env)?;
-    if values.is_given("cache-dir") && !values.switch("cache") {
-        remarks.push(Remark::Warning("--cache-dir is read only with --cache".into()));
-    }
+    remarks.extend(cache::fill(&mut request, values, env)?);
     Ok(Job { request: Box::new(request), output: log::output(values), remarks })
 }
 
@@ -92,10 +90,6 @@ fn finish(request: &mut Request, values: &Values, env: &Environment) -> Result<(
     request.checks_may_fail = false;
     request.ignore_immutable_tags = values.switch("push-ignore-immutable-tag-errors");
     request.builder_output = env.get(env::BUILDER_OUTPUT).map(|dir| env.absolute(dir));
-    if values.switch("cache") {
-        let dir = values.text("cache-dir").unwrap_or("/cache");
-        request.cache_dir = Some(env.absolute(dir));
-    }
     if values.switch("reproducible") && request.source_date_epoch.is_none() {
         request.source_date_epoch = Some(EPOCH);
     }
@@ -119,7 +113,7 @@ fn no_push(values: &Values, env: &Environment) -> Result<bool, CliError> {
 }
 
 /// What kaniko refuses before it looks at anything.
-fn check(values: &Values, no_push: bool) -> Result<(), CliError> {
+fn check(values: &Values, no_push: bool, env: &Environment) -> Result<(), CliError> {
     let named = !values.list("destination").is_empty();
     if !named && !no_push {
         return Err(CliError::new(
@@ -135,14 +129,7 @@ fn check(values: &Values, no_push: bool) -> Result<(), CliError> {
             ));
         }
     }
-    let pushes_cache = values.switch("cache") && !values.switch("no-push-cache");
-    if pushes_cache && no_push && values.text("cache-repo").is_none() {
-        return Err(CliError::new(
-            "--cache with --no-push needs a --cache-repo",
-            "name one, or use --no-push-cache",
-        ));
-    }
-    Ok(())
+    cache::check(values, no_push, env)
 }
 
 /// The context as `kiln build` takes it, and the directory inside of it.
@@ -196,7 +183,7 @@ fn manifest_annotation(text: &str) -> Result<Vec<Annotation>, String> {
 }
 
 /// The path or address as typed; `Dockerfile` is looked for here first, as kaniko does.
-pub(super) fn dockerfile(values: &Values, env: &Environment) -> Result<Option<OsString>, CliError> {
+fn dockerfile(values: &Values, env: &Environment) -> Result<Option<OsString>, CliError> {
     match values.text("dockerfile") {
         Some(path) => Ok(Some(path.into())),
         None if env.absolute("Dockerfile").is_file() => Ok(Some("Dockerfile".into())),

@@ -4,7 +4,6 @@
 use super::shared_flags::{COMMON, LOG_FORMATS, SNAPSHOT_MODES};
 use super::table::{Flag, duration, list, number, pairs, switch, text, word};
 
-const CACHE: &str = "there is no layer cache: every step is built";
 const CONTAINER: &str = "kiln leaves its container's own root directory as it was";
 
 /// The flags that `warmer` does not have too.
@@ -39,8 +38,9 @@ const OWN: &[Flag] = &[
         the base image stay as they are"),
     list("target", "Stage to build; empty is the last one. More than one is an error"),
     switch("no-push", "Do not push"),
-    switch("no-push-cache", CACHE).not_yet(),
-    text("cache-repo", "", CACHE).not_yet(),
+    switch("no-push-cache", "Take layers from the cache, and put none there"),
+    text("cache-repo", "", "Repository of the layer cache, `oci:DIR[:TAG]` or a directory; without it \
+        `cache` below that of the first --destination, on GitLab `$CI_REGISTRY_IMAGE/cache`"),
     text("cache-dir", "/cache", "Where warmer put base images; read with --cache"),
     text("digest-file", "", "Gets `sha256:...`, after the push; an `https://` address gets it by PUT"),
     text("image-name-with-digest-file", "", "Gets a line NAME@DIGEST for each destination"),
@@ -50,10 +50,10 @@ const OWN: &[Flag] = &[
         OCI image and is an error with --tar-path or --image-format=docker"),
     number("compression-level", "-1", "1 to 9 for gzip, 1 to 22 for zstd; others mean kiln's own"),
     word("image-format", &["docker", "oci"], "", "The manifest's format; without it the base image's"),
-    switch("cache", "base images that warmer put into --cache-dir are looked for; there is no layer \
-        cache: every step is built").not_yet(),
-    switch("cache-copy-layers", CACHE).not_yet(),
-    switch("cache-run-layers", CACHE).on().not_yet(),
+    switch("cache", "Take layers of steps that did not change from --cache-repo, and put new ones \
+        there; take base images from --cache-dir"),
+    switch("cache-copy-layers", "Keep and take layers of COPY and ADD, too"),
+    switch("cache-run-layers", "Keep and take layers of RUN and WORKDIR").on(),
     switch("compressed-caching", "kiln never holds a layer in memory").on().nothing(),
     switch("pre-cleanup", CONTAINER).nothing(),
     switch("cleanup", CONTAINER).nothing(),
@@ -74,7 +74,8 @@ const OWN: &[Flag] = &[
     switch("force-build-metadata", "instructions without files need no layer").nothing(),
     switch("skip-unused-stages", "stages that the target does not need are never built").nothing(),
     switch("skip-push-permission-check", "Do not ask before the build if it may push"),
-    switch("insecure", "Push over plain HTTP where the registry has no TLS"),
+    switch("insecure", "Push over plain HTTP where the registry has no TLS; the same for the layer \
+        cache"),
     switch("skip-tls-verify", "Verify no server's certificate"),
     list("credential-helpers", "Sources of credentials that are asked beside files and \
         DOCKER_AUTH_CONFIG: `env`, `google`, `ecr`, `acr`, `gitlab`; all of them without the flag, \
@@ -82,7 +83,7 @@ const OWN: &[Flag] = &[
     number("push-retry", "0", "Try a failed push again so often, in addition to the 5 times that \
         kiln always does"),
     switch("push-ignore-immutable-tag-errors", "A tag that exists and may not be changed is no error"),
-    duration("cache-ttl", "336h", CACHE).not_yet(),
+    duration("cache-ttl", "336h", "Take no layer that was not used for so long"),
     switch("force", "kiln runs inside and outside of containers").nothing(),
 ];
 

@@ -45,7 +45,6 @@ fn entry(flag: &Flag) -> String {
     let why = match flag.effect {
         Effect::Honoured => "",
         Effect::Nothing => "No effect: ",
-        Effect::NotYet => "No effect yet: ",
     };
     let mut text = format!("  {short}--{}{value}{default}\n", flag.name);
     let words = match flag.kind {

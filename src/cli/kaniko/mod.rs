@@ -5,10 +5,11 @@
 //! | `table` | what a flag is |
 //! | `executor_flags`, `warmer_flags`, `shared_flags` | all flags, as data |
 //! | `values` | arguments → checked values |
-//! | `executor`, `warmer`, `registry`, `log` | values → requests |
+//! | `executor`, `warmer`, `cache`, `registry`, `log` | values → requests |
 //! | `variables` | what kaniko reads from the environment and kiln does not |
 //! | `help` | `--help`, made of the tables |
 
+mod cache;
 mod executor;
 mod executor_flags;
 mod git;

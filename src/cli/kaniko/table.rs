@@ -47,8 +47,6 @@ pub(super) enum Effect {
     Honoured,
     /// There is nothing for kiln to do; the flag's text says why.
     Nothing,
-    /// kiln cannot do it yet, and the image is the same without it.
-    NotYet,
 }
 
 impl Kind {
@@ -118,11 +116,6 @@ impl Flag {
 
     pub(super) const fn nothing(mut self) -> Self {
         self.effect = Effect::Nothing;
-        self
-    }
-
-    pub(super) const fn not_yet(mut self) -> Self {
-        self.effect = Effect::NotYet;
         self
     }
 

@@ -149,9 +149,6 @@ impl Values {
                 Effect::Nothing => {
                     remarks.push(Remark::Warning(format!("--{name} has no effect: {why}")));
                 }
-                Effect::NotYet => {
-                    remarks.push(Remark::Warning(format!("--{name} has no effect yet: {why}")));
-                }
             }
         }
         remarks
@@ -160,6 +157,12 @@ impl Values {
     /// Whether the flag stands on the command line.
     pub(super) fn is_given(&self, name: &'static str) -> bool {
         self.given.contains_key(self.known(name))
+    }
+
+    /// Whether it stands there with another value than it has anyway.
+    pub(super) fn is_changed(&self, name: &'static str) -> bool {
+        let flag = self.flags().find(|flag| flag.name == name);
+        flag.is_some_and(|flag| self.list(name).iter().any(|value| !is_default(flag, value)))
     }
 
     /// A switch.

@@ -167,6 +167,17 @@ impl Pusher {
         self.client.engine().block_on(self.client.policy().run(ask))
     }
 
+    /// Whether the repository has a manifest or index of this digest, and with it all that it names.
+    ///
+    /// # Errors
+    /// Anything but a yes or no.
+    pub fn has_manifest(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let version = digest.to_string();
+        let ask = async || self.head(&version).await;
+        let found = self.client.engine().block_on(self.client.policy().run(ask))?;
+        Ok(found.is_some())
+    }
+
     fn session(&self) -> Session<'_> {
         Session { transport: self.client.transport(), place: &self.place }
     }

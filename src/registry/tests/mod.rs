@@ -7,6 +7,7 @@ mod pull;
 mod push;
 mod ranges;
 mod scheme;
+mod upkeep;
 mod upload;
 mod uploads;
 

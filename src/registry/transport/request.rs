@@ -10,6 +10,7 @@ use crate::registry::reference::Repository;
 pub(in crate::registry) enum Access {
     Pull,
     Push,
+    Delete,
 }
 
 /// A repository, and what kiln wants there.
@@ -29,6 +30,10 @@ impl Place {
         Self::new(repository, Access::Push)
     }
 
+    pub(in crate::registry) fn delete(repository: &Repository) -> Self {
+        Self::new(repository, Access::Delete)
+    }
+
     fn new(repository: &Repository, access: Access) -> Self {
         Self { registry: repository.registry.clone(), name: repository.name.clone(), access }
     }
@@ -43,6 +48,7 @@ impl Place {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
+            Access::Delete => "pull,delete",
         };
         format!("repository:{}:{actions}", self.name)
     }

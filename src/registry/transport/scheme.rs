@@ -59,7 +59,7 @@ impl Schemes {
     pub(super) fn may_be_plain(&self, place: &Place) -> bool {
         let everywhere = match place.access {
             Access::Pull => self.insecure_pull,
-            Access::Push => self.insecure_push,
+            Access::Push | Access::Delete => self.insecure_push,
         };
         if let Some(given) = self.given.get(&place.registry) {
             return *given == Scheme::Http;

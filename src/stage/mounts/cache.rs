@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -30,7 +31,7 @@ use crate::stage::workshop::Workshop;
 /// Mode of a new cache that does not say, as in BuildKit.
 const MODE: u32 = 0o755;
 /// Bytes of a hash that make a name.
-const NAME_LENGTH: usize = 32;
+pub(super) const NAME_LENGTH: usize = 32;
 
 /// Where caches are.
 #[derive(Debug)]
@@ -184,6 +185,8 @@ impl<'a> Cache<'a> {
             let what = format!("the cache {}", self.mount.id.trim_start_matches('/'));
             (0, lock::take(self.shop, &home.join("0.lock"), self.hold(), &what)?)
         };
+        // What only reads its cache uses it, too. Where this cannot be noted nothing can be removed.
+        _ = lock.file().set_modified(SystemTime::now());
         let dir = home.join(number.to_string());
         if !dir.exists() {
             self.make(&home, &dir)?;

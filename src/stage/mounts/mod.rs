@@ -6,6 +6,7 @@
 //! | `laid` | a copy of such files in a directory of its own |
 //! | `shelf` | what was made for one RUN and serves the next |
 //! | `cache` | `type=cache`: directories that outlive a step, and who may use them |
+//! | `upkeep` | how much such directories take, and less of it |
 //! | `trips` | those that travel: brought here, saved |
 //! | `lock` | locks on files, given up when the build stops |
 //! | `secret` | `type=secret` |
@@ -19,6 +20,7 @@ mod lock;
 mod secret;
 mod shelf;
 mod trips;
+pub mod upkeep;
 
 use std::path::Path;
 

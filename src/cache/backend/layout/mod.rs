@@ -26,12 +26,13 @@ use super::{Backend, Change, Content, Document, LayerPlace};
 use crate::cache::error::CacheError;
 use crate::cancel::Cancel;
 use crate::digest::{Digest, Hasher};
+use crate::image::layout::LOCK;
 use crate::image::{Descriptor, open_regular, read_document};
 use crate::layer::StoreError;
 use crate::registry::Repository;
 use crate::sys::lock::{Hold, Lock, LockError};
 
-/// Where kiln's own files are; everything else there is as the specification has it.
+/// Where kiln's own files are, [`LOCK`] among them; everything else there is as the specification has it.
 const OWN: &str = ".kiln";
 /// Bytes between two looks at whether the build was told to stop.
 const CHUNK: usize = 256 << 10;
@@ -79,7 +80,7 @@ impl Layout {
     /// Waits until no other process changes `index.json` or removes blobs. The file stays: removing
     /// it races with locking it.
     fn lock(&self) -> Result<Lock, CacheError> {
-        let path = self.dir.join(OWN).join("lock");
+        let path = self.dir.join(LOCK);
         let lock = Lock::take(&path, Hold::Alone, &self.cancel, || {});
         lock.map_err(|error| match error {
             LockError::Io(error) => CacheError::io("lock", &path)(error),
@@ -246,6 +247,11 @@ impl Backend for Layout {
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>, CacheError> {
         let path = self.blob(&blob.digest);
         let file = open_regular(&path).map_err(CacheError::io("read", &path))?;
+        let size = file.metadata().map_err(CacheError::io("read", &path))?.len();
+        if size != blob.size {
+            let path = path.display();
+            return Err(self.not_a_cache(format!("{path} has {size} bytes, not {}", blob.size)));
+        }
         let hasher = Some(Hasher::default());
         Ok(Box::new(Checked { file, path, blob: blob.clone(), hasher }))
     }
@@ -263,6 +269,10 @@ impl Backend for Layout {
         self.prepare()?;
         match content {
             Content::File(source) => self.keep_file(blob, source, progress),
+            Content::Later(make) => {
+                let source = make().map_err(CacheError::io("fetch", &self.blob(&blob.digest)))?;
+                self.keep_file(blob, &source, progress)
+            }
             Content::Bytes(bytes) => {
                 self.write(&self.blob(&blob.digest), bytes)?;
                 progress(bytes.len() as u64);

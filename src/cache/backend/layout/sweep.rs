@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Layout, index, is_gone, temporary};
 use crate::cache::error::CacheError;
 use crate::digest::Digest;
+use crate::image::layout::LOCK;
 use crate::image::{Index, media_type};
 
 /// What an interrupted writer of images leaves begins with this, and is not locked by anybody.
@@ -42,18 +43,29 @@ struct Blob {
 }
 
 impl Layout {
-    /// Whether the directory has the form of a layout.
-    pub fn is_there(&self) -> bool {
-        index::is_layout(&self.dir)
+    /// Whether a directory has the form of a layout.
+    pub fn is_at(dir: &Path) -> bool {
+        index::is_layout(dir)
     }
 
-    /// Takes a name away. What it led to stays until it is swept.
+    /// Whether kiln has ever written there. The blobs of a layout of somebody else's are not its to
+    /// remove, whatever leads to them.
+    pub fn was_written(&self) -> bool {
+        self.dir.join(LOCK).exists()
+    }
+
+    /// Takes a name away, if it still leads to this. The document stays until it is swept.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn forget(&self, name: &str) -> Result<(), CacheError> {
+    pub fn forget(&self, name: &str, digest: &Digest) -> Result<(), CacheError> {
+        self.prepare()?;
         let _lock = self.lock()?;
-        self.write_index(index::without(self.index()?, name))
+        let index = self.index()?;
+        match index::find(&index, name) {
+            Some(entry) if entry.digest == *digest => self.write_index(index::without(index, name)),
+            _ => Ok(()),
+        }
     }
 
     /// All blobs, and those of them that nothing in `index.json` leads to.

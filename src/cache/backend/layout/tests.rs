@@ -28,6 +28,7 @@ fn entry(layout: &Layout, name: &str, used: u64) -> Entry {
     let descriptor = keep(layout, name.as_bytes());
     let (key, diff_id) = (Key(Digest::of(name.as_bytes())), Digest::of(b"tar"));
     Entry {
+        facts: crate::cache::facts::Facts::default(),
         key,
         below: Digest::of(b"below"),
         sources: Vec::new(),
@@ -78,7 +79,10 @@ fn what_is_written_is_read_and_other_names_stay() {
     assert_eq!(layout.names().expect("an index"), ["kiln", "other"]);
     let version = fs::read_to_string(layout.dir.join("oci-layout")).expect("there");
     assert_eq!(version, r#"{"imageLayoutVersion":"1.0.0"}"#);
-    layout.forget("kiln").expect("forgotten");
+    let top = Digest::of(&layout.document("kiln").expect("read").expect("there").bytes);
+    layout.forget("kiln", &Digest::of(b"an older one")).expect("nothing to do");
+    assert_eq!(layout.names().expect("an index"), ["kiln", "other"]);
+    layout.forget("kiln", &top).expect("forgotten");
     assert_eq!(layout.names().expect("an index"), ["other"]);
 }
 
@@ -132,6 +136,9 @@ fn a_damaged_blob_is_found_at_its_end_and_removed() {
     let error = read.expect_err("damaged").to_string();
     assert!(error.contains("is damaged") && error.contains(&blob.digest.hex()), "{error}");
     assert_eq!(layout.layer(&blob), None);
+    fs::write(layout.blob(&blob.digest), "too long").expect("written");
+    let error = layout.open(&blob).err().expect("refused").to_string();
+    assert!(error.contains("has 8 bytes, not 4"), "{error}");
 }
 
 #[test]
