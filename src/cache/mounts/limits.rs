@@ -114,8 +114,8 @@ impl<'a> Wholes<'a> {
                 (b"objects", Kind::Dir) => _ = objects.insert(above),
                 (b"node_modules", Kind::Dir) => _ = wholes.insert(&entry.path),
                 // A module that go has unpacked: `mod/example.com/name@v1.2.3`.
-                // `cache/download/…/@v` has files that stand alone.
-                (name, Kind::Dir) if name != b"@v" && name.windows(2).any(|it| it == b"@v") => {
+                // But `cache/download/…/@v` has files that stand alone.
+                (name, Kind::Dir) if name != b"@v" && name.windows(2).any(|part| part == b"@v") => {
                     wholes.insert(&entry.path);
                 }
                 _ => {}
