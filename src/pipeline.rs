@@ -138,7 +138,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let of_bases: HashSet<_> =
         images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();
     // Where nothing is made anew the image may be there, whole.
-    let all_known = !squash && plans.iter().all(Plan::is_done);
+    let all_known = request.cache.is_used() && !squash && plans.iter().all(Plan::is_done);
     let ready = |layer: &Arc<ImageLayer>| {
         if !all_known && (!squash || of_bases.contains(&layer.diff_id)) {
             uploads.offer(layer);
