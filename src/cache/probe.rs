@@ -143,7 +143,7 @@ impl Probe<'_> {
 struct End {
     state: Option<State>,
     /// What it is made of, itself not included.
-    tokens: Vec<Token>,
+    tokens: BTreeSet<Token>,
 }
 
 /// One way through the plan.
@@ -180,14 +180,14 @@ impl<'a> Attempt<'a> {
         let Some(keys) = self.probe.keys.get(&stage.id) else { return };
         let mut end = match &stage.base {
             Base::Stage(id) => self.with_token(*id),
-            _ => End { state: keys.start.map(State::of_base), tokens: Vec::new() },
+            _ => End { state: keys.start.map(State::of_base), tokens: BTreeSet::new() },
         };
         for (number, step) in keys.steps.iter().enumerate() {
             if step.manner == Manner::Nothing {
                 continue;
             }
             let verdict = self.judge(stage, step, end.state);
-            let mut tokens = match &verdict {
+            let tokens = match &verdict {
                 Verdict::Hit(hit) => Some(hit.entry.sources.clone()),
                 Verdict::Miss(_) => self.sources(step),
             };
@@ -207,7 +207,7 @@ impl<'a> Attempt<'a> {
                 }
                 _ => None,
             };
-            end.tokens.append(tokens.get_or_insert_default());
+            end.tokens.extend(tokens.unwrap_or_default());
             self.findings.steps.insert((stage.id, number), verdict);
         }
         self.ends.insert(stage.id, end);
@@ -230,9 +230,11 @@ impl<'a> Attempt<'a> {
     fn sources(&self, step: &StepKey) -> Option<Vec<Token>> {
         let direct = step.sources.iter().map(|id| self.token(*id));
         let mut tokens: Vec<Token> = direct.collect::<Option<_>>()?;
+        let mut below = BTreeSet::new();
         for id in &step.sources {
-            tokens.extend(self.ends.get(id)?.tokens.clone());
+            below.extend(&self.ends.get(id)?.tokens);
         }
+        tokens.extend(below.into_iter().cloned());
         Some(tokens)
     }
 
