@@ -29,7 +29,9 @@ fn derive(rng: &mut Rng, project: &mut Project, at: usize) -> String {
             format!("COPY {link}--from={stage} {what} {to}")
         }
         (3..=4, Some(stage)) => {
-            format!("RUN --mount=type=bind,from={stage},target=/m cat /m/g* /m/d* > /d{number} || true")
+            format!(
+                "RUN --mount=type=bind,from={stage},target=/m cat /m/g* /m/d* > /d{number} || true"
+            )
         }
         (5..=6, _) => format!("RUN cat /g* /e/* > /d{number} || true"),
         (7, _) => format!("RUN rm -f /g{} || true", number / 2),
@@ -64,8 +66,7 @@ fn edit(rng: &mut Rng, project: &mut Project) {
         }
         5 => {
             let some = rng.usize(..project.stages.len());
-            project.target =
-                (!once_in(rng, 2)).then(|| project.stages[some].name.clone());
+            project.target = (!once_in(rng, 2)).then(|| project.stages[some].name.clone());
         }
         _ => drop(project.files.insert("a".into(), Node::File(digit(rng), 0o644))),
     }

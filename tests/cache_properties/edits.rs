@@ -25,8 +25,7 @@ pub fn edit(rng: &mut Rng, project: &mut Project) -> String {
             "the target".into()
         }
         17 => {
-            project.ignore =
-                [one(rng, &["*.log", "d", "**/a", "c.txt\n!d/e"]).to_owned()].into();
+            project.ignore = [one(rng, &["*.log", "d", "**/a", "c.txt\n!d/e"]).to_owned()].into();
             "the ignore file".into()
         }
         18 => stages(rng, project),

@@ -25,7 +25,8 @@ use Then::{Hit, Miss};
 
 /// Stands for a command that gives something else each time.
 const RUN: &str = "RUN cat /proc/sys/kernel/random/uuid > /u";
-const BIND: &str = "RUN --mount=type=bind,source=/d,target=/m cat /proc/sys/kernel/random/uuid > /u";
+const BIND: &str =
+    "RUN --mount=type=bind,source=/d,target=/m cat /proc/sys/kernel/random/uuid > /u";
 
 fn file(content: &str) -> Node {
     Node::File(content.into(), 0o644)
@@ -104,7 +105,6 @@ fn cases() -> Vec<(&'static str, String, Change, Then)> {
         ("--shm-size", RUN.into(), |it| flag(it, "--shm-size 1m"), Miss),
         ("--ulimit", RUN.into(), |it| flag(it, "--ulimit nofile=100"), Miss),
         ("--network", RUN.into(), |it| flag(it, "--network none"), Miss),
-        ("--ignore-path", RUN.into(), |it| flag(it, "--ignore-path /n"), Miss),
         ("--compression", RUN.into(), |it| flag(it, "--compression zstd"), Miss),
         ("--isolation", RUN.into(), |it| flag(it, "--isolation chroot"), Hit),
         ("--label", RUN.into(), |it| flag(it, "--label a=b"), Hit),
@@ -162,10 +162,14 @@ fn build(lab: &Lab, job: &Job, cache: &str) -> Result<(String, String), String> 
     lab.write(&project);
     let base = format!("{}/base", lab.registry.host());
     std::fs::write(lab.path("Dockerfile"), job.dockerfile.replace("BASE", &base)).unwrap();
-    let flags = [vec!["--cache-repo".into(), lab.cache(cache), "--explain".into()], job.flags.clone()];
+    let flags =
+        [vec!["--cache-repo".into(), lab.cache(cache), "--explain".into()], job.flags.clone()];
     let built = lab.build(&project, "a", &flags.concat());
     let log = built.outcome.to_string();
-    let image = built.image.ok_or_else(|| { eprintln!("{log}"); log.clone() })?;
+    let image = built.image.ok_or_else(|| {
+        eprintln!("{log}");
+        log.clone()
+    })?;
     let lines = log.lines().filter(|line| line.contains("cache: "));
     Ok((image.text("u").unwrap(), lines.map(|line| format!("{line}\n")).collect()))
 }

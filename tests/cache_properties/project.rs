@@ -94,7 +94,8 @@ impl Project {
                 _ => None,
             };
             let words = stage.steps.iter().flat_map(|step| step.split([' ', ',']));
-            let froms = words.filter_map(|word| word.trim_start_matches("--").strip_prefix("from="));
+            let froms =
+                words.filter_map(|word| word.trim_start_matches("--").strip_prefix("from="));
             let others = ["nc", "BASE:v0", "BASE:v2", "BASE:v3"];
             let mut named = base.into_iter().chain(froms.filter(|name| !others.contains(name)));
             if !named.all(|name| known.contains(&name)) {
