@@ -6,7 +6,7 @@
 //!
 //! A stage that nobody has to build need not be known: what was taken from it is a result already. But
 //! then all that was taken from it has to be from the same time ([`Attempt::agrees`]), and it must not be
-//! built for somebody else after all.
+//! built for somebody else after all, nor have a command that the user wants to run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -156,6 +156,8 @@ struct Attempt<'a> {
     ends: BTreeMap<StageId, End>,
     /// Stages of which nothing is known but what was taken from them once.
     lent: BTreeMap<StageId, Token>,
+    /// Stages with a command that shall run, whatever is known of it.
+    unwanted: BTreeSet<StageId>,
     findings: Findings,
 }
 
@@ -173,7 +175,8 @@ impl<'a> Attempt<'a> {
         }
         let findings = Findings::default();
         let (ends, lent) = (BTreeMap::new(), BTreeMap::new());
-        Self { probe, fresh, by_key, by_below, ends, lent, findings }
+        let unwanted = BTreeSet::new();
+        Self { probe, fresh, by_key, by_below, ends, lent, unwanted, findings }
     }
 
     fn stage(&mut self, stage: &Stage) {
@@ -240,6 +243,9 @@ impl<'a> Attempt<'a> {
 
     fn judge(&mut self, stage: &Stage, step: &StepKey, state: Option<State>) -> Verdict {
         if let Some(why) = self.probe.unwanted.unwanted(stage, step) {
+            if step.manner == Manner::Runs {
+                self.unwanted.insert(stage.id);
+            }
             return Verdict::Miss(Miss::Unwanted(why));
         }
         let Some(key) = step.key else {
@@ -276,7 +282,7 @@ impl<'a> Attempt<'a> {
                 let agrees = match (self.token(*id), self.lent.get(id)) {
                     (Some(known), _) => known == *token,
                     (None, Some(before)) => before == token,
-                    (None, None) => !self.fresh.contains(id),
+                    (None, None) => !self.fresh.contains(id) && !self.unwanted.contains(id),
                 };
                 if !agrees {
                     return false;
