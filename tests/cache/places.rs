@@ -190,3 +190,15 @@ fn a_place_that_has_lost_a_layer_gets_it_from_another() {
     let (cached, output) = args(&project, &["--cache-from", &format!("type=local,src={second}")]);
     assert_eq!(cached, 3, "{output}");
 }
+
+#[test]
+fn what_is_taken_to_another_place_is_explained_there() {
+    let mut project = Project::new(ROW);
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [first, second] = [&one, &two].map(|dir| format!("oci:{}", dir.path().display()));
+    args(&project, &["--cache-repo", &first]);
+    args(&project, &["--cache-from", &first, "--cache-to", &second]);
+    project.write("app.py", "print(2)\n");
+    let (_, output) = args(&project, &["--cache-from", &second, "--explain"]);
+    assert!(output.contains("COPY app.py /: miss: /app.py changed"), "{output}");
+}
