@@ -1,0 +1,362 @@
+//! A directory as a cache: builds are killed at any moment, prunes run among them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use fastrand::Rng;
+use kiln::cache::backend::{Backend as _, Layout};
+use kiln::cache::record::{self, Detail};
+use kiln::cancel::Cancel;
+use kiln::digest::Digest;
+use testkit::image::Image;
+
+use crate::common::{Kiln, processes};
+use crate::project::{Project, STEPS, cached, check, of_layout};
+use crate::running::{End, Fate, run, run_bare};
+
+/// Builds at once.
+const AT_ONCE: usize = 32;
+/// Builds that are killed while they run.
+const KILLS: usize = 200;
+/// Versions of the project, of which a few are built at any time.
+const VERSIONS: usize = 8;
+const OF_A_TIME: usize = 4;
+/// Versions whose results are old when the others begin.
+const OLD: usize = 2;
+/// Blobs that nothing leads to and that nobody has used for long.
+const LOOSE: usize = 100;
+
+/// What is done, and what came of it.
+struct Crowd {
+    project: Project,
+    cache: PathBuf,
+    seed: u64,
+    started: AtomicUsize,
+    killed: AtomicUsize,
+    /// Those of them that were writing to the record, or had.
+    killed_writers: AtomicUsize,
+    killed_prunes: AtomicUsize,
+    done: AtomicUsize,
+    pruned: AtomicUsize,
+    all_hits: AtomicUsize,
+    /// About how long one build takes, in milliseconds.
+    takes: AtomicU64,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let project = Project::new();
+        (0..VERSIONS).for_each(|version| project.make(version));
+        Self {
+            cache: project.path("cache"),
+            project,
+            seed: fastrand::u64(..),
+            started: AtomicUsize::default(),
+            killed: AtomicUsize::default(),
+            killed_writers: AtomicUsize::default(),
+            killed_prunes: AtomicUsize::default(),
+            done: AtomicUsize::default(),
+            pruned: AtomicUsize::default(),
+            all_hits: AtomicUsize::default(),
+            takes: AtomicU64::new(500),
+            wrong: Mutex::default(),
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(self.cache.clone(), Cancel::default())
+    }
+
+    fn is_wrong(&self, what: String) {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    fn goes_on(&self) -> bool {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        self.killed.load(Ordering::Relaxed) < KILLS && wrong.is_empty()
+    }
+
+    /// One of those that have a number.
+    fn worker(&self, number: usize) {
+        let mut rng = Rng::with_seed(self.seed.wrapping_add(number as u64));
+        while self.goes_on() {
+            match rng.u8(..16) {
+                0 => self.prune(&mut rng),
+                _ => self.build(&mut rng),
+            }
+        }
+    }
+
+    fn build(&self, rng: &mut Rng) {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        // Old ones are asked for again now and then, new ones come as time goes by.
+        let first = self.killed.load(Ordering::Relaxed) * (VERSIONS - OF_A_TIME) / KILLS;
+        let version =
+            if rng.u8(..8) == 0 { rng.usize(..OLD) } else { first + rng.usize(..OF_A_TIME) };
+        let (flags, output) = (self.flags(rng), Output::any(rng, number));
+        let isolation = if rng.bool() { "namespaces" } else { "chroot" };
+        let mut args = vec!["--isolation".to_owned(), isolation.to_owned()];
+        args.extend(flags);
+        args.extend(output.args(self));
+        let said = format!("version {version} with {}", args.join(" "));
+        match run(self.project.kiln(version).args(args), self.fate(rng)) {
+            End::Killed { said } => {
+                self.killed.fetch_add(1, Ordering::Relaxed);
+                let writes = said.contains("write cache") as usize;
+                self.killed_writers.fetch_add(writes, Ordering::Relaxed);
+            }
+            End::Failed(error) => self.is_wrong(format!("{said}: {error}")),
+            End::Done { said: log, took } => {
+                self.done.fetch_add(1, Ordering::Relaxed);
+                if cached(&log) == STEPS {
+                    self.all_hits.fetch_add(1, Ordering::Relaxed);
+                }
+                let (before, now) = (self.takes.load(Ordering::Relaxed), took.as_millis() as u64);
+                self.takes.store((before * 3 + now) / 4 + 1, Ordering::Relaxed);
+                if log.contains("warning: ") {
+                    self.is_wrong(format!("{said}: {log}"));
+                }
+                let image = output.image(self);
+                if let Err(error) = image.and_then(|image| check(&image, version)) {
+                    self.is_wrong(format!("{said}: {error}\n{log}"));
+                }
+            }
+        }
+    }
+
+    /// Reading and writing, only one of them, and two places.
+    fn flags(&self, rng: &mut Rng) -> Vec<String> {
+        let cache = self.cache.display();
+        let from = format!("--cache-from=type=local,src={cache},tag=kiln");
+        let to = format!("--cache-to=type=local,dest={cache},tag=kiln,mode=");
+        let second = format!("oci:{}", self.project.path("second").display());
+        match rng.u8(..8) {
+            0 => vec![from],
+            1 => vec![to + "min"],
+            2 => vec![from, to + "max"],
+            3 => vec![format!("--cache-repo={second}"), from, to + "max"],
+            _ => vec![format!("--cache-repo=oci:{cache}")],
+        }
+    }
+
+    fn fate(&self, rng: &mut Rng) -> Fate {
+        let takes = self.takes.load(Ordering::Relaxed) * 1000;
+        let soon = Duration::from_micros(rng.u64(..20_000));
+        match rng.u8(..10) {
+            0 => Fate::Lives,
+            1 => Fate::DiesAt("write cache", soon),
+            2 => Fate::DiesAt("cache layer", soon),
+            _ => Fate::DiesAfter(Duration::from_micros(rng.u64(..=takes))),
+        }
+    }
+
+    fn prune(&self, rng: &mut Rng) {
+        let place = format!("oci:{}", self.cache.display());
+        let mut kiln = Kiln::subcommand("cache").args(["prune", &place]);
+        match rng.u8(..3) {
+            0 => kiln = kiln.args(["--keep", "2MB"]),
+            1 => kiln = kiln.args(["--older-than", "1h"]),
+            _ => {}
+        }
+        let fate = match rng.u8(..2) {
+            0 => Fate::Lives,
+            _ => Fate::DiesAfter(Duration::from_micros(rng.u64(..200_000))),
+        };
+        match run_bare(kiln, fate) {
+            End::Killed { .. } => _ = self.killed_prunes.fetch_add(1, Ordering::Relaxed),
+            End::Failed(error) => self.is_wrong(format!("prune: {error}")),
+            End::Done { .. } => _ = self.pruned.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn is_built_and_then_known(&self, version: usize) {
+        let (_, first) = self.undisturbed(version, 2_000_000 + version);
+        let (cached, second) = self.undisturbed(version, 3_000_000 + version);
+        assert_eq!((cached, second), (STEPS, first), "seed {}, version {version}", self.seed);
+    }
+
+    /// A build that nobody kills; how many steps were cached, and the uuid.
+    fn undisturbed(&self, version: usize, number: usize) -> (usize, String) {
+        let output = Output::Layout(number);
+        let cache = format!("--cache-repo=oci:{}", self.cache.display());
+        let args = [vec![cache], output.args(self)].concat();
+        match run(self.project.kiln(version).args(args), Fate::Lives) {
+            End::Done { said, .. } => {
+                let uuid = output.image(self).and_then(|image| check(&image, version));
+                let uuid = uuid.unwrap_or_else(|error| panic!("{error}\n{said}"));
+                (cached(&said), uuid)
+            }
+            other => panic!("version {version}: {other:?}"),
+        }
+    }
+}
+
+/// Where an image goes.
+#[derive(Clone, Copy)]
+enum Output {
+    /// A layout of its own.
+    Layout(usize),
+    /// The layout that is the cache as well.
+    Cache(usize),
+    Registry(usize),
+}
+
+impl Output {
+    fn any(rng: &mut Rng, number: usize) -> Self {
+        match rng.u8(..4) {
+            0 => Self::Cache(number),
+            1 => Self::Registry(number),
+            _ => Self::Layout(number),
+        }
+    }
+
+    fn args(self, crowd: &Crowd) -> Vec<String> {
+        let layout = |dir: &Path| format!("--output=type=oci,tar=false,dest={}", dir.display());
+        match self {
+            Self::Layout(number) => {
+                vec![layout(&crowd.project.path("out").join(number.to_string()))]
+            }
+            Self::Cache(number) => {
+                vec![layout(&crowd.cache), "--push=false".into(), format!("--tag=app:n{number}")]
+            }
+            Self::Registry(number) => {
+                vec![format!("--tag={}/app:n{number}", crowd.project.registry.host())]
+            }
+        }
+    }
+
+    fn image(self, crowd: &Crowd) -> Result<Image, String> {
+        match self {
+            Self::Layout(number) => {
+                of_layout(&crowd.project.path("out").join(number.to_string()), None)
+            }
+            Self::Cache(number) => of_layout(&crowd.cache, Some(&format!("n{number}"))),
+            Self::Registry(number) => {
+                let registry = &crowd.project.registry;
+                Image::from_registry(registry, "app", &format!("n{number}"))
+                    .map_err(|error| format!("{error:#}"))
+            }
+        }
+    }
+}
+
+/// Makes all files of a directory look as if nobody had used them for so long.
+fn age(dir: &Path, by: Duration) {
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_file() {
+            let file = File::options().write(true).open(entry.path()).expect("opened");
+            file.set_modified(SystemTime::now() - by).expect("aged");
+        }
+    }
+}
+
+fn names(dir: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(dir).expect("a directory");
+    entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+}
+
+/// What is there under the name of a digest has it, whatever leads there.
+fn blobs_are_whole(dir: &Path) {
+    for name in names(&dir.join("blobs/sha256")) {
+        if name.starts_with(".kiln-") {
+            continue;
+        }
+        let bytes = fs::read(dir.join("blobs/sha256").join(&name)).expect("read");
+        assert_eq!(Digest::of(&bytes).hex().to_string(), name, "a blob is not whole");
+    }
+}
+
+/// All that a record leads to is there, and whole.
+fn record_is_whole(layout: &Layout, tag: &str) -> usize {
+    let record = record::read(layout, tag, Detail::About).expect("a record");
+    for entry in &record.entries {
+        assert!(!entry.about.step.is_empty(), "{entry:?}");
+        let Some(layer) = &entry.layer else { continue };
+        let mut bytes = Vec::new();
+        let mut blob = layout.open(&layer.descriptor).expect("a blob");
+        blob.read_to_end(&mut bytes).expect("its digest");
+    }
+    record.entries.len()
+}
+
+#[test]
+fn builds_that_are_killed_at_any_moment_leave_no_wrong_entry_and_no_wrong_image() {
+    let crowd = Crowd::new();
+    for version in 0..OLD {
+        crowd.undisturbed(version, 1_000_000 + version);
+    }
+    let blobs = crowd.cache.join("blobs/sha256");
+    for number in 0..LOOSE {
+        let bytes = format!("loose {number}");
+        let name = Digest::of(bytes.as_bytes()).hex().to_string();
+        fs::write(blobs.join(name), bytes).expect("written");
+    }
+    age(&blobs, Duration::from_secs(2 * 3600));
+    thread::scope(|scope| {
+        for number in 0..AT_ONCE {
+            let crowd = &crowd;
+            scope.spawn(move || crowd.worker(number));
+        }
+    });
+    let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+    eprintln!(
+        "seed {}: {} builds killed, {} of them late, {} ended, {} of them without a command; {} prunes killed, {} ended; \
+         a build takes {} ms",
+        crowd.seed,
+        count(&crowd.killed),
+        count(&crowd.killed_writers),
+        count(&crowd.done),
+        count(&crowd.all_hits),
+        count(&crowd.killed_prunes),
+        count(&crowd.pruned),
+        crowd.takes.load(Ordering::Relaxed),
+    );
+    let wrong = crowd.wrong.lock().unwrap_or_else(PoisonError::into_inner).join("\n\n");
+    assert!(wrong.is_empty(), "seed {}: {wrong}", crowd.seed);
+    assert!(count(&crowd.killed) >= KILLS && count(&crowd.done) > AT_ONCE / 2);
+    // Nothing runs any more, and nothing is mounted.
+    let left = processes::that_know(crowd.project.temp.path());
+    assert!(left.is_empty(), "left behind: {left:#?}");
+    let layout = crowd.layout();
+    record_is_whole(&layout, "kiln");
+    blobs_are_whole(&crowd.cache);
+    // Each version is built, and then known.
+    thread::scope(|scope| {
+        for version in 0..VERSIONS {
+            let crowd = &crowd;
+            scope.spawn(move || crowd.is_built_and_then_known(version));
+        }
+    });
+    assert!(record_is_whole(&layout, "kiln") >= VERSIONS);
+    // These have removed what killed ones left.
+    assert_eq!(names(&crowd.project.work()), BTreeSet::new());
+    assert_eq!(names(&crowd.cache.join(".kiln/tmp")), BTreeSet::new());
+    everything_goes(&crowd, &blobs);
+}
+
+/// By design the blobs of a killed build stay until a prune an hour later, and what a killed writer of an
+/// image was writing for a day.
+fn everything_goes(crowd: &Crowd, blobs: &Path) {
+    let mut index: serde_json::Value =
+        serde_json::from_slice(&fs::read(crowd.cache.join("index.json")).expect("an index"))
+            .expect("JSON");
+    index["manifests"] = serde_json::json!([]);
+    fs::write(crowd.cache.join("index.json"), index.to_string()).expect("written");
+    for dir in [&crowd.cache, blobs] {
+        age(dir, Duration::from_secs(25 * 3600));
+    }
+    let place = format!("oci:{}", crowd.cache.display());
+    let end = run_bare(Kiln::subcommand("cache").args(["prune", &place]), Fate::Lives);
+    assert!(matches!(end, End::Done { .. }), "{end:?}");
+    assert_eq!(names(blobs), BTreeSet::new());
+    let left = names(&crowd.cache).into_iter().collect::<Vec<_>>();
+    assert_eq!(left, [".kiln", "blobs", "index.json", "oci-layout"]);
+}
