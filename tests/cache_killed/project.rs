@@ -33,7 +33,7 @@ pub const STEPS: usize = 4;
 const BASE_LAYERS: usize = 1;
 const BIG: usize = 300_000;
 /// Versions that have the same files in their first stage.
-const SIBLINGS: usize = 2;
+pub const SIBLINGS: usize = 2;
 
 /// The versions, and where they are built.
 pub struct Project {
