@@ -8,7 +8,7 @@ use crate::hits::{Project, uuid};
 fn thirty_stages_of_ten_steps_cost_no_more_requests_than_one() {
     let mut dockerfile = String::new();
     for stage in 0..30 {
-        write!(dockerfile, "FROM BASE/base AS s{stage}\n").expect("written");
+        writeln!(dockerfile, "FROM BASE/base AS s{stage}").expect("written");
         for step in 0..9 {
             let from = if step == 4 && stage > 0 {
                 format!("COPY --from=s{} /made{} /from\n", stage - 1, stage - 1)

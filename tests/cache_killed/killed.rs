@@ -1,23 +1,21 @@
 //! A directory as a cache: builds are killed at any moment, prunes run among them.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fastrand::Rng;
-use kiln::cache::backend::{Backend as _, Layout};
-use kiln::cache::record::{self, Detail};
+use kiln::cache::backend::Layout;
 use kiln::cancel::Cancel;
-use kiln::digest::Digest;
-use testkit::image::Image;
 
 use crate::common::{Kiln, processes};
-use crate::project::{Project, SIBLINGS, STEPS, cached, check, of_layout};
+use crate::directory::{add_loose, age, blobs_are_whole, names, record_is_whole};
+use crate::output::{Output, Places};
+use crate::project::{Project, SIBLINGS, STEPS, cached, check};
 use crate::running::{End, Fate, run, run_bare};
 
 /// Builds at once.
@@ -74,6 +72,10 @@ impl Crowd {
         Layout::new(self.cache.clone(), Cancel::default())
     }
 
+    fn places(&self) -> Places<'_> {
+        Places { project: &self.project, cache: &self.cache }
+    }
+
     fn is_wrong(&self, what: String) {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
@@ -104,7 +106,7 @@ impl Crowd {
         let isolation = if rng.bool() { "namespaces" } else { "chroot" };
         let mut args = vec!["--isolation".to_owned(), isolation.to_owned()];
         args.extend(flags);
-        args.extend(output.args(self));
+        args.extend(output.args(&self.places()));
         let said = format!("version {version} with {}", args.join(" "));
         match run(self.project.kiln(version).args(args), self.fate(rng)) {
             End::Killed { said } => {
@@ -123,7 +125,7 @@ impl Crowd {
                 if log.contains("warning: ") {
                     self.is_wrong(format!("{said}: {log}"));
                 }
-                let image = output.image(self);
+                let image = output.image(&self.places());
                 if let Err(error) = image.and_then(|image| check(&image, version)) {
                     self.is_wrong(format!("{said}: {error}\n{log}"));
                 }
@@ -186,113 +188,16 @@ impl Crowd {
     fn undisturbed(&self, version: usize, number: usize) -> (usize, String) {
         let output = Output::Layout(number);
         let cache = format!("--cache-repo=oci:{}", self.cache.display());
-        let args = [vec![cache], output.args(self)].concat();
+        let args = [vec![cache], output.args(&self.places())].concat();
         match run(self.project.kiln(version).args(args), Fate::Lives) {
             End::Done { said, .. } => {
-                let uuid = output.image(self).and_then(|image| check(&image, version));
+                let uuid = output.image(&self.places()).and_then(|image| check(&image, version));
                 let uuid = uuid.unwrap_or_else(|error| panic!("{error}\n{said}"));
                 (cached(&said), uuid)
             }
             other => panic!("version {version}: {other:?}"),
         }
     }
-}
-
-/// Where an image goes.
-#[derive(Clone, Copy)]
-enum Output {
-    /// A layout of its own.
-    Layout(usize),
-    /// The layout that is the cache as well.
-    Cache(usize),
-    Registry(usize),
-}
-
-impl Output {
-    fn any(rng: &mut Rng, number: usize) -> Self {
-        match rng.u8(..4) {
-            0 => Self::Cache(number),
-            1 => Self::Registry(number),
-            _ => Self::Layout(number),
-        }
-    }
-
-    fn args(self, crowd: &Crowd) -> Vec<String> {
-        let layout = |dir: &Path| format!("--output=type=oci,tar=false,dest={}", dir.display());
-        match self {
-            Self::Layout(number) => {
-                vec![layout(&crowd.project.path("out").join(number.to_string()))]
-            }
-            Self::Cache(number) => {
-                vec![layout(&crowd.cache), "--push=false".into(), format!("--tag=app:n{number}")]
-            }
-            Self::Registry(number) => {
-                vec![format!("--tag={}/app:n{number}", crowd.project.registry.host())]
-            }
-        }
-    }
-
-    fn image(self, crowd: &Crowd) -> Result<Image, String> {
-        match self {
-            Self::Layout(number) => {
-                of_layout(&crowd.project.path("out").join(number.to_string()), None)
-            }
-            Self::Cache(number) => of_layout(&crowd.cache, Some(&format!("n{number}"))),
-            Self::Registry(number) => {
-                let registry = &crowd.project.registry;
-                Image::from_registry(registry, "app", &format!("n{number}"))
-                    .map_err(|error| format!("{error:#}"))
-            }
-        }
-    }
-}
-
-/// Makes all files of a directory look as if nobody had used them for so long.
-fn age(dir: &Path, by: Duration) {
-    for entry in fs::read_dir(dir).expect("a directory") {
-        let entry = entry.expect("an entry");
-        if entry.file_type().expect("a type").is_file() {
-            let file = File::options().write(true).open(entry.path()).expect("opened");
-            file.set_modified(SystemTime::now() - by).expect("aged");
-        }
-    }
-}
-
-/// Adds a blob that nothing leads to; gives its name.
-fn add_loose(blobs: &Path, number: usize) -> String {
-    let bytes = format!("loose {number}");
-    let name = Digest::of(bytes.as_bytes()).hex().to_string();
-    fs::write(blobs.join(&name), bytes).expect("written");
-    name
-}
-
-fn names(dir: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
-}
-
-/// What is there under the name of a digest has it, whatever leads there.
-fn blobs_are_whole(dir: &Path) {
-    for name in names(&dir.join("blobs/sha256")) {
-        if name.starts_with(".kiln-") {
-            continue;
-        }
-        let bytes = fs::read(dir.join("blobs/sha256").join(&name)).expect("read");
-        assert_eq!(Digest::of(&bytes).hex().to_string(), name, "a blob is not whole");
-    }
-}
-
-/// All that a record leads to is there, and whole.
-fn record_is_whole(layout: &Layout, tag: &str) -> usize {
-    let record = record::read(layout, tag, Detail::About).expect("a record");
-    for entry in &record.entries {
-        assert!(!entry.about.step.is_empty(), "{entry:?}");
-        let Some(layer) = &entry.layer else { continue };
-        let mut bytes = Vec::new();
-        let mut blob = layout.open(&layer.descriptor).expect("a blob");
-        blob.read_to_end(&mut bytes).expect("its digest");
-    }
-    record.entries.len()
 }
 
 #[test]
