@@ -40,8 +40,12 @@ struct Crowd {
 
 impl Crowd {
     fn build(&self, number: usize, fate: Fate) -> End {
+        self.build_of(DOCKERFILE, number, fate)
+    }
+
+    fn build_of(&self, dockerfile: &str, number: usize, fate: Fate) -> End {
         let base = format!("{}/", self.registry.host());
-        let kiln = Kiln::build().dockerfile(&DOCKERFILE.replace("BASE/", &base)).args([
+        let kiln = Kiln::build().dockerfile(&dockerfile.replace("BASE/", &base)).args([
             "--progress=plain",
             "--output=type=cacheonly",
             "--cache-mounts",
@@ -49,6 +53,15 @@ impl Crowd {
             &format!("--build-arg=N={number}"),
         ]);
         run(kiln, fate)
+    }
+
+    /// As if a file were from another build than the rest: what all this rests on.
+    fn a_broken_seal_is_seen(&self) {
+        let breaks = "FROM BASE/base\nRUN --mount=type=cache,id=shared,target=/c echo x >> /c/1\n";
+        let end = self.build_of(breaks, 0, Fate::Lives);
+        assert!(matches!(end, End::Done { .. }), "{end:?}");
+        let end = self.build(2_000_000, Fate::Lives);
+        assert!(matches!(&end, End::Failed(said) if said.contains("a mixture")), "{end:?}");
     }
 
     fn worker(&self, number: usize) {
@@ -66,7 +79,6 @@ impl Crowd {
     }
 }
 
-/// Gives what the last build found.
 fn saved_by_many(registry: Registry, place: String, kills: bool) {
     let seed = fastrand::u64(..);
     let crowd = Crowd { registry, place, seed, kills, wrong: Mutex::default() };
@@ -85,6 +97,7 @@ fn saved_by_many(registry: Registry, place: String, kills: bool) {
     let holds = said.split("holds ").nth(1).and_then(|rest| rest.lines().next());
     let holds: usize = holds.and_then(|count| count.parse().ok()).unwrap_or_default();
     assert!(holds >= 7, "{said}");
+    crowd.a_broken_seal_is_seen();
 }
 
 #[test]

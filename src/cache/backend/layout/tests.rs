@@ -184,7 +184,9 @@ fn what_is_no_layout_is_left_alone() {
 #[test]
 fn an_image_under_the_name_is_not_overwritten() {
     let (_dir, layout) = layout();
-    let image = br#"{"schemaVersion":2,"config":{"mediaType":"x","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
+    let image = br#"{"schemaVersion":2,"config":{"mediaType":"x","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
+    let config = Descriptor::new("x", Digest::of(b"{}"), 2);
+    layout.keep(&config, Content::Bytes(b"{}"), None, &|_| {}).expect("kept");
     let document = Document {
         bytes: image.to_vec(),
         media_type: "application/vnd.oci.image.manifest.v1+json".into(),
