@@ -47,7 +47,7 @@ pub use self::dry_run::dry_run;
 use self::exports::write_exports;
 use self::furnish::{fetch_ahead, fetch_for_keys, mark_needed, tools};
 pub use self::index::{IndexMade, index};
-use self::isolation::{can_run, settle};
+use self::isolation::settle;
 pub use self::login::{LoggedIn, LoggedOut, log_in, log_out};
 use self::prepare::{Prepared, PushCheck, Source};
 use self::probe::{Probed, Shelves};
@@ -123,9 +123,11 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let tools = tools(request, ground, &source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     fetch_for_keys(request, &shop, &plans);
-    let Probed { plans, cached, keeping } =
-        shelves.probe(request, ground, &shop, plans, &images)?;
-    can_run(&plans, ground, &source.place)?;
+    let probed = shelves.probe(request, ground, &shop, plans, &images);
+    let Probed { plans, cached, keeping } = probed.inspect_err(|_| {
+        ground.cancel.cancel();
+        shop.downloads.wait();
+    })?;
 
     // 4. Stages, and 5. their layers on their way to the destinations and to caches
     mark_needed(request, &plans, &cached, &images);
@@ -167,15 +169,21 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         let outcome = outcome.map_err(|error| {
             ground.cancel.cancel();
             shop.downloads.wait();
-            why(error, uploads.wait())
+            keeping.explain(why(error, uploads.wait()))
         });
         let kept = kept.join().unwrap_or_else(|_| Err(anyhow!("the cache's writer broke off")));
         (outcome, kept)
     });
     saving.wait();
-    let product = outcome?;
-    kept?;
+    let product = match (outcome, &kept) {
+        (Err(error), Err(second)) => {
+            ground.reporter.warning(&format!("{second:#}"));
+            return Err(error);
+        }
+        (outcome, _) => outcome?,
+    };
     tell(request, ground, &names, &product)?;
+    kept?;
     // 8. Report
     Ok(Built {
         digest: product.document().digest,

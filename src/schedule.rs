@@ -178,7 +178,7 @@ impl Surroundings for Seat<'_> {
     }
 
     fn layer_ready(&self, id: StageId, layer: &Arc<ImageLayer>) {
-        if self.board.targets().any(|target| target == (self.plan, id)) {
+        if self.board.is_in_image((self.plan, id)) {
             (self.board.hear.ready)(layer);
         }
     }

@@ -67,7 +67,7 @@ impl Facts {
     }
 
     /// The same, if they are small enough to be kept.
-    fn small(self) -> Self {
+    pub fn small(self) -> Self {
         let size = serde_json::to_vec(&self).map_or(usize::MAX, |text| text.len());
         if size > MAX { Self::default() } else { self }
     }

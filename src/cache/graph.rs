@@ -15,7 +15,7 @@ use super::tree::Fingerprint;
 use crate::digest::Digest;
 use crate::plan::{
     Action, Base, BindSource, CacheMount, CopySource, CopyStep, FilesFrom, ImageKey, Plan, RunStep,
-    Stage, StageId, StepMount, WorkdirStep,
+    Stage, StageId, Step, StepMount, WorkdirStep,
 };
 
 /// Files that are told one by one in an explanation; of more, their directories are.
@@ -61,6 +61,8 @@ pub struct StageKeys {
 pub struct StepKey {
     /// How it changes files.
     pub manner: Manner,
+    /// What decides whether its result is kept.
+    pub flag: Flag,
     /// Nothing where it changes none, or where [`StepKey::unknown`] says why it has no key.
     pub key: Option<Key>,
     /// The step and its inputs, for people.
@@ -69,6 +71,15 @@ pub struct StepKey {
     pub sources: Vec<StageId>,
     /// Why it has no key.
     pub unknown: Option<String>,
+}
+
+/// Which of a user's flags a step belongs to, as kaniko has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// `--cache-run-layers`: RUN and WORKDIR.
+    Runs,
+    /// `--cache-copy-layers`: COPY and ADD.
+    Copies,
 }
 
 /// Computes the keys of all stages.
@@ -104,8 +115,9 @@ impl<C: Contents> Scribe<'_, C> {
         for step in &self.stage.steps {
             let mut written = StepKey {
                 manner: manner(&step.action),
+                flag: flag(&step.action),
                 key: None,
-                about: About { step: step.line.clone(), inputs: Vec::new() },
+                about: About { step: shown(step), inputs: Vec::new() },
                 sources: sources(&step.action),
                 unknown: None,
             };
@@ -257,6 +269,11 @@ impl<C: Contents> Scribe<'_, C> {
                 maker.input(format!("the heredoc {name}"), body);
             }
         }
+        if *is_add && sources.len() > 1 {
+            // Of what several archives have the last one wins.
+            let order = sources.iter().map(CopySource::shown);
+            maker.input("the order of the sources", framed(&order.collect::<Vec<_>>()));
+        }
         match &copy.from {
             FilesFrom::Context | FilesFrom::Named(_) => {
                 let files = self.contents.copied(copy).map_err(|error| error.to_string())?;
@@ -308,6 +325,22 @@ fn after(before: Key, step: Key) -> Key {
     maker.input("", before.0.hex());
     maker.input("", step.0.hex());
     maker.finish().0
+}
+
+/// The step on one line, without passwords in addresses: what is kept can be read by others.
+fn shown(step: &Step) -> String {
+    let Action::Copy(copy) = &step.action else { return step.line.clone() };
+    copy.sources.iter().fold(step.line.clone(), |line, source| match source {
+        CopySource::Remote { written, .. } => line.replace(written.as_str(), &source.shown()),
+        _ => line,
+    })
+}
+
+fn flag(action: &Action) -> Flag {
+    match action {
+        Action::Copy(_) => Flag::Copies,
+        _ => Flag::Runs,
+    }
 }
 
 fn manner(action: &Action) -> Manner {

@@ -38,7 +38,9 @@ impl Place {
         Ok(match place {
             CachePlace::Registry(typed) => {
                 let reference: Reference = typed.parse()?;
-                let own = has_tag(typed).then(|| reference.tag.clone()).flatten();
+                let digest = reference.digest.map(|digest| digest.to_string());
+                let own =
+                    digest.or_else(|| has_tag(typed).then(|| reference.tag.clone()).flatten());
                 let backend = Registry::new(client.clone(), reference.repository());
                 Self { backend: Arc::new(backend), name: own.unwrap_or_else(|| name.to_owned()) }
             }
@@ -104,9 +106,13 @@ pub fn read_all(places: Vec<Place>, detail: Detail) -> Vec<Known> {
     };
     thread::scope(|scope| {
         let read = &read;
-        let threads: Vec<_> =
-            places.into_iter().map(|place| scope.spawn(move || read(place))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        let begin = |place: Place| (place.clone(), scope.spawn(move || read(place)));
+        let threads: Vec<_> = places.into_iter().map(begin).collect();
+        let end = |(place, thread): (Place, thread::ScopedJoinHandle<'_, Known>)| {
+            // The others are found by their numbers.
+            thread.join().unwrap_or_else(|_| Known::unread(place))
+        };
+        threads.into_iter().map(end).collect()
     })
 }
 

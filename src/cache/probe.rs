@@ -34,6 +34,8 @@ pub struct Probe<'a> {
     pub oldest: u64,
     /// Why a step is not looked for, if it is not.
     pub unwanted: &'a dyn Unwanted,
+    /// Stages that are built anew for the plan of another platform.
+    pub fresh: BTreeSet<StageId>,
 }
 
 /// Says which steps are built whatever is known of them.
@@ -85,6 +87,10 @@ pub struct Findings {
     /// The stages that have to be there for the image: those whose layers are in it, and those from
     /// which a step takes files that has to be carried out.
     pub needed: BTreeSet<StageId>,
+    /// Those of them in which a command has to run.
+    pub built: BTreeSet<StageId>,
+    /// Those of which nothing is known but what was taken from them once.
+    pub lent: BTreeMap<StageId, Token>,
 }
 
 impl Findings {
@@ -100,7 +106,7 @@ impl Findings {
 impl Probe<'_> {
     /// Looks.
     pub fn run(&self) -> Findings {
-        let mut fresh = BTreeSet::new();
+        let mut fresh = self.fresh.clone();
         loop {
             let mut attempt = Attempt::new(self, &fresh);
             self.plan.stages.iter().for_each(|stage| attempt.stage(stage));
@@ -108,7 +114,9 @@ impl Probe<'_> {
             let lent = attempt.lent.keys();
             let now: BTreeSet<StageId> = lent.filter(|id| needed.contains(id)).copied().collect();
             if now.is_empty() {
-                return Findings { needed, ..attempt.findings };
+                let unknown = attempt.ends.iter().filter(|(_, end)| end.state.is_none());
+                let built = unknown.map(|(id, _)| *id).filter(|id| needed.contains(id)).collect();
+                return Findings { needed, built, lent: attempt.lent, ..attempt.findings };
             }
             // They are built anew, so nothing can be taken from what they were.
             fresh.extend(now);

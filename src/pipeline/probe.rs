@@ -1,6 +1,6 @@
 //! Looks for what earlier builds have made, and sees to it that later ones find what this one makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,17 +10,19 @@ use anyhow::{Result, anyhow};
 
 use super::Ground;
 use super::bases::Images;
+use super::isolation::can_run;
 use super::prepare::Source;
 use crate::cache::explain::explain;
-use crate::cache::graph::{Settings, StepKey, keys};
-use crate::cache::key::Input;
+use crate::cache::graph::{Flag, Settings, StageKeys, StepKey, keys};
+use crate::cache::key::{Input, Key};
 use crate::cache::library::{Known, Place, name_for, read_all};
 use crate::cache::probe::{At, Findings, Hit, Probe, Unwanted, Verdict};
 use crate::cache::record::{Detail, Record, Rivals};
-use crate::cache::{LayerPlace, Manner};
+use crate::cache::{LayerPlace, Manner, Token};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Reporter;
-use crate::plan::{Plan, Stage};
+use crate::plan::{Plan, Stage, StageId};
 use crate::publish::{Keeping, Policy, Target};
 use crate::registry::Client;
 use crate::request::{CacheChoice, CacheReach, CacheTarget, DockerfileSource, Request};
@@ -137,19 +139,27 @@ impl Shelves {
         self.interrupt.check()?;
         warn(&known, &ground.reporter);
         let (mut all_plans, mut all_cached, mut hits) = (Vec::new(), Vec::new(), Vec::new());
-        let read = Read { request, shop, known: &known, from: &self.from, now };
+        let contents = Fingerprints::new(shop, images);
+        let read =
+            Read { request, shop, known: &known, from: &self.from, contents: &contents, now };
+        let looks = if choice.is_used() { read.all(&plans) } else { Vec::new() };
+        let mut looks = looks.into_iter();
         for plan in plans {
-            if !choice.is_used() {
+            let Some(look) = looks.next() else {
                 all_plans.push(plan);
                 continue;
+            };
+            if choice.explain {
+                read.explain(&plan, &look, &ground.reporter);
             }
-            let (cached, findings, found) = read.plan(&plan, images, &ground.reporter);
-            let plan =
-                plan.trimmed(&findings.needed, &|id, step| findings.hit((id, step)).is_some());
+            let (cached, found) = read.cached(&plan, &look);
+            let findings = &look.findings;
+            let is_cached = |id, step| findings.hit((id, step)).is_some();
             hits.extend(found);
-            all_plans.push(plan);
+            all_plans.push(plan.trimmed(&findings.needed, &is_cached));
             all_cached.push(cached);
         }
+        can_run(&all_plans, ground, &shop.place)?;
         let policy = Policy {
             runs: choice.runs,
             copies: choice.copies,
@@ -159,8 +169,8 @@ impl Shelves {
         };
         let targets = targets(self.to, known);
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
-        for Found { hit, manner, reach, layer } in hits {
-            keeping.confirm(&hit.entry, manner, reach, layer.as_ref());
+        for Found { hit, flag, reach, layer } in hits {
+            keeping.confirm(&hit.entry, flag, reach, layer.as_ref());
         }
         Ok(Probed { plans: all_plans, cached: all_cached, keeping })
     }
@@ -215,11 +225,18 @@ fn seconds_now() -> u64 {
 /// A hit.
 struct Found {
     hit: Hit,
-    /// How its step changes files.
-    manner: Manner,
+    /// What decides whether it is kept.
+    flag: Flag,
     /// Whether its layer is in the image.
     reach: Reach,
     layer: Option<Arc<ImageLayer>>,
+}
+
+/// What was found for one plan.
+struct Look {
+    keys: BTreeMap<StageId, StageKeys>,
+    findings: Findings,
+    layers: BTreeMap<At, Arc<ImageLayer>>,
 }
 
 /// What was read.
@@ -228,44 +245,90 @@ struct Read<'a> {
     shop: &'a Workshop,
     known: &'a [Known],
     from: &'a [usize],
+    contents: &'a Fingerprints<'a>,
     now: u64,
 }
 
 impl Read<'_> {
-    fn plan(
-        &self,
-        plan: &Plan,
-        images: &Images,
-        reporter: &Reporter,
-    ) -> (Cached, Findings, Vec<Found>) {
+    /// Looks for all plans. What one of them builds anew, no other takes from an earlier build: an index
+    /// is of one build, too.
+    fn all(&self, plans: &[Plan]) -> Vec<Look> {
+        let mut fresh: BTreeSet<Key> = BTreeSet::new();
+        loop {
+            let looks: Vec<Look> = plans.iter().map(|plan| self.plan(plan, &fresh)).collect();
+            let before = fresh.len();
+            let ends = |look: &Look, id: &StageId| look.keys.get(id).and_then(|keys| keys.end);
+            let mut lent: BTreeMap<Key, &Token> = BTreeMap::new();
+            for look in &looks {
+                for (id, token) in &look.findings.lent {
+                    let Some(end) = ends(look, id) else { continue };
+                    let built = |other: &Look| {
+                        other.findings.built.iter().any(|id| ends(other, id) == Some(end))
+                    };
+                    if *lent.entry(end).or_insert(token) != token || looks.iter().any(built) {
+                        fresh.insert(end);
+                    }
+                }
+            }
+            if plans.len() < 2 || fresh.len() == before {
+                return looks;
+            }
+        }
+    }
+
+    fn plan(&self, plan: &Plan, fresh: &BTreeSet<Key>) -> Look {
         let choice = &self.request.cache;
-        let contents = Fingerprints::new(self.shop, images);
-        let keys = keys(plan, &self.settings(), &contents);
-        let mut records: Vec<Record> =
-            self.from.iter().map(|at| self.known[*at].record.clone()).collect();
+        let keys = keys(plan, &self.settings(), self.contents);
+        let is_fresh = |keys: &StageKeys| keys.end.is_some_and(|end| fresh.contains(&end));
+        let of_others = keys.iter().filter(|(_, keys)| is_fresh(keys)).map(|(id, _)| *id);
+        let of_others: BTreeSet<StageId> = of_others.collect();
+        let mut records = self.records();
         let oldest = self.now.saturating_sub(choice.ttl.as_secs());
         let unwanted = Wishes { choice, request: self.request };
-        let (findings, layers) = loop {
-            let probe = Probe { plan, keys: &keys, records: &records, oldest, unwanted: &unwanted };
+        loop {
+            let (records_now, fresh) = (&records, of_others.clone());
+            let probe = Probe {
+                plan,
+                keys: &keys,
+                records: records_now,
+                oldest,
+                unwanted: &unwanted,
+                fresh,
+            };
             let findings = probe.run();
             match self.layers(&findings) {
-                Ok(layers) => break (findings, layers),
+                Ok(layers) => return Look { keys, findings, layers },
                 // It is not there any more, whatever the record says.
                 Err(gone) => records[gone.from].entries.retain(|entry| *entry != gone.entry),
             }
-        };
-        if choice.explain {
-            let places: Vec<_> = self.from.iter().map(|at| self.known[*at].place.shown()).collect();
-            let lines = explain(plan, &keys, &findings, &records, &places);
-            lines.iter().for_each(|line| reporter.note(&format!("cache: {line}")));
         }
-        let mut cached =
-            Cached { keys, facts: findings.facts.clone(), now: self.now, ..Cached::default() };
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.from.iter().map(|at| self.known[*at].record.clone()).collect()
+    }
+
+    fn explain(&self, plan: &Plan, look: &Look, reporter: &Reporter) {
+        let places: Vec<_> = self.from.iter().map(|at| self.known[*at].place.shown()).collect();
+        let lines = explain(plan, &look.keys, &look.findings, &self.records(), &places);
+        lines.iter().for_each(|line| reporter.note(&format!("cache: {line}")));
+    }
+
+    /// The same in the words of those who build.
+    fn cached(&self, plan: &Plan, look: &Look) -> (Cached, Vec<Found>) {
+        let mut cached = Cached {
+            keys: look.keys.clone(),
+            facts: look.findings.facts.clone(),
+            stamps: self.stamps(plan, &look.findings),
+            now: self.now,
+            ..Cached::default()
+        };
         let mut found = Vec::new();
-        for (at, hit) in hits(&findings) {
-            let layer = layers.get(&at).cloned();
+        for (at, hit) in hits(&look.findings) {
+            let layer = look.layers.get(&at).cloned();
             let step = cached.keys.get(&at.0).and_then(|keys| keys.steps.get(at.1));
             let manner = step.map_or(Manner::Nothing, |it| it.manner);
+            let flag = step.map_or(Flag::Runs, |it| it.flag);
             let reach = if plan.is_in_image(at.0) { Reach::Image } else { Reach::Between };
             let mut hit = hit.clone();
             // It was not read, but it is the same: it is what the key was made of.
@@ -274,9 +337,27 @@ impl Read<'_> {
             }
             let (created, sources) = (hit.entry.created.clone(), hit.entry.sources.clone());
             cached.hits.insert(at, StepHit { layer: layer.clone(), created, sources });
-            found.push(Found { hit, manner, reach, layer });
+            if manner != Manner::Nothing {
+                found.push(Found { hit, flag, reach, layer });
+            }
         }
-        (cached, findings, found)
+        (cached, found)
+    }
+
+    /// What the files looked like that the steps take which are left to do.
+    fn stamps(&self, plan: &Plan, findings: &Findings) -> BTreeMap<At, Digest> {
+        let mut stamps = BTreeMap::new();
+        for stage in &plan.stages {
+            for (number, step) in stage.steps.iter().enumerate() {
+                let at = (stage.id, number);
+                if findings.hit(at).is_none()
+                    && let Some(stamp) = self.contents.stamp_of(&step.action)
+                {
+                    stamps.insert(at, stamp);
+                }
+            }
+        }
+        stamps
     }
 
     /// The layers of all hits; or a hit whose layer is gone.
@@ -343,10 +424,9 @@ impl Unwanted for Wishes<'_> {
             label.is_some_and(|label| label.eq_ignore_ascii_case(name))
                 || stage.id.0.to_string() == *name
         };
-        let switched_off = match step.manner {
-            Manner::Nothing => false,
-            Manner::Runs => !self.choice.runs,
-            Manner::Copies | Manner::Links => !self.choice.copies,
+        let switched_off = match step.flag {
+            Flag::Runs => !self.choice.runs,
+            Flag::Copies => !self.choice.copies,
         };
         if fresh.no_cache {
             return Some("--no-cache".into());

@@ -1,18 +1,23 @@
 //! Results go to caches as soon as they exist, while later steps run. What leads to them is written
 //! last, and also where the build failed: the steps that succeeded are of use to the next one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 
-use super::slots::Slots;
 use super::uploads::Uploads;
+use crate::cache::graph::Flag;
 use crate::cache::library::Place;
 use crate::cache::record::{Record, Rivals, write};
-use crate::cache::{CacheError, Content, Entry, Manner};
+use crate::cache::{CacheError, Content, Entry};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::stage::{ImageLayer, Made, Origin, Reach, Workshop};
+
+/// Layers on their way at the same time, to one place.
+const AT_ONCE: usize = 4;
 
 /// A place that results go to.
 #[derive(Debug)]
@@ -43,11 +48,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    fn keeps(&self, manner: Manner) -> bool {
-        match manner {
-            Manner::Nothing => false,
-            Manner::Runs => self.runs,
-            Manner::Copies | Manner::Links => self.copies,
+    fn keeps(&self, flag: Flag) -> bool {
+        match flag {
+            Flag::Runs => self.runs,
+            Flag::Copies => self.copies,
         }
     }
 
@@ -67,12 +71,22 @@ pub struct Keeping {
     running: Mutex<Vec<JoinHandle<()>>>,
     /// The results that are a part of the image.
     in_image: Mutex<Vec<Entry>>,
+    /// Layers that caches gave.
+    taken: Mutex<Vec<Arc<ImageLayer>>>,
+}
+
+/// A result on its way.
+struct Parcel {
+    entry: Entry,
+    layer: Arc<ImageLayer>,
+    /// Know of repositories that have it, or will.
+    uploads: Option<Arc<Uploads>>,
 }
 
 /// A target, and what has arrived there.
 struct Kept {
     target: Target,
-    slots: Arc<Slots>,
+    queue: Mutex<VecDeque<Parcel>>,
     arrived: Mutex<Vec<Entry>>,
     failure: Mutex<Option<CacheError>>,
 }
@@ -87,18 +101,18 @@ impl Keeping {
     /// Nothing is sent yet.
     pub fn new(shop: Arc<Workshop>, cancel: Cancel, policy: Policy, targets: Vec<Target>) -> Self {
         let kept = |target| {
-            let (slots, arrived, failure) = (Arc::default(), Mutex::default(), Mutex::default());
-            Arc::new(Kept { target, slots, arrived, failure })
+            let (queue, arrived, failure) = (Mutex::default(), Mutex::default(), Mutex::default());
+            Arc::new(Kept { target, queue, arrived, failure })
         };
         let targets = targets.into_iter().map(kept).collect();
-        let (running, in_image) = (Mutex::default(), Mutex::default());
-        Self { shop, cancel, policy, targets, running, in_image }
+        let (running, in_image, taken) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { shop, cancel, policy, targets, running, in_image, taken }
     }
 
     /// Begins to send the result of a step that was carried out. Where its layer goes to the same
     /// registry as a part of the image, it is sent once.
     pub fn offer(&self, made: Made, reach: Reach, uploads: &Arc<Uploads>) {
-        if !self.policy.keeps(made.manner) {
+        if !self.policy.keeps(made.flag) {
             return;
         }
         self.note(&made.entry, reach);
@@ -113,24 +127,36 @@ impl Keeping {
     pub fn confirm(
         &self,
         entry: &Entry,
-        manner: Manner,
+        flag: Flag,
         reach: Reach,
         layer: Option<&Arc<ImageLayer>>,
     ) {
-        if !self.policy.keeps(manner) {
+        if !self.policy.keeps(flag) {
             return;
         }
         self.note(entry, reach);
+        if let Some(layer) = layer {
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(layer.clone());
+        }
         let wanted = |kept: &&Arc<Kept>| kept.target.between || reach == Reach::Image;
         for kept in self.targets.iter().filter(wanted) {
             let known = kept.known(entry);
             let entry = Entry { used: self.policy.now, ..entry.clone() };
             match known {
                 Some(known) if !self.policy.is_fading(known) => {}
-                Some(_) => self.send(kept, entry, None),
+                // Its own: the layer may be another one.
+                Some(known) => kept.arrive(Entry { used: self.policy.now, ..known.clone() }),
                 None => self.send(kept, entry, layer.map(|layer| (layer.clone(), None))),
             }
         }
+    }
+
+    /// Says what to do where a cache did not have what it promised.
+    pub fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.lost().is_empty() {
+            return error;
+        }
+        error.context("the cache has lost a layer, and forgets it now: build again")
     }
 
     /// The results that are a part of the image, so far.
@@ -152,18 +178,16 @@ impl Keeping {
         layer: Option<(Arc<ImageLayer>, Option<Arc<Uploads>>)>,
     ) {
         let Some((layer, uploads)) = layer else { return kept.arrive(entry) };
+        kept.queue().push_back(Parcel { entry, layer, uploads });
         let (kept, shop, cancel) = (kept.clone(), self.shop.clone(), self.cancel.clone());
-        let work = move || {
-            let _slot = kept.slots.take();
-            if cancel.is_cancelled() || kept.has_failed() {
-                return;
-            }
-            match kept.send_layer(&shop, &layer, uploads.as_deref()) {
-                Ok(()) => kept.arrive(entry),
-                Err(error) => kept.fail(error),
-            }
-        };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(thread::spawn(work));
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|thread| !thread.is_finished());
+        if running.len() >= AT_ONCE * self.targets.len() {
+            return;
+        }
+        let work = move || kept.send_all(&shop, &cancel);
+        // Without a thread it is sent at the end.
+        running.extend(thread::Builder::new().spawn(work));
     }
 
     /// Waits for all layers, and writes what leads to them. What went wrong is a warning, unless it
@@ -172,11 +196,20 @@ impl Keeping {
         let running =
             std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         running.into_iter().for_each(|thread| _ = thread.join());
+        self.targets.iter().for_each(|kept| kept.send_all(&self.shop, &self.cancel));
         if self.cancel.is_cancelled() {
             return Ok(());
         }
-        let finished = self.targets.iter().map(|kept| self.finish_one(kept));
-        finished.collect::<Vec<_>>().into_iter().collect()
+        let mut first = Ok(());
+        for kept in &self.targets {
+            match self.finish_one(kept) {
+                Err(error) if first.is_err() => {
+                    self.shop.reporter.warning(&format!("{error:#}"));
+                }
+                outcome => first = first.and(outcome),
+            }
+        }
+        first
     }
 
     fn finish_one(&self, kept: &Kept) -> Result<()> {
@@ -197,10 +230,17 @@ impl Keeping {
         Ok(())
     }
 
+    /// What caches promised and did not have: the next build makes it anew.
+    fn lost(&self) -> HashSet<Digest> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.iter().filter(|layer| layer.is_lost()).map(|layer| layer.diff_id).collect()
+    }
+
     fn write(&self, kept: &Kept) -> Result<(), CacheError> {
         let arrived =
             std::mem::take(&mut *kept.arrived.lock().unwrap_or_else(PoisonError::into_inner));
-        if arrived.is_empty() {
+        let lost = self.lost();
+        if arrived.is_empty() && lost.is_empty() {
             return Ok(());
         }
         let place = &kept.target.place;
@@ -209,6 +249,9 @@ impl Keeping {
         let Policy { rivals, ttl, now, .. } = self.policy;
         write(&*place.backend, &place.name, &mut |record| {
             record.drop_older(now.saturating_sub(ttl));
+            record
+                .entries
+                .retain(|entry| !entry.layer.as_ref().is_some_and(|it| lost.contains(&it.diff_id)));
             // A result that nobody can take must not keep out the one that was made for want of it.
             record.entries.retain(|old| {
                 !arrived.iter().any(|new| new.is_rival_of(old)) || kept.has_layer_of(old)
@@ -232,6 +275,29 @@ impl Kept {
     fn has_layer_of(&self, entry: &Entry) -> bool {
         let backend = &self.target.place.backend;
         entry.layer.as_ref().is_none_or(|layer| backend.layer(&layer.descriptor).is_some())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Parcel>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what waits, until nothing does.
+    fn send_all(&self, shop: &Workshop, cancel: &Cancel) {
+        loop {
+            // The lock is not held while something is sent.
+            let next = self.queue().pop_front();
+            let Some(Parcel { entry, layer, uploads }) = next else { return };
+            if cancel.is_cancelled() || self.has_failed() {
+                continue;
+            }
+            match self.send_layer(shop, &layer, uploads.as_deref()) {
+                Ok(()) => self.arrive(entry),
+                // The build has failed, and with it the fetching of what was not here. That says
+                // nothing of this place.
+                Err(_) if shop.cancel.is_cancelled() && layer.origin != Origin::Built => {}
+                Err(error) => self.fail(error),
+            }
+        }
     }
 
     fn arrive(&self, entry: Entry) {
@@ -276,5 +342,15 @@ impl Kept {
         backend.keep(descriptor, content, from.as_ref(), &progress)?;
         task.done();
         Ok(())
+    }
+}
+
+/// Who sends looks into the work directory, which goes after this.
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for thread in running.drain(..) {
+            _ = thread.join();
+        }
     }
 }

@@ -261,7 +261,13 @@ fn send_layer(
             (body, if same_registry { Some(from) } else { sibling })
         }
     };
-    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress).with_context(|| {
+    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress);
+    let pushed = pushed.inspect_err(|error| {
+        if error.is_not_found() && layer.origin != Origin::Built {
+            layer.note_lost();
+        }
+    });
+    let pushed = pushed.with_context(|| {
         PushFailed::Broken(format!("layer {} to {to}", descriptor.digest.short()))
     })?;
     match pushed {

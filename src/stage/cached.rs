@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::layers::ImageLayer;
 use crate::cache::facts::Facts;
-use crate::cache::graph::{StageKeys, StepKey};
+use crate::cache::graph::{Flag, StageKeys, StepKey};
 use crate::cache::probe::At;
 use crate::cache::record::KeptLayer;
 use crate::cache::{Entry, Key, Manner, State, Token};
@@ -21,6 +21,8 @@ pub struct Cached {
     pub hits: BTreeMap<At, StepHit>,
     /// What is known of the files below copies.
     pub facts: BTreeMap<At, Facts>,
+    /// Of the files that steps take from this machine, as they were when their keys were made.
+    pub stamps: BTreeMap<At, Digest>,
     /// The time of entries that are made now, seconds since 1970.
     pub now: u64,
 }
@@ -43,8 +45,8 @@ pub struct Made {
     pub stage: StageId,
     /// What is worth keeping of it.
     pub entry: Entry,
-    /// How it changes files.
-    pub manner: Manner,
+    /// What decides whether it is kept.
+    pub flag: Flag,
     /// Its layer, whose blob is in the store.
     pub layer: Option<Arc<ImageLayer>>,
 }
@@ -133,6 +135,11 @@ impl Trail {
             used: outcome.now,
             about: step.about.clone(),
         })
+    }
+
+    /// Goes on over a step of which nobody knows what it has done.
+    pub(super) fn lost(&mut self) {
+        self.state = None;
     }
 
     fn go_on(&mut self, step: &StepKey, left: Option<Digest>, sources: Option<&[Token]>) {

@@ -118,7 +118,7 @@ fn onto(
         let planned = plan(&view);
         // What failed is told of the files themselves.
         if let (Ok(tree), false) = (planned, view.was_asked_more()) {
-            return Ok((tree, facts.clone()));
+            return Ok((tree, facts.clone().small()));
         }
     }
     let view = Noting::new(files.view()?);

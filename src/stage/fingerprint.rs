@@ -19,7 +19,9 @@ use crate::cache::tree::{Fingerprint, fingerprints};
 use crate::context::Context;
 use crate::digest::Digest;
 use crate::layer::{Entry, Kind, Node, Tree};
-use crate::plan::{CopySource, CopyStep, FilesFrom, ImageKey};
+use crate::plan::{
+    self, Action, BindMount, BindSource, CopySource, CopyStep, FilesFrom, ImageKey, StepMount,
+};
 use crate::remote::Source;
 use crate::rootfs::copy::{self, Chmod, CopyRequest, Owner, Unpack, copy_all};
 use crate::rootfs::glob::escape;
@@ -32,6 +34,8 @@ pub struct Fingerprints<'a> {
     images: &'a BTreeMap<ImageKey, Arc<BaseImage>>,
     /// Stages often copy the same.
     known: Mutex<HashMap<String, Vec<Fingerprint>>>,
+    /// By the same names.
+    stamps: Mutex<HashMap<String, Digest>>,
 }
 
 /// Why something has no fingerprint; shows its causes.
@@ -47,20 +51,21 @@ impl std::fmt::Display for NoFingerprint {
 impl<'a> Fingerprints<'a> {
     /// Nothing is read yet.
     pub fn new(shop: &'a Workshop, images: &'a BTreeMap<ImageKey, Arc<BaseImage>>) -> Self {
-        Self { shop, images, known: Mutex::default() }
+        Self { shop, images, known: Mutex::default(), stamps: Mutex::default() }
     }
 
     fn once(
         &self,
         name: String,
-        make: impl FnOnce() -> Result<Vec<Fingerprint>>,
+        make: impl FnOnce() -> Result<(Vec<Fingerprint>, Digest)>,
     ) -> Result<Vec<Fingerprint>, NoFingerprint> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known().get(&name) {
             return Ok(found.clone());
         }
-        let made = make().map_err(NoFingerprint)?;
-        known().insert(name, made.clone());
+        let (made, stamp) = make().map_err(NoFingerprint)?;
+        known().insert(name.clone(), made.clone());
+        self.stamps.lock().unwrap_or_else(PoisonError::into_inner).insert(name, stamp);
         Ok(made)
     }
 
@@ -73,13 +78,21 @@ impl<'a> Fingerprints<'a> {
         }
     }
 
-    fn of_copy(&self, step: &CopyStep) -> Result<Vec<Fingerprint>> {
+    fn of_copy(&self, step: &CopyStep) -> Result<(Vec<Fingerprint>, Digest)> {
+        let (mut found, tree) = self.tree_of_copy(step)?;
+        let stamp = stamp(&tree);
+        found.extend(fingerprints(&tree, self.threads()).context("cannot read the files")?);
+        Ok((found, stamp))
+    }
+
+    /// What a copy takes, onto an image that has nothing; and what else its key depends on.
+    fn tree_of_copy(&self, step: &CopyStep) -> Result<(Vec<Fingerprint>, Tree)> {
         let context = self.context(&step.from)?;
         let (pinned, others) = step.sources.iter().partition::<Vec<_>, _>(|it| pin(it).is_some());
         let mut found: Vec<Fingerprint> = pinned.into_iter().filter_map(pin).collect();
         let step = CopyStep { sources: others.into_iter().cloned().collect(), ..step.clone() };
         if step.sources.is_empty() {
-            return Ok(found);
+            return Ok((found, Tree::new()));
         }
         // A name is looked up in the image, on which the key depends anyway.
         let chown = step.chown.as_deref().and_then(Users::numeric);
@@ -122,11 +135,38 @@ impl<'a> Fingerprints<'a> {
             let name = |(path, _): (PathBuf, _)| path.to_string_lossy().into_owned();
             found.extend(files.map(|file| (name(file), Digest::of(b"its name"))));
         }
-        found.extend(fingerprints(&tree, self.threads()).context("cannot read the files")?);
+        Ok((found, tree))
+    }
+
+    /// Each archive by itself: of two that have the same name both are unpacked, one after the other.
+    fn of_archives(&self, step: &CopyStep) -> Result<Vec<Fingerprint>> {
+        let context = self.context(&step.from)?;
+        let mut found = Vec::new();
+        for (number, source) in step.sources.iter().enumerate() {
+            let CopySource::Path(written) = source else { continue };
+            for path in copy::source_paths(&*context.root, written)? {
+                let shown = path.to_string_lossy().into_owned();
+                // What is hidden is not copied, and told by nobody.
+                let Ok((prints, _)) = self.of_path(&step.from, &format!("/{shown}")) else {
+                    continue;
+                };
+                let all: Vec<String> = prints.iter().map(|(_, digest)| digest.hex()).collect();
+                found.push((format!("{number} {shown}"), Digest::of(all.join(" ").as_bytes())));
+            }
+        }
         Ok(found)
     }
 
-    fn of_path(&self, from: &FilesFrom, source: &str) -> Result<Vec<Fingerprint>> {
+    fn of_path(&self, from: &FilesFrom, source: &str) -> Result<(Vec<Fingerprint>, Digest)> {
+        let tree = self.tree_of_path(from, source)?;
+        let stamp = stamp(&tree);
+        let mut found = fingerprints(&tree, self.threads()).context("cannot read the files")?;
+        // A mount shows the directory itself, too, which is not in the tree.
+        found.extend(self.itself(from, source)?);
+        Ok((found, stamp))
+    }
+
+    fn tree_of_path(&self, from: &FilesFrom, source: &str) -> Result<Tree> {
         let context = self.context(from)?;
         let empty = Index::default();
         let request = CopyRequest {
@@ -142,20 +182,30 @@ impl<'a> Fingerprints<'a> {
             created: self.shop.now,
             spool: &self.shop.scratch_dir,
         };
-        let tree = copy::copy(&request)?;
-        let mut found = fingerprints(&tree, self.threads()).context("cannot read the files")?;
-        // A mount shows the directory itself, too, which is not in the tree.
+        Ok(copy::copy(&request)?)
+    }
+
+    /// The directory at a path, without what is in it.
+    fn itself(&self, from: &FilesFrom, source: &str) -> Result<Option<Fingerprint>> {
+        let context = self.context(from)?;
         let itself = resolve(&*context.root, Path::new(source), true)?.entry;
-        if let Some(Entry { meta, kind: Kind::Dir, .. }) = itself {
-            let mut maker = KeyMaker::new("directory");
-            maker.input("mode", format!("{:o}", meta.mode));
-            for (name, value) in &meta.xattrs {
-                maker.input("xattr", name.as_encoded_bytes());
-                maker.input("value", value);
-            }
-            found.push((format!("{}/.", named(source)), maker.finish().0.0));
+        let Some(Entry { meta, kind: Kind::Dir, .. }) = itself else { return Ok(None) };
+        let mut maker = KeyMaker::new("directory");
+        maker.input("mode", format!("{:o}", meta.mode));
+        for (name, value) in &meta.xattrs {
+            maker.input("xattr", name.as_encoded_bytes());
+            maker.input("value", value);
         }
-        Ok(found)
+        Ok(Some((format!("{}/.", named(source)), maker.finish().0.0)))
+    }
+
+    /// What could be seen, without reading it, of the files that a step takes from this machine, when
+    /// its key was made.
+    pub fn stamp_of(&self, action: &Action) -> Option<Digest> {
+        let known = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |name: &String| known.get(name).copied();
+        let all: Option<Vec<Digest>> = names(action).iter().map(of).collect();
+        all.filter(|all| !all.is_empty()).map(joined)
     }
 
     fn threads(&self) -> NonZeroUsize {
@@ -167,11 +217,17 @@ impl Contents for Fingerprints<'_> {
     type Error = NoFingerprint;
 
     fn copied(&self, step: &CopyStep) -> Result<Vec<Fingerprint>, NoFingerprint> {
-        self.once(format!("{step:?}"), || self.of_copy(step))
+        self.once(name_of_copy(step), || {
+            let (mut found, stamp) = self.of_copy(step)?;
+            if step.unpack != plan::Unpack::Never {
+                found.extend(self.of_archives(step)?);
+            }
+            Ok((found, stamp))
+        })
     }
 
     fn shown(&self, from: &FilesFrom, source: &str) -> Result<Vec<Fingerprint>, NoFingerprint> {
-        self.once(format!("{from:?} {source}"), || self.of_path(from, source))
+        self.once(name_of_path(from, source), || self.of_path(from, source))
     }
 
     fn image(&self, key: &ImageKey) -> Result<Digest, NoFingerprint> {
@@ -217,7 +273,69 @@ fn in_directory(dest: &str) -> String {
     if dest.ends_with('/') { dest.to_owned() } else { format!("{dest}/") }
 }
 
+fn name_of_copy(step: &CopyStep) -> String {
+    format!("{step:?}")
+}
+
+fn name_of_path(from: &FilesFrom, source: &str) -> String {
+    format!("{from:?} {source}")
+}
+
+/// What the fingerprints of a step's files are known by.
+fn names(action: &Action) -> Vec<String> {
+    match action {
+        Action::Copy(copy) if is_here(&copy.from) => vec![name_of_copy(copy)],
+        _ => bound(action).map(|(from, source)| name_of_path(from, source)).collect(),
+    }
+}
+
+/// The files of this machine that a RUN sees.
+fn bound(action: &Action) -> impl Iterator<Item = (&FilesFrom, &str)> {
+    let mounts = match action {
+        Action::Run(run) => &run.mounts[..],
+        _ => &[],
+    };
+    let bound = mounts.iter().filter_map(|mount| match mount {
+        StepMount::Bind(BindMount { from: BindSource::Files(from), source, .. }) => {
+            Some((from, source.as_str()))
+        }
+        _ => None,
+    });
+    bound.filter(|(from, _)| is_here(from))
+}
+
+fn is_here(from: &FilesFrom) -> bool {
+    matches!(from, FilesFrom::Context | FilesFrom::Named(_))
+}
+
+/// A digest of what can be seen of files without reading them: times are in it.
+fn stamp(tree: &Tree) -> Digest {
+    let mut maker = KeyMaker::new("stamp");
+    for node in tree.values() {
+        maker.input("", format!("{:?}", node.entry));
+    }
+    maker.finish().0.0
+}
+
+fn joined(stamps: Vec<Digest>) -> Digest {
+    let all: Vec<String> = stamps.iter().map(Digest::hex).collect();
+    Digest::of(all.join(" ").as_bytes())
+}
+
 impl Workshop {
+    /// The same as [`Fingerprints::stamp_of`], now: another one if somebody has changed the files.
+    pub fn stamp(&self, action: &Action) -> Option<Digest> {
+        let images = BTreeMap::new();
+        let prints = Fingerprints::new(self, &images);
+        let stamps: Result<Vec<Digest>> = match action {
+            Action::Copy(copy) => prints.tree_of_copy(copy).map(|(_, tree)| vec![stamp(&tree)]),
+            _ => bound(action)
+                .map(|(from, source)| Ok(stamp(&prints.tree_of_path(from, source)?)))
+                .collect(),
+        };
+        stamps.ok().map(joined)
+    }
+
     /// Which of these have to be fetched for their keys.
     pub fn unpinned<'s>(&self, sources: &[&'s Source]) -> Vec<&'s Source> {
         sources.iter().copied().filter(|source| !is_pinned(source)).collect()

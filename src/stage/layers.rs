@@ -113,6 +113,7 @@ pub struct ImageLayer {
     /// Where it comes from.
     pub origin: Origin,
     needed_here: AtomicBool,
+    lost: AtomicBool,
     local: Mutex<Local>,
 }
 
@@ -133,6 +134,7 @@ impl ImageLayer {
             diff_id,
             origin,
             needed_here: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             local: Mutex::default(),
         }
     }
@@ -155,6 +157,16 @@ impl ImageLayer {
     /// Whether somebody said so.
     pub fn is_needed_here(&self) -> bool {
         self.needed_here.load(Ordering::Relaxed)
+    }
+
+    /// Says that it is not where it should be, or not what it should be.
+    pub fn note_lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody said so.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// What is here of it; whoever holds the lock is the one who fetches or unpacks.

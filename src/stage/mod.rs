@@ -202,6 +202,15 @@ impl Work<'_> {
         let Some(key) = key.filter(|key| key.manner != Manner::Nothing) else {
             return Ok((done.layer, None));
         };
+        let stamp = cached.stamps.get(&self.at).copied();
+        if stamp.is_some() && self.shop.stamp(&self.step.action) != stamp {
+            self.shop.reporter.warning(&format!(
+                "files changed while they were built with, so the result is not kept: {}",
+                self.step.line
+            ));
+            trail.lost();
+            return Ok((done.layer, None));
+        }
         let stages = key.sources.iter().map(|id| Ok(self.around.stage(*id)?.trail.clone()));
         let stages: Vec<Trail> = stages.collect::<Result<_>>()?;
         let layer = done.layer.clone();
@@ -211,9 +220,9 @@ impl Work<'_> {
             created,
             now: cached.now,
         };
-        let (stage, manner) = (self.at.0, key.manner);
+        let (stage, flag) = (self.at.0, key.flag);
         let made = trail.made(key, &stages, outcome);
-        let made = made.map(|entry| Made { stage, entry, manner, layer: layer.clone() });
+        let made = made.map(|entry| Made { stage, entry, flag, layer: layer.clone() });
         Ok((layer, made))
     }
 }

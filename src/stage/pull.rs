@@ -97,7 +97,12 @@ impl Workshop {
         let Origin::Base(repository) = &layer.origin else {
             bail!("the blob {} is gone from the work directory", layer.descriptor.digest);
         };
-        let mut reader = self.client.open_blob(repository, &layer.descriptor)?;
+        let opened = self.client.open_blob(repository, &layer.descriptor);
+        let mut reader = opened.inspect_err(|error| {
+            if error.is_not_found() {
+                layer.note_lost();
+            }
+        })?;
         let mut writer = self.blobs.writer()?;
         let name = format!("pull {} from {repository}", layer.descriptor.digest.short());
         let task = self.reporter.start(&name);
@@ -118,7 +123,8 @@ impl Workshop {
             // What unpacks may have failed and gone; the blob is stored all the same.
             pass_on = pass_on.and_then(|sender| sender.send(buffer).ok().map(|()| sender));
         }
-        writer.commit_as(&layer.descriptor.digest, total)?;
+        let committed = writer.commit_as(&layer.descriptor.digest, total);
+        committed.inspect_err(|_| layer.note_lost())?;
         task.done();
         Ok(())
     }

@@ -17,7 +17,11 @@ pub fn write(config: &mut ImageConfig, entries: &[Entry]) -> Result<(), serde_js
         Some(layer) => diff_ids.contains(&layer.diff_id),
         None => true,
     };
-    let noted: Vec<Noted> = entries.iter().filter(concerns).map(Noted::undated).collect();
+    // In an order that does not depend on which threads were faster.
+    let mut sorted: Vec<&Entry> = entries.iter().filter(concerns).collect();
+    sorted.sort_by_key(|entry| (entry.key, entry.below));
+    sorted.dedup_by_key(|entry| (entry.key, entry.below));
+    let noted: Vec<Noted> = sorted.into_iter().map(Noted::undated).collect();
     config.other.insert(FIELD.to_owned(), serde_json::to_value(noted)?);
     Ok(())
 }
@@ -40,7 +44,7 @@ pub(super) fn entries(
             Some(Some(at)) if layers.get(at).is_some() => layers.get(at),
             Some(_) => continue,
         };
-        entries.push(noted.entry(blob, About::default()));
+        entries.extend(noted.entry(blob, About::default()));
     }
     Ok(Some(entries))
 }

@@ -36,7 +36,9 @@ const ENTRY: &str = "dev.kiln.cache.entry";
 /// Entries of one manifest. gitlab.com refuses manifests that name more than 200 things.
 const PART: usize = 150;
 /// Entries of a record; those used longest ago go first.
-const ENTRIES_MAX: usize = 24 * PART;
+const ENTRIES_MAX: usize = PARTS_MAX * PART;
+/// Manifests of a record.
+const PARTS_MAX: usize = 24;
 /// Bytes of the largest config.
 const CONFIG_MAX: u64 = 16 << 20;
 /// Images of an index that are asked for keys.
@@ -47,8 +49,10 @@ const IMAGES_MAX: usize = 16;
 pub enum Detail {
     /// What decides about hits.
     Entries,
-    /// What people want to know, too.
+    /// What people want to know, too, as far as it is there.
     About,
+    /// All of it: it will be written again.
+    Whole,
 }
 
 /// Reads what a place has under a name; empty where there is nothing.
@@ -56,7 +60,11 @@ pub enum Detail {
 /// # Errors
 /// [`CacheError::NotACache`] for something else under that name, and what the place says.
 pub fn read(backend: &dyn Backend, name: &str, detail: Detail) -> Result<Record, CacheError> {
-    let Some(top) = backend.document(name)? else { return Ok(Record::default()) };
+    let top = match name.parse::<Digest>() {
+        Ok(digest) => backend.document_by_digest(&digest)?,
+        Err(_) => backend.document(name)?,
+    };
+    let Some(top) = top else { return Ok(Record::default()) };
     of_document(backend, name, &top, detail)
 }
 
@@ -92,7 +100,8 @@ impl Reader<'_> {
         };
         let parts: Vec<Result<Vec<Entry>, CacheError>> = thread::scope(|scope| {
             let read = &read;
-            let parts = index.manifests.iter().map(|part| scope.spawn(move || read(part)));
+            let parts = index.manifests.iter().take(PARTS_MAX);
+            let parts = parts.map(|part| scope.spawn(move || read(part)));
             let parts: Vec<_> = parts.collect();
             let join = |part: thread::ScopedJoinHandle<'_, _>| {
                 part.join().unwrap_or_else(|_| Err(self.no_cache("a look-up ended abnormally")))
@@ -145,20 +154,17 @@ impl Reader<'_> {
             Detail::Entries => Vec::new(),
             // Without it there is a worse explanation, and no worse build.
             Detail::About => self.about(&manifest.config).unwrap_or_default(),
+            Detail::Whole => match self.about(&manifest.config) {
+                Err(CacheError::NotACache { .. }) => Vec::new(),
+                read => read?,
+            },
         };
         let mut about = about.into_iter();
-        let entries = manifest.layers.iter().map(|layer| {
+        let entries = manifest.layers.iter().filter_map(|layer| {
             let about = about.next().unwrap_or_default();
-            self.entry(layer, about)
+            entry(layer, about)
         });
-        entries.collect()
-    }
-
-    fn entry(&self, layer: &Descriptor, about: About) -> Result<Entry, CacheError> {
-        let noted = layer.annotations.get(ENTRY);
-        let noted = noted.ok_or_else(|| self.no_cache("a layer has no key"))?;
-        let noted: Noted = self.parse(noted.as_bytes())?;
-        Ok(noted.entry(Some(layer), about))
+        Ok(entries.collect())
     }
 
     fn about(&self, config: &Descriptor) -> Result<Vec<About>, CacheError> {
@@ -185,6 +191,12 @@ impl Reader<'_> {
     }
 }
 
+/// What a layer is the result of; nothing where that cannot be read.
+fn entry(layer: &Descriptor, about: About) -> Option<Entry> {
+    let noted: Noted = serde_json::from_str(layer.annotations.get(ENTRY)?).ok()?;
+    noted.entry(Some(layer), about)
+}
+
 /// Changes what a place has under a name. All layers are there already; `change` may be called again.
 ///
 /// # Errors
@@ -196,7 +208,7 @@ pub fn write(
 ) -> Result<(), CacheError> {
     backend.update(name, &mut |old| {
         let mut record = match old {
-            Some(old) => of_document(backend, name, old, Detail::About)?,
+            Some(old) => own(backend, name, old)?,
             None => Record::default(),
         };
         let before = record.clone();
@@ -207,6 +219,17 @@ pub fn write(
         record.keep_newest(ENTRIES_MAX);
         store(backend, &record).map(Some)
     })
+}
+
+/// A record that is to be written again. An image that carries keys is none.
+fn own(backend: &dyn Backend, name: &str, top: &Document) -> Result<Record, CacheError> {
+    let reader = Reader { backend, name, detail: Detail::Whole };
+    let value: Value = reader.parse(&top.bytes)?;
+    let says = value.get("annotations").and_then(|all| all.get(VERSION));
+    if says.is_none() {
+        return Err(reader.no_cache("something else has this name"));
+    }
+    of_document(backend, name, top, Detail::Whole)
 }
 
 /// Keeps what a record consists of, but for its top.

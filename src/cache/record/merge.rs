@@ -39,8 +39,11 @@ impl Record {
 
     /// Forgets what was used longest ago until so many are left.
     pub fn keep_newest(&mut self, count: usize) {
-        self.entries.sort_by_key(|entry| Reverse(entry.used));
-        self.entries.truncate(count);
+        // The order stays where nothing goes: what is written again is the same, and need not be sent.
+        if self.entries.len() > count {
+            self.entries.sort_by_key(|entry| Reverse(entry.used));
+            self.entries.truncate(count);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cache::facts::Facts;
 use crate::cache::key::Key;
 use crate::cache::state::Token;
 use crate::digest::Digest;
-use crate::image::Descriptor;
+use crate::image::{Descriptor, media_type};
 
 /// Short names: every build reads them.
 #[derive(Serialize, Deserialize)]
@@ -43,17 +43,37 @@ impl Noted {
 
     /// The same that does not say when it was used: that it is in an image is what keeps it.
     pub(super) fn undated(entry: &Entry) -> Self {
-        Self { used: u64::MAX, ..Self::of(entry) }
+        Self { used: UNDATED, ..Self::of(entry) }
     }
 
-    /// The entry, with the blob that stands beside it.
-    pub(super) fn entry(self, blob: Option<&Descriptor>, about: About) -> Entry {
-        let layer = self.diff_id.zip(blob).map(|(diff_id, blob)| {
-            let mut descriptor = blob.clone();
-            descriptor.annotations.clear();
-            KeptLayer { descriptor, diff_id }
-        });
+    /// The entry, with the blob that stands beside it; nothing where it says what no kiln would. What
+    /// is taken from here goes into images.
+    pub(super) fn entry(self, blob: Option<&Descriptor>, about: About) -> Option<Entry> {
+        let layer = match (self.diff_id, blob) {
+            (None, _) => None,
+            (Some(diff_id), Some(blob)) => Some(KeptLayer { descriptor: layer_of(blob)?, diff_id }),
+            (Some(_), None) => return None,
+        };
         let Self { key, below, sources, facts, created, used, .. } = self;
-        Entry { key, below, sources, layer, facts, created, used, about }
+        created.parse::<jiff::Timestamp>().ok()?;
+        // A clock that is ahead keeps nothing for longer.
+        let now = jiff::Timestamp::now().as_second().try_into().unwrap_or(0);
+        let used = if used == UNDATED { used } else { used.min(now) };
+        Some(Entry { key, below, sources, layer, facts, created, used, about })
     }
+}
+
+/// Of an image that carries its own keys.
+const UNDATED: u64 = u64::MAX;
+
+/// The blob of a layer, and nothing else that is said of it.
+fn layer_of(blob: &Descriptor) -> Option<Descriptor> {
+    use media_type::{DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
+    let kind = match blob.media_type.as_str() {
+        OCI_LAYER | DOCKER_LAYER => OCI_LAYER,
+        OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => OCI_LAYER_GZIP,
+        OCI_LAYER_ZSTD => OCI_LAYER_ZSTD,
+        _ => return None,
+    };
+    Some(Descriptor::new(kind, blob.digest, blob.size))
 }
