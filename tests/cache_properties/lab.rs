@@ -150,6 +150,17 @@ pub fn lose(rng: &mut Rng, dir: &Path, tag: &str) {
     .unwrap();
 }
 
+/// Removes layers of a cache whose results are still known there.
+pub fn lose_layers(dir: &Path, tag: &str, mut is_lost: impl FnMut(usize) -> bool) {
+    let layout = Layout::new(dir.to_owned(), Cancel::default());
+    let record = record::read(&layout, tag, record::Detail::Entries).unwrap();
+    let layers = record.entries.iter().filter_map(|entry| entry.layer.as_ref()).enumerate();
+    for (_, layer) in layers.filter(|(number, _)| is_lost(*number)) {
+        let blob = dir.join("blobs/sha256").join(layer.descriptor.digest.hex());
+        std::fs::remove_file(blob).unwrap();
+    }
+}
+
 impl Built {
     /// Steps that had no result, by `--explain`.
     pub fn misses(&self) -> Vec<&str> {
@@ -176,7 +187,12 @@ impl Built {
     /// How it differs from another build of the same: in all but times.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let (Some(one), Some(two)) = (&self.image, &other.image) else {
-            let same = self.outcome.code == other.outcome.code && self.error() == other.error();
+            // Of two stages that fail, the one that comes first is told.
+            let place =
+                |it: &Self| it.error().lines().find(|line| line.contains("-->")).map(str::to_owned);
+            let is_other_place = place(self) != place(other);
+            let same = self.outcome.code == other.outcome.code
+                && (is_other_place || self.error() == other.error());
             let told = format!("{:?} {}", self.outcome.code, self.error());
             let told = format!("{told}\n  but {:?} {}", other.outcome.code, other.error());
             return if same { Vec::new() } else { vec![told] };

@@ -77,6 +77,7 @@ fn sequence(lab: &Lab, seed: u64, rounds: usize) -> (usize, usize, usize) {
     let mut history = Vec::new();
     // Projects of which all results are in the cache.
     let mut kept: Vec<Project> = Vec::new();
+    let mut was_lost = false;
     for round in 0..rounds {
         let before = project.clone();
         let mut edits = Vec::new();
@@ -97,6 +98,7 @@ fn sequence(lab: &Lab, seed: u64, rounds: usize) -> (usize, usize, usize) {
             lose(&mut rng, &lab.path("c"), "kiln");
             edits.push("results were lost".into());
             kept.clear();
+            was_lost = true;
         }
         let flags = places.flags(lab, &mut rng);
         history.push(format!("{edits:?} {flags:?}"));
@@ -129,7 +131,11 @@ fn sequence(lab: &Lab, seed: u64, rounds: usize) -> (usize, usize, usize) {
         }
         kept.push(project.clone());
         match rng.u8(..6) {
-            0 => builds += again(lab, &project, &places, Some(&cached), &told),
+            // Where some results were lost and others were not, those that were not stay.
+            0 => {
+                let first = (!was_lost).then_some(&cached);
+                builds += again(lab, &project, &places, first, &told);
+            }
             1 => builds += again(lab, &kept[rng.usize(..kept.len())], &places, None, &told),
             _ => {}
         }
@@ -157,7 +163,13 @@ fn again(
     let misses: Vec<_> =
         second.misses().into_iter().filter(|it| !it.contains("(not needed)")).collect();
     assert!(misses.is_empty(), "{}\n{misses:#?}", log());
-    // The layer of such a context has the times of its files.
+    // The layer of such a context has the times of its files, and a stage that only says what is in the
+    // config the time of the build.
+    let last = project.target.as_ref().unwrap_or(&project.stages[project.stages.len() - 1].name);
+    let is_hit = |line: &str| line.contains(&format!("[{last} ")) && line.contains(": hit, made ");
+    if !second.outcome.stderr.lines().any(is_hit) {
+        return 1;
+    }
     let Some(first) = first.filter(|_| project.stages.iter().all(|it| it.from != From::Named))
     else {
         return 1;
@@ -165,4 +177,28 @@ fn again(
     let digests = [first, &second].map(|it| it.image.as_ref().unwrap().digest.clone());
     assert_eq!(digests[0], digests[1], "{}", log());
     1
+}
+
+/// A layer that is gone is made anew, and is found from then on.
+#[test]
+#[ignore = "the old result keeps its place in the record, and its layer is looked for in vain for ever"]
+fn a_lost_layer_is_made_anew_once() {
+    let lab = Lab::new();
+    let mut rng = Rng::with_seed(1);
+    let mut project = super::words::project(&mut rng);
+    project.stages = vec![super::project::Stage {
+        name: "s1".into(),
+        from: From::Moving,
+        steps: vec!["RUN echo 1 > /r1".into(), "COPY . /w/".into(), "RUN echo 2 > /r2".into()],
+    }];
+    lab.write(&project);
+    let flags = ["--cache-repo".to_owned(), lab.cache("c"), "--explain".into()];
+    let first = lab.build(&project, "a", &flags);
+    assert_eq!(first.misses().len(), 3, "{}", first.outcome);
+    super::lab::lose_layers(&lab.path("c"), "kiln", |number| number != 1);
+    let second = lab.build(&project, "a", &flags);
+    assert!(second.image.is_some(), "{}", second.outcome);
+    assert!(!second.misses().is_empty(), "{}", second.outcome);
+    let third = lab.build(&project, "a", &flags);
+    assert!(third.misses().is_empty(), "{}\n{}", second.outcome, third.outcome);
 }
