@@ -1,5 +1,6 @@
 //! `cargo xtask`: what people and CI do with this repository, each with one command.
 
+mod bench;
 mod bench_broker;
 mod bench_push;
 mod checks;
