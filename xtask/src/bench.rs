@@ -9,10 +9,21 @@ use anyhow::Context as _;
 use testkit::base;
 use testkit::process::DockerRegistry;
 
-use crate::step::{quiet, workspace};
+use crate::step::{quiet, release_binary, timed, workspace};
 
 /// What one run writes has room here, several times.
 const DISK: u64 = 4 << 30;
+
+/// The kiln to measure: the one that `KILN_RELEASE` names, or one that is built as a release is.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn kiln() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("KILN_RELEASE") {
+        Some(path) => Ok(path.into()),
+        None => timed("cargo build --release: kiln", release_binary),
+    }
+}
 
 /// The flask example with this Dockerfile as a context.
 ///
@@ -64,6 +75,7 @@ pub(crate) fn push_base(kiln: &Path, dir: &Path, to: &DockerRegistry) -> anyhow:
 /// what was deleted just now, which takes longer the more that is.
 pub(crate) struct Mounted {
     pub(crate) place: PathBuf,
+    disk: PathBuf,
 }
 
 impl Mounted {
@@ -74,8 +86,26 @@ impl Mounted {
         let _ = fs::remove_file(disk);
         fs::File::create(disk)?.set_len(DISK)?;
         quiet(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk))?;
-        quiet(Command::new("mount").args(["-o", "loop"]).arg(disk).arg(place))?;
-        Ok(Self { place: place.to_owned() })
+        let mounted = Self { place: place.to_owned(), disk: disk.to_owned() };
+        mounted.mount()?;
+        Ok(mounted)
+    }
+
+    /// What was written so far is on the disk, and in no page cache.
+    ///
+    /// # Errors
+    /// If it is in use.
+    pub(crate) fn forget(&self) -> anyhow::Result<()> {
+        quiet(Command::new("umount").arg(&self.place))?;
+        let file = format!("if={}", self.disk.display());
+        // This is what posix_fadvise(2) is in a shell.
+        quiet(Command::new("dd").args([&file, "iflag=nocache", "count=0", "status=none"]))?;
+        self.mount()
+    }
+
+    fn mount(&self) -> anyhow::Result<()> {
+        let mut mount = Command::new("mount");
+        quiet(mount.args(["-o", "loop"]).arg(&self.disk).arg(&self.place)).map(drop)
     }
 }
 

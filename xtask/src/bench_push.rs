@@ -10,7 +10,7 @@ use testkit::process::{DockerRegistry, docker_registry};
 
 use crate::bench;
 use crate::bench::{Mounted, Spread};
-use crate::step::{quiet, release_binary, target, timed};
+use crate::step::{quiet, target, timed};
 
 /// Each number of destinations is measured so often, in turn.
 const ROUNDS: usize = 5;
@@ -39,7 +39,7 @@ CMD [\"gunicorn\", \"app:app\"]
 /// If this is not root, or a build fails. An aim that is missed is none.
 pub(crate) fn run() -> anyhow::Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
-    let kiln = timed("cargo build --release: kiln", release_binary)?;
+    let kiln = bench::kiln()?;
     let dir = target().join("bench-push");
     let context = dir.join("context");
     timed("the flask example and its wheels", || {
