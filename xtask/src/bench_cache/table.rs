@@ -88,7 +88,10 @@ pub(super) fn far(rows: &[Row]) -> String {
          |---|---|---|---|---|\n"
     );
     for row in rows.iter().filter(|row| row.far) {
-        let (rounds, connections) = row.most(|once| once.far.unwrap_or_default());
+        // What only happened to be answered before the next began makes a row longer, never shorter.
+        let far = || row.measured.iter().filter_map(|once| once.far);
+        let rounds = far().map(|(rounds, _)| rounds).min().unwrap_or_default();
+        let connections = far().map(|(_, connections)| connections).max().unwrap_or_default();
         let _ = writeln!(
             table,
             "| {} | {} | {} | {rounds} | {connections} |",
@@ -114,6 +117,7 @@ mod tests {
         small.add(once());
         large.add(Once { requests: 10, seconds: 1.0, ran: 2, wheels: 3, ..once() });
         away.add(Once { far: Some((6, 4)), ..once() });
+        away.add(Once { far: Some((7, 3)), ..once() });
         let rows = [small, large, away];
         let table = near(&rows);
         assert!(table.contains("| small | 0.25 (0.25–0.25) | 0.3 | 9 | 12 | 1.2 | 0 | 0 |\n"));
