@@ -8,6 +8,7 @@
 //! - [`process`]: other programs: a Docker daemon, a Docker registry.
 //! - [`token_server`]: signs tokens that a Docker registry believes.
 //! - [`proxy`]: an HTTP proxy.
+//! - [`distant`]: a way to a server that takes time.
 //! - [`client`]: a small HTTP client.
 //!
 //! Nothing here uses kiln's own code: a test that reads an image back must not agree with kiln
@@ -16,6 +17,7 @@
 pub mod base;
 pub mod client;
 pub mod digest;
+pub mod distant;
 pub mod image;
 pub mod process;
 pub mod proxy;

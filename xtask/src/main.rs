@@ -1,6 +1,8 @@
 //! `cargo xtask`: what people and CI do with this repository, each with one command.
 
+mod bench;
 mod bench_broker;
+mod bench_cache;
 mod bench_push;
 mod checks;
 mod demo;
@@ -21,6 +23,8 @@ usage: cargo xtask COMMAND
   image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
   bench broker
           what serving /proc to a RUN costs, against a chroot with mounts
+  bench cache
+          what a build costs of which some or all is in a cache, on a new machine
   bench push
           what further destinations of one build cost
   bases   make the base images that tests use, which takes some minutes once
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         ["test"] => checks::run_all(),
         ["image", rest @ ..] => image::run(rest),
         ["bench", "broker"] => bench_broker::run(),
+        ["bench", "cache"] => bench_cache::run(),
         ["bench", "push"] => bench_push::run(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {

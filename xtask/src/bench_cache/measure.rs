@@ -1,0 +1,178 @@
+//! One build on a new machine, and what was asked of the registries.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use testkit::distant::Distant;
+use testkit::process::DockerRegistry;
+
+use super::LATENCY;
+use crate::bench::Mounted;
+use crate::step::quiet;
+
+/// A registry writes its line about a request when it has answered.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Where a build has its registries.
+pub(super) enum Host<'a> {
+    /// The image's, on the loopback.
+    Near(&'a str),
+    /// The image's and the base's, some way off.
+    Far { image: Distant, base: Distant },
+}
+
+impl Host<'_> {
+    pub(super) fn far(image: &DockerRegistry, base: &DockerRegistry) -> anyhow::Result<Self> {
+        let way = |to: &DockerRegistry| Distant::start(to.host(), LATENCY);
+        Ok(Self::Far { image: way(image)?, base: way(base)? })
+    }
+}
+
+/// What one build took.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    pub(super) seconds: f64,
+    /// Of all registries.
+    pub(super) requests: usize,
+    /// Bytes of blobs that came from them.
+    pub(super) pulled: u64,
+    /// Wheels that the index sent.
+    pub(super) wheels: usize,
+    /// RUN instructions that were carried out.
+    pub(super) ran: usize,
+    /// Requests that waited for one another, and connections: known if the registries are far.
+    pub(super) far: Option<(usize, usize)>,
+}
+
+impl Once {
+    /// # Errors
+    /// If the build was not the one that is to be measured.
+    pub(super) fn expect(&self, ran: usize, wheels: usize) -> anyhow::Result<()> {
+        ensure!(self.ran == ran, "{} commands ran instead of {ran}", self.ran);
+        ensure!(self.wheels == wheels, "the index sent {} wheels, not {wheels}", self.wheels);
+        Ok(())
+    }
+}
+
+/// Machines that have never seen the project.
+pub(super) struct Machine {
+    kiln: PathBuf,
+    disk: PathBuf,
+    place: PathBuf,
+}
+
+impl Machine {
+    pub(super) fn new(kiln: PathBuf, dir: &Path) -> Self {
+        Self { kiln, disk: dir.join("disk"), place: dir.join("mounted") }
+    }
+
+    /// A build of a context that lies on a new file system, as do all files that kiln makes.
+    pub(super) fn build(
+        &self,
+        context: &Path,
+        arguments: &[String],
+        host: &Host<'_>,
+        registries: [&DockerRegistry; 2],
+    ) -> anyhow::Result<Once> {
+        let mounted = Mounted::new(&self.disk, &self.place)?;
+        let checkout = mounted.place.join("project");
+        quiet(Command::new("cp").arg("-r").arg(context).arg(&checkout))?;
+        mounted.forget()?;
+        let (image, base) = match host {
+            Host::Near(image) => (*image, registries[1].host()),
+            Host::Far { image, base } => (image.host(), base.host()),
+        };
+        let mut command = Command::new(&self.kiln);
+        command.arg("build").arg(&checkout).args(["-t", &format!("{image}/app:1")]);
+        command.args(["--cache-repo", &format!("{image}/app/cache"), "--cache-mounts"]);
+        command.args(["--registry-mirror", base, "--progress", "plain"]).args(arguments);
+        command.env("TMPDIR", &mounted.place).env("HOME", &mounted.place);
+        command.env_remove("XDG_CACHE_HOME").stdin(Stdio::null());
+        let before = registries.map(|registry| registry.log().len());
+        let start = Instant::now();
+        let output = command.output()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kiln ended with {}:\n{said}", output.status);
+        let mut once = Once { seconds, ran: ran(&said), ..Once::default() };
+        for (registry, before) in registries.into_iter().zip(before) {
+            count(&settled(registry)[before..], &mut once);
+        }
+        if let Host::Far { image, base } = host {
+            let connections = image.connections() + base.connections();
+            once.far = Some((Distant::rounds(&[image, base]), connections));
+        }
+        Ok(once)
+    }
+}
+
+/// The log, when nothing more comes.
+fn settled(registry: &DockerRegistry) -> String {
+    let mut log = registry.log();
+    loop {
+        thread::sleep(QUIET);
+        let later = registry.log();
+        if later.len() == log.len() {
+            return log;
+        }
+        log = later;
+    }
+}
+
+/// Adds up requests. Docker's registry writes a line for each in Apache's "combined" form.
+fn count(log: &str, once: &mut Once) {
+    for line in log.lines().filter(|line| line.starts_with("127.0.0.1 - - [")) {
+        let mut quoted = line.split('"').skip(1);
+        let (request, answer) =
+            (quoted.next().unwrap_or_default(), quoted.next().unwrap_or_default());
+        once.requests += 1;
+        let mut numbers = answer.split_whitespace();
+        let status = numbers.next();
+        if request.starts_with("GET ") && request.contains("/blobs/") && status == Some("200") {
+            once.pulled += numbers.next().and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+}
+
+/// How many RUN instructions were carried out, as `--progress plain` tells it: `#3 [2/6] RUN ...`, and
+/// `#3 skipped: cached` for one that was not.
+fn ran(said: &str) -> usize {
+    let begun = said.lines().filter_map(|line| line.split_once(" ["));
+    let runs = begun.filter(|(id, step)| is_id(id) && step.contains("] RUN "));
+    let carried_out = runs.filter(|(id, _)| {
+        let skipped = format!("{id} skipped: cached");
+        !said.lines().any(|line| line == skipped)
+    });
+    carried_out.count()
+}
+
+fn is_id(word: &str) -> bool {
+    word.strip_prefix('#').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_ran_are_counted() {
+        let said = "#2 [1/3] COPY x .\n#2 done 0.1s\n#3 [2/3] RUN one\n#4 [build 3/3] RUN two\n\
+                    #3 skipped: cached\n#4 done 0.1s, 3 B ([build 3/3] RUN two)\n";
+        assert_eq!(ran(said), 1);
+        assert_eq!(ran("#3 [2/3] RUN one\n#33 skipped: cached\n"), 1);
+    }
+
+    #[test]
+    fn requests_and_blobs_are_counted() {
+        let log = "127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"GET /v2/ HTTP/1.1\" 200 2 \"\" \"k\"\n\
+            time=\"x\" level=info msg=\"response completed\"\n\
+            127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"GET /v2/a/blobs/sha256:1 HTTP/1.1\" 200 617 \"\" \"k\"\n\
+            127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"HEAD /v2/a/blobs/sha256:1 HTTP/1.1\" 200 900 \"\" \"k\"\n";
+        let mut once = Once::default();
+        count(log, &mut once);
+        assert_eq!((once.requests, once.pulled), (3, 617));
+    }
+}
