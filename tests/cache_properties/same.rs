@@ -181,7 +181,6 @@ fn again(
 
 /// A layer that is gone is made anew, and is found from then on.
 #[test]
-#[ignore = "the old result keeps its place in the record, and its layer is looked for in vain for ever"]
 fn a_lost_layer_is_made_anew_once() {
     let lab = Lab::new();
     let mut rng = Rng::with_seed(1);
