@@ -64,7 +64,7 @@ use crate::event::Reporter;
 use crate::image::Product;
 use crate::plan::Plan;
 use crate::publish::{
-    Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
+    LostLayers, Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
 use crate::registry::Reference;
 use crate::request::{Export, Request};
@@ -104,26 +104,50 @@ pub struct Built {
     pub steps: Vec<(String, Duration)>,
 }
 
-/// Builds and publishes an image.
+/// Builds and publishes an image. Where a cache has lost what it promised, begins anew without that.
 pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
-    let interrupt = &ground.cancel;
-    let ground = &Ground { cancel: interrupt.child(), ..ground.clone() };
     // 1. Context
     let source = Source::open(request, ground)?;
-    let shelves = Shelves::begin(request, &source, interrupt)?;
+    let mut lost = HashSet::new();
+    loop {
+        let part = Ground { cancel: ground.cancel.child(), ..ground.clone() };
+        let error = match attempt(request, &part, &ground.cancel, &source, &lost) {
+            Ok(built) => return Ok(Built { time: start.elapsed(), ..built }),
+            Err(error) => error,
+        };
+        let more = error.downcast_ref::<LostLayers>().map(|LostLayers(more)| more.clone());
+        let before = lost.len();
+        lost.extend(more.into_iter().flatten());
+        if lost.len() == before || ground.cancel.is_cancelled() {
+            return Err(error);
+        }
+        ground.reporter.warning(&format!("{error:#}; the build begins anew without it"));
+    }
+}
+
+/// Builds once. `interrupt` is the user's, and stops also what goes on where a build has failed.
+fn attempt(
+    request: &Request,
+    ground: &Ground,
+    interrupt: &Cancel,
+    source: &Source,
+    lost: &HashSet<Digest>,
+) -> Result<Built> {
+    let start = Instant::now();
+    let shelves = Shelves::begin(request, source, interrupt, &ground.reporter)?;
 
     // 2. Plan
-    let prepared = Prepared::new(request, ground, &source, PushCheck::Ask)?;
+    let prepared = Prepared::new(request, ground, source, PushCheck::Ask)?;
     let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared;
 
     // 3. Probe
-    let (sandbox, work_dir) = settle(request, ground, &plans, &source)?;
+    let (sandbox, work_dir) = settle(request, ground, &plans, source)?;
     let travel = travel::open(request, ground, &shelves);
-    let tools = tools(request, ground, &source, sandbox, client, bases, travel);
+    let tools = tools(request, ground, source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     fetch_for_keys(request, &shop, &plans);
-    let probed = shelves.probe(request, ground, &shop, plans, &images);
+    let probed = shelves.probe(request, ground, &shop, plans, &images, lost);
     let Probed { plans, cached, keeping } = probed.inspect_err(|_| {
         ground.cancel.cancel();
         shop.downloads.wait();

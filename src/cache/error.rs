@@ -32,6 +32,9 @@ pub enum CacheError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Nobody answers, for so long that a build does without.
+    #[error("it does not answer")]
+    Silent,
     /// What is there is no cache of kiln's, or a damaged one.
     #[error("{place} is no cache of kiln's: {reason}")]
     NotACache {

@@ -76,6 +76,9 @@ impl Explainer<'_> {
         let Some((entry, changed)) = self.closest() else {
             return "miss: nothing like it was built before".into();
         };
+        if changed.is_empty() {
+            return format!("miss: what was made {} was not used for too long", entry.created);
+        }
         let mut told: Vec<String> = changed.iter().take(TOLD).map(|it| self.told(it)).collect();
         if changed.len() > TOLD {
             told.push(format!("{} more", changed.len() - TOLD));

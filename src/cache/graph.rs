@@ -5,7 +5,7 @@
 //! cannot change a result is in none: how commands are isolated, proxies, the values of secrets, what
 //! is in caches, times of files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use super::key::{Input, Key, KeyMaker};
@@ -28,6 +28,10 @@ pub struct Settings {
     pub layers: Vec<Input>,
     /// What commands get beside the Dockerfile's word: hosts, limits, the network.
     pub commands: Vec<Input>,
+    /// The ids of secrets that there are; their values are no input.
+    pub secrets: BTreeSet<String>,
+    /// The ids of agents that there are.
+    pub agents: BTreeSet<String>,
 }
 
 /// What keys need to know of files; asked once for each step.
@@ -222,11 +226,13 @@ impl<C: Contents> Scribe<'_, C> {
             }
             StepMount::Secret(secret) => {
                 // Not its value.
-                maker.input(format!("the secret {}", secret.id), format!("{secret:?}"));
+                let there = yes(self.settings.secrets.contains(&secret.id));
+                maker.input(format!("the secret {}", secret.id), format!("{secret:?} {there}"));
                 Ok(())
             }
             StepMount::Ssh(ssh) => {
-                maker.input(format!("the agent {}", ssh.id), format!("{ssh:?}"));
+                let there = yes(self.settings.agents.contains(&ssh.id));
+                maker.input(format!("the agent {}", ssh.id), format!("{ssh:?} {there}"));
                 Ok(())
             }
             StepMount::Script { target, text } => {

@@ -1,12 +1,14 @@
 //! All places of a build, and what they have.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::backend::{Backend, Layout, Registry};
 use super::error::CacheError;
 use super::record::{Detail, Record, read};
 use crate::cancel::Cancel;
+use crate::event::Reporter;
 use crate::registry::{Client, Reference};
 use crate::request::CachePlace;
 
@@ -98,22 +100,36 @@ impl Known {
     }
 }
 
-/// Reads all places at once.
-pub fn read_all(places: Vec<Place>, detail: Detail) -> Vec<Known> {
-    let read = |place: Place| match read(&*place.backend, &place.name, detail) {
-        Ok(record) => Known { place, record, error: None },
-        Err(error) => Known { place, record: Record::default(), error: Some(error) },
-    };
-    thread::scope(|scope| {
-        let read = &read;
-        let begin = |place: Place| (place.clone(), scope.spawn(move || read(place)));
-        let threads: Vec<_> = places.into_iter().map(begin).collect();
-        let end = |(place, thread): (Place, thread::ScopedJoinHandle<'_, Known>)| {
-            // The others are found by their numbers.
-            thread.join().unwrap_or_else(|_| Known::unread(place))
+/// Reads all places at once; the answers come with the places' numbers. Who listens no longer is not
+/// waited for.
+pub fn read_all(
+    places: Vec<Place>,
+    detail: Detail,
+    reporter: &Reporter,
+) -> Receiver<(usize, Known)> {
+    let (sender, receiver) = channel();
+    for (number, place) in places.into_iter().enumerate() {
+        let (sender, reporter) = (sender.clone(), reporter.clone());
+        let work = move || {
+            let task = reporter.start(&format!("read cache {}", place.shown()));
+            let known = match read(&*place.backend, &place.name, detail) {
+                Ok(record) => {
+                    let count = record.entries.len();
+                    task.done_with(format!("{count} result{}", if count == 1 { "" } else { "s" }));
+                    Known { place, record, error: None }
+                }
+                Err(error) => {
+                    task.skipped("it cannot be read");
+                    Known { place, record: Record::default(), error: Some(error) }
+                }
+            };
+            // Nobody listens any more where it took too long.
+            _ = sender.send((number, known));
         };
-        threads.into_iter().map(end).collect()
-    })
+        // Without a thread there is no answer, as from a place that says nothing.
+        _ = thread::Builder::new().spawn(work);
+    }
+    receiver
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ impl Caching {
 
     /// One place that is read and, unless that is not wanted, written.
     pub(super) fn use_repository(&mut self, place: CachePlace, read_only: bool) {
+        self.written.extend(host(&place));
         self.choice.from.push(place.clone());
         if !read_only {
-            self.written.extend(host(&place));
             let reach = CacheReach::All;
             self.choice.to.push(CacheTarget::Place { place, reach, must_succeed: false });
         }

@@ -10,7 +10,7 @@ use super::env::{self, Environment};
 use super::error::CliError;
 use super::resolve::given;
 use super::values;
-use crate::request::{CacheChoice, CachePlace};
+use crate::request::{CacheChoice, CachePlace, CacheTarget};
 
 /// What is known of the build.
 #[derive(Debug)]
@@ -59,6 +59,14 @@ pub(super) fn caching(
     choice.copies = flags.cache_copy_layers.unwrap_or(true);
     say_unused(&mut caching, flags);
     caching.choice.explain = flags.explain;
+    if goal.cache_only {
+        // Nothing else comes of it.
+        for target in &mut caching.choice.to {
+            if let CacheTarget::Place { must_succeed, .. } = target {
+                *must_succeed = true;
+            }
+        }
+    }
     Ok(caching)
 }
 
@@ -90,12 +98,6 @@ fn places(
     };
     let from = read(Side::From, &flags.cache_from)?;
     let to = read(Side::To, &flags.cache_to)?;
-    if flags.no_push_cache && !to.is_empty() {
-        return Err(CliError::new(
-            "--no-push-cache and --cache-to contradict each other",
-            "leave one out",
-        ));
-    }
     let says_nothing = from.is_empty() && to.is_empty() && !goal.inline;
     if let Some(place) = repository(caching, flags, goal, (to.is_empty(), says_nothing), env)? {
         caching.use_repository(place, flags.no_push_cache);

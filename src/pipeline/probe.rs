@@ -1,12 +1,12 @@
 //! Looks for what earlier builds have made, and sees to it that later ones find what this one makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::Ground;
 use super::bases::Images;
@@ -18,7 +18,7 @@ use crate::cache::key::{Input, Key};
 use crate::cache::library::{Known, Place, name_for, read_all};
 use crate::cache::probe::{At, Findings, Hit, Probe, Unwanted, Verdict};
 use crate::cache::record::{Detail, Record, Rivals};
-use crate::cache::{LayerPlace, Manner, Token};
+use crate::cache::{CacheError, Entry, LayerPlace, Manner, Token};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
@@ -29,13 +29,18 @@ use crate::request::{CacheChoice, CacheReach, CacheTarget, DockerfileSource, Req
 use crate::settings;
 use crate::stage::{Cached, Fingerprints, ImageLayer, Origin, Reach, StepHit, Workshop};
 
+/// How long a cache is waited for when all else is known: it can only save time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long what failed there is tried again.
+const BUDGET: Duration = Duration::from_secs(4);
+
 /// The places of a build, while they are read.
 pub(super) struct Shelves {
     /// Those that are read for results, as numbers of `known`.
     from: Vec<usize>,
     to: Vec<Written>,
     places: Vec<Place>,
-    reading: Option<JoinHandle<Vec<Known>>>,
+    reading: Option<Receiver<(usize, Known)>>,
     interrupt: Cancel,
 }
 
@@ -56,7 +61,12 @@ pub(super) struct Probed {
 impl Shelves {
     /// Begins to read all places, while others ask registries for the bases. `interrupt` stops it, and
     /// not what stops a build that fails.
-    pub(super) fn begin(request: &Request, source: &Source, interrupt: &Cancel) -> Result<Self> {
+    pub(super) fn begin(
+        request: &Request,
+        source: &Source,
+        interrupt: &Cancel,
+        reporter: &Reporter,
+    ) -> Result<Self> {
         let choice = &request.cache;
         let mut shelves = Self {
             from: Vec::new(),
@@ -79,7 +89,8 @@ impl Shelves {
         if wanted.is_empty() {
             return Ok(shelves);
         }
-        let options = settings::registry_options(&request.registry);
+        let mut options = settings::registry_options(&request.registry);
+        options.retry_budget = options.retry_budget.min(BUDGET);
         let client = Client::new(options, interrupt.clone())?;
         let name = name_for(&dockerfile_name(request, source));
         let mut places: Vec<Place> = Vec::new();
@@ -102,7 +113,7 @@ impl Shelves {
         if request.freshness.no_cache {
             return Ok(shelves);
         }
-        shelves.reading = Some(thread::spawn(move || read_all(places, detail)));
+        shelves.reading = Some(read_all(places, detail, reporter));
         Ok(shelves)
     }
 
@@ -121,6 +132,32 @@ impl Shelves {
         &self.interrupt
     }
 
+    /// What the places have, as far as they have said it in time.
+    fn known(&self) -> Vec<Known> {
+        let mut known: Vec<Known> = self.places.iter().cloned().map(Known::unread).collect();
+        let Some(reading) = &self.reading else { return known };
+        known.iter_mut().for_each(|known| known.error = Some(CacheError::Silent));
+        let deadline = Instant::now() + PATIENCE;
+        for _ in 0..self.places.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((number, answer)) = reading.recv_timeout(left) else { break };
+            known[number] = answer;
+        }
+        known
+    }
+
+    /// A cache that cannot be read costs time, and nothing else.
+    fn warn(&self, known: &[Known], reporter: &Reporter) {
+        let mut told = BTreeSet::new();
+        for at in self.from.iter().filter(|at| told.insert(**at)) {
+            let Known { place, error, .. } = &known[*at];
+            if let Some(error) = error {
+                let place = place.shown();
+                reporter.warning(&format!("nothing is taken from the cache {place}: {error}"));
+            }
+        }
+    }
+
     /// Finds what need not be done.
     pub(super) fn probe(
         self,
@@ -129,19 +166,17 @@ impl Shelves {
         shop: &Arc<Workshop>,
         plans: Vec<Plan>,
         images: &Images,
+        lost: &HashSet<Digest>,
     ) -> Result<Probed> {
         let choice = &request.cache;
         let now = seconds_now();
-        let known = match self.reading {
-            Some(reading) => reading.join().map_err(|_| anyhow!("a look-up ended abnormally"))?,
-            None => self.places.iter().cloned().map(Known::unread).collect(),
-        };
+        let known = self.known();
         self.interrupt.check()?;
-        warn(&known, &ground.reporter);
+        self.warn(&known, &ground.reporter);
         let (mut all_plans, mut all_cached, mut hits) = (Vec::new(), Vec::new(), Vec::new());
         let contents = Fingerprints::new(shop, images);
         let read =
-            Read { request, shop, known: &known, from: &self.from, contents: &contents, now };
+            Read { request, shop, known: &known, from: &self.from, contents: &contents, lost, now };
         let looks = if choice.is_used() { read.all(&plans) } else { Vec::new() };
         let mut looks = looks.into_iter();
         for plan in plans {
@@ -167,7 +202,7 @@ impl Shelves {
             ttl: choice.ttl.as_secs(),
             now,
         };
-        let targets = targets(self.to, known);
+        let targets = targets(&self.from, self.to, known);
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
         for Found { hit, flag, reach, layer } in hits {
             keeping.confirm(&hit.entry, flag, reach, layer.as_ref());
@@ -182,28 +217,20 @@ fn rivals(request: &Request) -> Rivals {
     if fresh.no_cache || !fresh.no_cache_filter.is_empty() { Rivals::Replace } else { Rivals::Keep }
 }
 
-fn targets(to: Vec<Written>, known: Vec<Known>) -> Vec<Target> {
+fn targets(from: &[usize], to: Vec<Written>, known: Vec<Known>) -> Vec<Target> {
     let mut known: Vec<Option<Known>> = known.into_iter().map(Some).collect();
     let mut targets: Vec<(usize, Target)> = Vec::new();
     for Written { at, between, must_succeed } in to {
         if let Some((_, target)) = targets.iter_mut().find(|(known, _)| *known == at) {
             target.between |= between;
             target.must_succeed |= must_succeed;
-        } else if let Some(Known { place, record, .. }) = known.get_mut(at).and_then(Option::take) {
-            targets.push((at, Target { place, between, must_succeed, known: record }));
+        } else if let Some(found) = known.get_mut(at).and_then(Option::take) {
+            let Known { place, record: known, error } = found;
+            let is_told = error.is_some() && from.contains(&at);
+            targets.push((at, Target { place, between, must_succeed, known, error, is_told }));
         }
     }
     targets.into_iter().map(|(_, target)| target).collect()
-}
-
-/// A cache that cannot be read costs time, and nothing else.
-fn warn(known: &[Known], reporter: &Reporter) {
-    for Known { place, error, .. } in known {
-        if let Some(error) = error {
-            let place = place.shown();
-            reporter.warning(&format!("nothing is taken from the cache {place}: {error}"));
-        }
-    }
 }
 
 /// The Dockerfile as seen from its context, so that it is the same on every machine.
@@ -246,6 +273,8 @@ struct Read<'a> {
     known: &'a [Known],
     from: &'a [usize],
     contents: &'a Fingerprints<'a>,
+    /// Layers that are not where a record says.
+    lost: &'a HashSet<Digest>,
     now: u64,
 }
 
@@ -305,10 +334,19 @@ impl Read<'_> {
     }
 
     fn records(&self) -> Vec<Record> {
-        self.from.iter().map(|at| self.known[*at].record.clone()).collect()
+        let is_lost = |entry: &Entry| {
+            entry.layer.as_ref().is_some_and(|layer| self.lost.contains(&layer.diff_id))
+        };
+        let mut records: Vec<Record> =
+            self.from.iter().map(|at| self.known[*at].record.clone()).collect();
+        records.iter_mut().for_each(|record| record.entries.retain(|entry| !is_lost(entry)));
+        records
     }
 
     fn explain(&self, plan: &Plan, look: &Look, reporter: &Reporter) {
+        if self.from.is_empty() {
+            return reporter.note("cache: no cache is read; name one with --cache-repo");
+        }
         let places: Vec<_> = self.from.iter().map(|at| self.known[*at].place.shown()).collect();
         let lines = explain(plan, &look.keys, &look.findings, &self.records(), &places);
         lines.iter().for_each(|line| reporter.note(&format!("cache: {line}")));
@@ -393,6 +431,8 @@ impl Read<'_> {
         }
         let compression = format!("{:?}", self.shop.layer_options.compression);
         Settings {
+            secrets: run.secrets.keys().cloned().collect(),
+            agents: run.agents.keys().cloned().collect(),
             layers: vec![
                 input("--compression", compression),
                 input("SOURCE_DATE_EPOCH", format!("{source_date_epoch:?}")),

@@ -30,6 +30,10 @@ pub struct Target {
     pub must_succeed: bool,
     /// What it had before the build.
     pub known: Record,
+    /// Why that could not be read: then nothing is written either.
+    pub error: Option<CacheError>,
+    /// Whether the user knows why.
+    pub is_told: bool,
 }
 
 /// What is to be kept, and for how long.
@@ -58,6 +62,16 @@ impl Policy {
     /// Whether an entry was not said to be of use for so long that it is worth saying so.
     fn is_fading(&self, entry: &Entry) -> bool {
         self.now.saturating_sub(entry.used) > self.ttl / 8
+    }
+}
+
+/// Layers, by their diffIDs, that are not where a cache says. They are forgotten there.
+#[derive(Debug, Clone)]
+pub struct LostLayers(pub HashSet<Digest>);
+
+impl std::fmt::Display for LostLayers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a layer of the cache is lost or damaged")
     }
 }
 
@@ -100,8 +114,9 @@ impl std::fmt::Debug for Keeping {
 impl Keeping {
     /// Nothing is sent yet.
     pub fn new(shop: Arc<Workshop>, cancel: Cancel, policy: Policy, targets: Vec<Target>) -> Self {
-        let kept = |target| {
-            let (queue, arrived, failure) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let kept = |mut target: Target| {
+            let failure = Mutex::new(target.error.take());
+            let (queue, arrived) = (Mutex::default(), Mutex::default());
             Arc::new(Kept { target, queue, arrived, failure })
         };
         let targets = targets.into_iter().map(kept).collect();
@@ -151,12 +166,10 @@ impl Keeping {
         }
     }
 
-    /// Says what to do where a cache did not have what it promised.
+    /// Tells of the layers that caches did not have, if that may be why.
     pub fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        if self.lost().is_empty() {
-            return error;
-        }
-        error.context("the cache has lost a layer, and forgets it now: build again")
+        let lost = self.lost();
+        if lost.is_empty() { error } else { error.context(LostLayers(lost)) }
     }
 
     /// The results that are a part of the image, so far.
@@ -213,7 +226,8 @@ impl Keeping {
     }
 
     fn finish_one(&self, kept: &Kept) -> Result<()> {
-        let written = self.write(kept);
+        // What has arrived is of use even where something has not.
+        let written = if kept.target.is_told { Ok(()) } else { self.write(kept) };
         let failure = kept.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Err(error) = failure.map_or(written, Err) else { return Ok(()) };
         let place = kept.target.place.shown();
@@ -222,6 +236,9 @@ impl Keeping {
         }
         if kept.target.must_succeed {
             return Err(error).with_context(|| format!("cannot write to the cache {place}"));
+        }
+        if kept.target.is_told {
+            return Ok(());
         }
         self.shop.reporter.warning(&format!(
             "what was built is not all in the cache {place}, the next build may have to do it again: \

@@ -10,7 +10,7 @@ mod uploads;
 
 pub use destination::{Destination, PushFailed};
 pub use digest_files::{send_digest, write_digest_files};
-pub use keeping::{Keeping, Policy, Target};
+pub use keeping::{Keeping, LostLayers, Policy, Target};
 pub use metadata_file::{platform_dir, write_iid_file, write_metadata_file};
 pub use result_files::write_result_files;
 pub use uploads::Uploads;

@@ -78,7 +78,7 @@ impl Workshop {
     /// The same for a file of a cache. If it is damaged it goes, so that the next build makes it anew:
     /// this one has promised to others what it does not have.
     fn copy_kept(&self, path: &Path, layer: &ImageLayer) -> Result<()> {
-        let copied = self.copy_file(path, layer);
+        let copied = self.copy_file(path, layer).inspect_err(|_| layer.note_lost());
         let damaged = |error: &anyhow::Error| {
             let store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
             matches!(store, Some(StoreError::Mismatch { .. }))
@@ -86,7 +86,7 @@ impl Workshop {
         match copied {
             Err(error) if damaged(&error) => {
                 _ = std::fs::remove_file(path);
-                Err(error.context("a layer of the cache was damaged and is removed: build again"))
+                Err(error)
             }
             copied => copied,
         }
