@@ -163,7 +163,7 @@ fn steps_are_sections_and_a_failure_is_seen_without_unfolding() {
          RUN echo clue; exit 3\n"
     );
     let job = Job::new(&registry, &dockerfile);
-    let outcome = job.run(&["build", "--color=never"]).fails(3, "exit code: 3");
+    let outcome = job.run(&["build", "--color=never", "--cache=false"]).fails(3, "exit code: 3");
     let log = steady(&outcome.stderr, host);
     let from = log.find("\x1b[0Ksection_start").expect("a section");
     let to = log.rfind("error: ").expect("an error");

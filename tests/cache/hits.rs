@@ -164,9 +164,10 @@ fn a_command_that_ran_anew_takes_nothing_along_that_was_built_on_the_old_one() {
         "FROM BASE/base\nRUN cat /proc/sys/kernel/random/uuid > /one\nRUN cp /one /two\n";
     let project = Project::new(dockerfile);
     project.build();
-    // As if the first step's result had been lost.
+    let before = uuid(&project, "one");
     project.build_with(&["--no-cache"]);
     let image = project.bench.image();
+    assert_ne!(image.text("one").expect("one"), before);
     assert_eq!(image.text("one").expect("one"), image.text("two").expect("two"));
     let seen = project.build();
     assert_eq!(seen.cached(), 2, "{}", seen.outcome);
@@ -219,4 +220,60 @@ fn stages_that_nobody_needs_are_not_touched() {
     assert!(!seen.outcome.stderr.contains("[build"), "{}", seen.outcome);
     assert_eq!(project.bench.image().text("made").expect("made"), made);
     assert_eq!(project.bench.image().text("other").expect("other"), "2");
+}
+
+#[test]
+fn files_that_change_while_they_are_built_with_leave_no_result() {
+    let mut project = Project::new("FROM BASE/base\nRUN echo now; sleep 1\nCOPY app.py /\n");
+    project.bench.registry.clear_requests();
+    let (mut command, dir) = project.kiln().into_command();
+    let file = dir.path().join("context/app.py");
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("kiln starts");
+    let mut lines =
+        std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("a pipe")))
+            .map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.ends_with(" now")), "the command never began");
+    std::fs::write(file, "print('new')\n").expect("written");
+    let rest: String = lines.collect();
+    assert!(child.wait().expect("it ends").success(), "{rest}");
+    assert!(rest.contains("files changed while they were built with"), "{rest}");
+    // What the context was then is not what is in that image.
+    project.write("app.py", "print(1)\n");
+    let seen = project.build();
+    assert_eq!(seen.cached(), 1, "{}", seen.outcome);
+    assert_eq!(uuid(&project, "app.py"), "print(1)\n");
+}
+
+#[test]
+fn whether_there_is_a_secret_is_in_the_key() {
+    let project = Project::new(
+        "FROM BASE/base\nRUN --mount=type=secret,id=s test -s /run/secrets/s && echo y > /o || echo n > /o\n",
+    );
+    project.build();
+    assert_eq!(uuid(&project, "o"), "n\n");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("s");
+    std::fs::write(&file, "hunter2").expect("written");
+    let secret = format!("id=s,src={}", file.display());
+    let seen = project.build_with(&["--secret", &secret]);
+    assert_eq!((seen.cached(), uuid(&project, "o").as_str()), (0, "y\n"), "{}", seen.outcome);
+    std::fs::write(&file, "another").expect("written");
+    let seen = project.build_with(&["--secret", &secret]);
+    assert_eq!(seen.cached(), 1, "{}", seen.outcome);
+}
+
+#[test]
+fn of_several_archives_each_and_their_order_are_in_the_key() {
+    let mut project = Project::new("FROM BASE/base\nADD one/t.tar two/t.tar /x/\n");
+    let archive = |text: &str| testkit::tar::TarBytes::new().file("f", text).finish();
+    let build = |project: &Project, one: &str, two: &str| {
+        let kiln = project.kiln().file("one/t.tar", archive(one)).file("two/t.tar", archive(two));
+        let outcome = kiln.run().ok();
+        (outcome.stderr.matches(" skipped: cached").count(), uuid(project, "x/f"))
+    };
+    assert_eq!(build(&project, "1", "2"), (0, "2".into()));
+    assert_eq!(build(&project, "3", "2").0, 0, "the first one changed");
+    assert_eq!(build(&project, "3", "2").0, 1);
+    project.dockerfile = "FROM BASE/base\nADD two/t.tar one/t.tar /x/\n".into();
+    assert_eq!(build(&project, "3", "2"), (0, "3".into()));
 }
