@@ -25,7 +25,12 @@ const ISOLATIONS: [&str; 2] = ["namespaces", "chroot"];
 fn kiln(bench: &Bench, isolation: &str, dockerfile: &str) -> Kiln {
     need_root();
     let repo = format!("{}/cache", bench.registry.host());
-    bench.kiln(dockerfile).args(["--isolation", isolation, "--cache-repo", &repo, "--cache-mounts"])
+    // The commands run each time: this is not about their layers.
+    let layers = ["--cache-run-layers=false", "--cache-copy-layers=false"];
+    bench
+        .kiln(dockerfile)
+        .args(["--isolation", isolation, "--cache-repo", &repo, "--cache-mounts"])
+        .args(layers)
 }
 
 /// A Dockerfile with one command, which sees a cache at `/c` and prints to `/out`.
