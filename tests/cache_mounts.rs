@@ -117,7 +117,7 @@ fn only_what_changed_is_sent_and_what_did_not_is_not_saved() {
     assert!(brought > 8_000_000, "{brought}");
     let to_cache = bench.registry.requests();
     let to_cache: Vec<_> = to_cache.iter().filter(|it| it.path.contains("/cache/")).collect();
-    let manifests = to_cache.iter().filter(|it| it.path.contains("/manifests/")).count();
+    let manifests = to_cache.iter().filter(|it| it.path.contains("-mount-")).count();
     assert_eq!(manifests, 1, "{to_cache:#?}");
     assert!(to_cache.iter().all(|it| it.method == "GET"), "{to_cache:#?}");
     // One small file.
