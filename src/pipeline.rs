@@ -37,9 +37,10 @@ mod upkeep;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 pub use self::check::{Checkup, Looked, check, outline, targets};
 pub use self::dry_run::dry_run;
@@ -50,7 +51,7 @@ use self::isolation::{can_run, settle};
 pub use self::login::{LoggedIn, LoggedOut, log_in, log_out};
 use self::prepare::{Prepared, PushCheck, Source};
 use self::probe::{Probed, Shelves};
-use self::product::{parts, product};
+use self::product::{Part, parts, product};
 pub use self::push::{PushMade, push};
 use self::squash::squash_all;
 use self::travel::Trip;
@@ -137,7 +138,7 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let of_bases: HashSet<_> =
         images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();
     // Where nothing is made anew the image may be there, whole.
-    let all_known = !squash && plans.iter().all(Plan::is_done);
+    let all_known = request.cache.is_used() && !squash && plans.iter().all(Plan::is_done);
     let ready = |layer: &Arc<ImageLayer>| {
         if !all_known && (!squash || of_bases.contains(&layer.diff_id)) {
             uploads.offer(layer);
@@ -148,29 +149,29 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let finished = run_stages(&shop, &plans, &cached, &images, hear);
     let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
     let mut saving = trip.end(&finished);
-    let outcome = finished.and_then(|finished| {
-        // 6. Assemble, and 7. publish
-        let mut parts = parts(platforms, &plans, &images, finished);
-        if squash {
-            parts = squash_all(request, &shop, parts)?;
-        }
-        let product = product(request, &parts, &keeping.in_image())?;
-        write_exports(request, &shop, &parts, &product)?;
-        if all_known && uploads.are_done(&product) {
-            uploads.tag(&product)?;
-            return Ok(product);
-        }
-        parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
-        uploads.finish(&product)?;
-        Ok(product)
+    // Caches get what there is, whatever becomes of the image.
+    let (outcome, kept) = thread::scope(|scope| {
+        let kept = scope.spawn(|| keeping.finish());
+        let outcome = finished.and_then(|finished| {
+            // 6. Assemble, and 7. publish
+            let mut parts = parts(platforms, &plans, &images, finished);
+            if squash {
+                parts = squash_all(request, &shop, parts)?;
+            }
+            let product = product(request, &parts, &keeping.in_image())?;
+            write_exports(request, &shop, &parts, &product)?;
+            send(&uploads, &parts, &product, all_known)?;
+            Ok(product)
+        });
+        // Threads that still send look into the work directory: let them end before it goes.
+        let outcome = outcome.map_err(|error| {
+            ground.cancel.cancel();
+            shop.downloads.wait();
+            why(error, uploads.wait())
+        });
+        let kept = kept.join().unwrap_or_else(|_| Err(anyhow!("the cache's writer broke off")));
+        (outcome, kept)
     });
-    // Threads that still send look into the work directory: let them end before it goes.
-    let outcome = outcome.map_err(|error| {
-        ground.cancel.cancel();
-        shop.downloads.wait();
-        why(error, uploads.wait())
-    });
-    let kept = keeping.finish();
     saving.wait();
     let product = outcome?;
     kept?;
@@ -185,6 +186,15 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
         time: start.elapsed(),
         steps: shop.take_times(),
     })
+}
+
+/// Sends what has not been sent yet, and sets the tags.
+fn send(uploads: &Uploads, parts: &[Part], product: &Product, all_known: bool) -> Result<()> {
+    if all_known && uploads.are_done(product) {
+        return uploads.tag(product);
+    }
+    parts.iter().flat_map(|part| &part.finished.layers).for_each(|it| uploads.offer(it));
+    uploads.finish(product)
 }
 
 /// Writes the files by which programs learn of the image.

@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "kaniko/cache.rs"]
+mod cache;
 #[path = "registries/certificates.rs"]
 #[allow(dead_code, reason = "only what is needed here")]
 mod certificates;

@@ -157,7 +157,7 @@ impl<C: Contents> Scribe<'_, C> {
                 Base::Image(image) => format!("the base {} or a step before it", image.name),
                 _ => "a step before it".to_owned(),
             };
-            maker.input(name, before.clone()?.0.hex());
+            maker.input_called("below", name, before.clone()?.0.hex());
         }
         self.settings.layers.iter().for_each(|it| maker.input(&it.name, &it.value));
         match action {
@@ -275,10 +275,12 @@ impl<C: Contents> Scribe<'_, C> {
     fn taken(&self, maker: &mut KeyMaker, from: &FilesFrom) -> Result<(), Unknown> {
         match from {
             FilesFrom::Stage(id) => {
-                maker.input(format!("the stage {}", id.0), self.end_of(*id)?.0.hex());
+                let name = format!("the stage {}", id.0);
+                maker.input_called("stage", name, self.end_of(*id)?.0.hex());
             }
             FilesFrom::Image(image) => {
-                maker.input(format!("the image {}", image.name), self.image(image)?.hex());
+                let name = format!("the image {}", image.name);
+                maker.input_called("image", name, self.image(image)?.hex());
             }
             FilesFrom::Nothing => maker.input("scratch", ""),
             FilesFrom::Context | FilesFrom::Named(_) => {}

@@ -46,8 +46,19 @@ impl KeyMaker {
     pub fn input(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
         let name = name.into();
         self.feed(name.as_bytes());
-        self.feed(value.as_ref());
-        let value = Digest::of(value.as_ref()).hex()[..SHORT].to_owned();
+        self.add(name, value.as_ref());
+    }
+
+    /// The same where the name is for people only: an image has many, and a stage's number is another
+    /// one where a stage comes before it. `kind` stands for it in the key.
+    pub fn input_called(&mut self, kind: &str, name: impl Into<String>, value: impl AsRef<[u8]>) {
+        self.feed(kind.as_bytes());
+        self.add(name.into(), value.as_ref());
+    }
+
+    fn add(&mut self, name: String, value: &[u8]) {
+        self.feed(value);
+        let value = Digest::of(value).hex()[..SHORT].to_owned();
         self.inputs.push(Input { name, value });
     }
 
@@ -89,6 +100,20 @@ mod tests {
             assert!(!keys[..number].contains(one), "{number}");
         }
         assert_eq!(keys[0], key("run", &[("a", "b")]));
+    }
+
+    #[test]
+    fn a_name_for_people_is_not_in_the_key() {
+        let key = |kind: &str, name: &str, value: &str| {
+            let mut maker = KeyMaker::new("run");
+            maker.input_called(kind, name, value);
+            let (key, inputs) = maker.finish();
+            assert_eq!(inputs[0].name, name);
+            key
+        };
+        assert_eq!(key("stage", "the stage 1", "a"), key("stage", "the stage 2", "a"));
+        assert_ne!(key("stage", "the stage 1", "a"), key("stage", "the stage 1", "b"));
+        assert_ne!(key("stage", "x", "a"), key("image", "x", "a"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! A stage that nobody has to build need not be known: what was taken from it is a result already. But
 //! then all that was taken from it has to be from the same time ([`Attempt::agrees`]), and it must not be
-//! built for somebody else after all.
+//! built for somebody else after all, nor have a command that the user wants to run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -143,7 +143,7 @@ impl Probe<'_> {
 struct End {
     state: Option<State>,
     /// What it is made of, itself not included.
-    tokens: Vec<Token>,
+    tokens: BTreeSet<Token>,
 }
 
 /// One way through the plan.
@@ -156,6 +156,8 @@ struct Attempt<'a> {
     ends: BTreeMap<StageId, End>,
     /// Stages of which nothing is known but what was taken from them once.
     lent: BTreeMap<StageId, Token>,
+    /// Stages with a command that shall run, whatever is known of it.
+    unwanted: BTreeSet<StageId>,
     findings: Findings,
 }
 
@@ -173,21 +175,22 @@ impl<'a> Attempt<'a> {
         }
         let findings = Findings::default();
         let (ends, lent) = (BTreeMap::new(), BTreeMap::new());
-        Self { probe, fresh, by_key, by_below, ends, lent, findings }
+        let unwanted = BTreeSet::new();
+        Self { probe, fresh, by_key, by_below, ends, lent, unwanted, findings }
     }
 
     fn stage(&mut self, stage: &Stage) {
         let Some(keys) = self.probe.keys.get(&stage.id) else { return };
         let mut end = match &stage.base {
             Base::Stage(id) => self.with_token(*id),
-            _ => End { state: keys.start.map(State::of_base), tokens: Vec::new() },
+            _ => End { state: keys.start.map(State::of_base), tokens: BTreeSet::new() },
         };
         for (number, step) in keys.steps.iter().enumerate() {
             if step.manner == Manner::Nothing {
                 continue;
             }
             let verdict = self.judge(stage, step, end.state);
-            let mut tokens = match &verdict {
+            let tokens = match &verdict {
                 Verdict::Hit(hit) => Some(hit.entry.sources.clone()),
                 Verdict::Miss(_) => self.sources(step),
             };
@@ -207,7 +210,7 @@ impl<'a> Attempt<'a> {
                 }
                 _ => None,
             };
-            end.tokens.append(tokens.get_or_insert_default());
+            end.tokens.extend(tokens.unwrap_or_default());
             self.findings.steps.insert((stage.id, number), verdict);
         }
         self.ends.insert(stage.id, end);
@@ -230,14 +233,19 @@ impl<'a> Attempt<'a> {
     fn sources(&self, step: &StepKey) -> Option<Vec<Token>> {
         let direct = step.sources.iter().map(|id| self.token(*id));
         let mut tokens: Vec<Token> = direct.collect::<Option<_>>()?;
+        let mut below = BTreeSet::new();
         for id in &step.sources {
-            tokens.extend(self.ends.get(id)?.tokens.clone());
+            below.extend(&self.ends.get(id)?.tokens);
         }
+        tokens.extend(below.into_iter().cloned());
         Some(tokens)
     }
 
     fn judge(&mut self, stage: &Stage, step: &StepKey, state: Option<State>) -> Verdict {
         if let Some(why) = self.probe.unwanted.unwanted(stage, step) {
+            if step.manner == Manner::Runs {
+                self.unwanted.insert(stage.id);
+            }
             return Verdict::Miss(Miss::Unwanted(why));
         }
         let Some(key) = step.key else {
@@ -274,7 +282,7 @@ impl<'a> Attempt<'a> {
                 let agrees = match (self.token(*id), self.lent.get(id)) {
                     (Some(known), _) => known == *token,
                     (None, Some(before)) => before == token,
-                    (None, None) => !self.fresh.contains(id),
+                    (None, None) => !self.fresh.contains(id) && !self.unwanted.contains(id),
                 };
                 if !agrees {
                     return false;

@@ -264,12 +264,17 @@ impl Read<'_> {
         let mut found = Vec::new();
         for (at, hit) in hits(&findings) {
             let layer = layers.get(&at).cloned();
-            let manner = cached.keys.get(&at.0).and_then(|keys| keys.steps.get(at.1));
-            let manner = manner.map_or(Manner::Nothing, |it| it.manner);
+            let step = cached.keys.get(&at.0).and_then(|keys| keys.steps.get(at.1));
+            let manner = step.map_or(Manner::Nothing, |it| it.manner);
             let reach = if plan.is_in_image(at.0) { Reach::Image } else { Reach::Between };
-            found.push(Found { hit: hit.clone(), manner, reach, layer: layer.clone() });
+            let mut hit = hit.clone();
+            // It was not read, but it is the same: it is what the key was made of.
+            if let Some(step) = step.filter(|_| hit.entry.about.step.is_empty()) {
+                hit.entry.about = step.about.clone();
+            }
             let (created, sources) = (hit.entry.created.clone(), hit.entry.sources.clone());
-            cached.hits.insert(at, StepHit { layer, created, sources });
+            cached.hits.insert(at, StepHit { layer: layer.clone(), created, sources });
+            found.push(Found { hit, manner, reach, layer });
         }
         (cached, findings, found)
     }

@@ -123,7 +123,7 @@ impl Keeping {
         self.note(entry, reach);
         let wanted = |kept: &&Arc<Kept>| kept.target.between || reach == Reach::Image;
         for kept in self.targets.iter().filter(wanted) {
-            let known = kept.target.known.entries.iter().find(|known| known.is_rival_of(entry));
+            let known = kept.known(entry);
             let entry = Entry { used: self.policy.now, ..entry.clone() };
             match known {
                 Some(known) if !self.policy.is_fading(known) => {}
@@ -209,6 +209,10 @@ impl Keeping {
         let Policy { rivals, ttl, now, .. } = self.policy;
         write(&*place.backend, &place.name, &mut |record| {
             record.drop_older(now.saturating_sub(ttl));
+            // A result that nobody can take must not keep out the one that was made for want of it.
+            record.entries.retain(|old| {
+                !arrived.iter().any(|new| new.is_rival_of(old)) || kept.has_layer_of(old)
+            });
             record.merge(arrived.clone(), rivals);
         })?;
         task.done_with(format!("{count} step{}", if count == 1 { "" } else { "s" }));
@@ -217,6 +221,19 @@ impl Keeping {
 }
 
 impl Kept {
+    /// What the place had that could stand for a result, if that is still of use.
+    fn known(&self, entry: &Entry) -> Option<&Entry> {
+        let known = self.target.known.entries.iter().find(|known| known.is_rival_of(entry));
+        known.filter(|known| self.has_layer_of(known))
+    }
+
+    /// Whether the place has what its record leads to, as far as that can be told without asking
+    /// anybody.
+    fn has_layer_of(&self, entry: &Entry) -> bool {
+        let backend = &self.target.place.backend;
+        entry.layer.as_ref().is_none_or(|layer| backend.layer(&layer.descriptor).is_some())
+    }
+
     fn arrive(&self, entry: Entry) {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }

@@ -69,13 +69,13 @@ impl Uploads {
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
             let (places, several) = (places.clone(), self.destinations.len() > 1);
             let upload = thread::spawn(move || {
+                let arrival = arrivals.expect(&group[0].repository, layer.descriptor.digest);
                 let _place = places.take();
                 let result = (0..group.len()).try_for_each(|at| {
                     let sibling = group[..at].first().map(|first| &first.repository);
                     send_layer(&shop, &layer, &group[at], sibling, several)
                 });
-                let registry = &group[0].repository;
-                arrivals.settle(registry, layer.descriptor.digest, result.is_ok());
+                arrival.settle(result.is_ok());
                 if result.is_err() {
                     // No use in building on: the image cannot arrive.
                     shop.cancel.cancel();
@@ -279,11 +279,30 @@ struct Arrivals {
     changed: Condvar,
 }
 
+/// One that somebody may wait for; settled when dropped, however that comes.
+struct Arrival {
+    all: Arc<Arrivals>,
+    what: (Repository, Digest),
+    has_arrived: bool,
+}
+
+impl Arrival {
+    fn settle(mut self, has_arrived: bool) {
+        self.has_arrived = has_arrived;
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        let mut settled = self.all.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert(self.what.clone(), self.has_arrived);
+        self.all.changed.notify_all();
+    }
+}
+
 impl Arrivals {
-    fn settle(&self, repository: &Repository, layer: Digest, arrived: bool) {
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        settled.insert((repository.clone(), layer), arrived);
-        self.changed.notify_all();
+    fn expect(self: &Arc<Self>, repository: &Repository, layer: Digest) -> Arrival {
+        Arrival { all: self.clone(), what: (repository.clone(), layer), has_arrived: false }
     }
 
     fn wait(&self, repository: &Repository, layer: &Digest) -> bool {

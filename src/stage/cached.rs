@@ -1,6 +1,6 @@
 //! What earlier builds know of this one's steps, and what they will know of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::layers::ImageLayer;
@@ -64,14 +64,14 @@ pub struct Trail {
     /// Its key.
     end: Option<Key>,
     state: Option<State>,
-    /// What it is made of, itself not included.
-    tokens: Vec<Token>,
+    /// What it is made of, itself not included; each once, for stages can use each other many times.
+    tokens: BTreeSet<Token>,
 }
 
 impl Trail {
     /// A stage that starts from something that its key tells.
     pub(super) fn of_base(start: Option<Key>) -> Self {
-        Self { end: None, state: start.map(State::of_base), tokens: Vec::new() }
+        Self { end: None, state: start.map(State::of_base), tokens: BTreeSet::new() }
     }
 
     /// A stage that starts from this one.
@@ -93,13 +93,8 @@ impl Trail {
     /// What a step is made of that takes files from these stages; nothing if one is not known.
     fn sources(stages: &[Trail]) -> Option<Vec<Token>> {
         let mut tokens: Vec<Token> = stages.iter().map(Self::token).collect::<Option<_>>()?;
-        for stage in stages {
-            for token in &stage.tokens {
-                if !tokens.contains(token) {
-                    tokens.push(token.clone());
-                }
-            }
-        }
+        let below: BTreeSet<&Token> = stages.iter().flat_map(|stage| &stage.tokens).collect();
+        tokens.extend(below.into_iter().cloned());
         Some(tokens)
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -13,14 +14,16 @@ use super::copy::{Part, parts};
 use super::layers::BaseImage;
 use super::workshop::Workshop;
 use crate::cache::graph::Contents;
+use crate::cache::key::KeyMaker;
 use crate::cache::tree::{Fingerprint, fingerprints};
 use crate::context::Context;
 use crate::digest::Digest;
+use crate::layer::{Entry, Kind, Node, Tree};
 use crate::plan::{CopySource, CopyStep, FilesFrom, ImageKey};
 use crate::remote::Source;
 use crate::rootfs::copy::{self, Chmod, CopyRequest, Owner, Unpack, copy_all};
 use crate::rootfs::glob::escape;
-use crate::rootfs::{Index, Users};
+use crate::rootfs::{Index, Users, resolve};
 
 /// The files of a build, and its images.
 #[derive(Debug)]
@@ -83,25 +86,42 @@ impl<'a> Fingerprints<'a> {
         let owner = chown.map_or(Owner::Context, |(uid, gid)| Owner::Fixed(uid, gid));
         let chmod: Option<Chmod> = step.chmod.as_deref().map(str::parse).transpose()?;
         let empty = Index::default();
-        // Where sources are several, their number with those that are pinned decides what `dest` is.
-        let dest = if found.is_empty() { step.dest.clone() } else { in_directory(&step.dest) };
-        let request = |part: Part| CopyRequest {
-            sources: part.sources,
-            dest: &dest,
-            from: part.root,
-            ignore: context.ignore.as_ref().filter(|_| !part.is_remote),
-            target: &empty,
-            owner,
-            chmod: chmod.clone(),
-            // An archive is what its bytes are.
-            unpack: Unpack::Never,
-            exclude: &step.exclude,
-            created: self.shop.now,
-            spool: &self.shop.scratch_dir,
+        let onto = |dest: &str| -> Result<Tree> {
+            let request = |part: Part| CopyRequest {
+                sources: part.sources,
+                dest,
+                from: part.root,
+                ignore: context.ignore.as_ref().filter(|_| !part.is_remote),
+                target: &empty,
+                owner,
+                chmod: chmod.clone(),
+                // An archive is what its bytes are.
+                unpack: Unpack::Never,
+                exclude: &step.exclude,
+                created: self.shop.now,
+                spool: &self.shop.scratch_dir,
+            };
+            let requests = parts(self.shop, &step, &context.root)?.into_iter().map(request);
+            Ok(copy_all(&empty, &requests.collect::<Vec<_>>())?)
         };
-        let requests = parts(self.shop, &step, &context.root)?.into_iter().map(request);
-        let requests: Vec<_> = requests.collect();
-        let tree = copy_all(&empty, &requests)?;
+        let directory = in_directory(&step.dest);
+        // Where sources are several, their number with those that are pinned decides what `dest` is.
+        let tree = if found.is_empty() { onto(&step.dest) } else { onto(&directory) };
+        let tree = match tree {
+            // Several files: only the image tells whether `dest` is a directory, and if so, all goes well.
+            Err(error) if directory != step.dest => {
+                found.push((format!("{}/*", named(&step.dest)), Digest::of(b"several")));
+                onto(&directory).map_err(|_| error)?
+            }
+            tree => tree?,
+        };
+        let is_file = |node: &Node| node.entry.kind != Kind::Dir;
+        if tree.get(Path::new(named(&step.dest))).is_some_and(is_file) {
+            // Its own name is what it gets where the image has a directory there.
+            let files = onto(&directory)?.into_iter().filter(|(_, node)| is_file(node));
+            let name = |(path, _): (PathBuf, _)| path.to_string_lossy().into_owned();
+            found.extend(files.map(|file| (name(file), Digest::of(b"its name"))));
+        }
         found.extend(fingerprints(&tree, self.threads()).context("cannot read the files")?);
         Ok(found)
     }
@@ -123,7 +143,19 @@ impl<'a> Fingerprints<'a> {
             spool: &self.shop.scratch_dir,
         };
         let tree = copy::copy(&request)?;
-        fingerprints(&tree, self.threads()).context("cannot read the files")
+        let mut found = fingerprints(&tree, self.threads()).context("cannot read the files")?;
+        // A mount shows the directory itself, too, which is not in the tree.
+        let itself = resolve(&*context.root, Path::new(source), true)?.entry;
+        if let Some(Entry { meta, kind: Kind::Dir, .. }) = itself {
+            let mut maker = KeyMaker::new("directory");
+            maker.input("mode", format!("{:o}", meta.mode));
+            for (name, value) in &meta.xattrs {
+                maker.input("xattr", name.as_encoded_bytes());
+                maker.input("value", value);
+            }
+            found.push((format!("{}/.", named(source)), maker.finish().0.0));
+        }
+        Ok(found)
     }
 
     fn threads(&self) -> NonZeroUsize {
@@ -174,6 +206,11 @@ fn pin(source: &CopySource) -> Option<Fingerprint> {
         }
         _ => None,
     }
+}
+
+/// An absolute path as a tree has it.
+fn named(path: &str) -> &str {
+    path.trim_matches('/')
 }
 
 fn in_directory(dest: &str) -> String {

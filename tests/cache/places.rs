@@ -14,6 +14,27 @@ RUN cat /proc/sys/kernel/random/uuid > /uuid
 LABEL a=b
 ";
 
+/// The layers that a directory has.
+fn layers(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir.join("blobs/sha256")).expect("blobs");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| std::fs::read(path).expect("read").starts_with(&[0x1f, 0x8b])).collect()
+}
+
+/// An image that needs the bytes of all layers; a registry may have them already.
+const LAYOUT: &str = "type=oci,tar=false,dest=layout";
+
+/// Changes a byte of each layer, and no length.
+fn damage(dir: &std::path::Path) {
+    for path in layers(dir) {
+        let mut bytes = std::fs::read(&path).expect("read");
+        let last = bytes.len() - 9;
+        bytes[last] ^= 1;
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, bytes).expect("written");
+    }
+}
+
 /// Builds with these flags after `--cache=false`, which is not said.
 fn args(project: &Project, args: &[&str]) -> (usize, String) {
     let args: Vec<String> =
@@ -107,19 +128,85 @@ fn a_layer_that_is_damaged_in_a_directory_is_never_in_an_image() {
     let dir = tempfile::tempdir().expect("a directory");
     let place = format!("oci:{}", dir.path().display());
     args(&project, &["--cache-repo", &place]);
-    for entry in std::fs::read_dir(dir.path().join("blobs/sha256")).expect("blobs") {
-        let path = entry.expect("an entry").path();
-        let mut bytes = std::fs::read(&path).expect("read");
-        if bytes.starts_with(&[0x1f, 0x8b]) {
-            let last = bytes.len() - 9;
-            bytes[last] ^= 1;
-            std::fs::remove_file(&path).expect("removed");
-            std::fs::write(&path, bytes).expect("written");
-        }
-    }
-    // Another name, so that the layers have to travel.
-    let name = format!("{}/other:1", project.bench.registry.host());
-    let outcome = project.plain().args(["--cache-repo", &place, "-t", &name]).run();
+    damage(dir.path());
+    let args = ["--cache-repo", &place, "-o", LAYOUT];
+    let outcome = project.plain().args(args).run();
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert!(outcome.stderr.contains("does not match its digest"), "{outcome}");
+    // They are made anew; one after the other is found to be damaged.
+    for _ in 0..4 {
+        if project.plain().args(args).run().code == Some(0) {
+            return;
+        }
+    }
+    panic!("what was damaged is not made anew");
+}
+
+/// Commands in a row, so that whatever one leaves the next one is built on.
+const ROW: &str = "\
+FROM BASE/base
+COPY app.py /
+RUN cat /proc/sys/kernel/random/uuid > /uuid
+RUN cat /proc/sys/kernel/random/uuid > /other
+";
+
+#[test]
+fn a_layer_that_a_directory_has_lost_is_made_anew_and_known_again() {
+    let project = Project::new(ROW);
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = format!("oci:{}", dir.path().display());
+    args(&project, &["--cache-repo", &place]);
+    for path in layers(dir.path()) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let before = uuid(&project, "uuid");
+    let (cached, output) = args(&project, &["--cache-repo", &place]);
+    assert_eq!(cached, 0, "{output}");
+    let after = uuid(&project, "uuid");
+    assert_ne!(after, before);
+    let (cached, output) = args(&project, &["--cache-repo", &place]);
+    assert_eq!((cached, uuid(&project, "uuid")), (3, after), "{output}");
+}
+
+#[test]
+fn a_directory_recovers_from_layers_that_are_damaged() {
+    let project = Project::new(ROW);
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = format!("oci:{}", dir.path().display());
+    args(&project, &["--cache-repo", &place]);
+    damage(dir.path());
+    let build = || project.plain().args(["--cache-repo", &place, "-o", LAYOUT]).run();
+    // Each time what was found to be damaged goes.
+    let failed = (0..8).take_while(|_| build().code != Some(0)).count();
+    assert!((1..8).contains(&failed), "{failed}");
+    let again = build().ok().stderr;
+    assert_eq!(again.matches(" skipped: cached").count(), 3, "{again}");
+}
+
+#[test]
+fn a_place_that_has_lost_a_layer_gets_it_from_another() {
+    let project = Project::new(ROW);
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let first = format!("oci:{}", one.path().display());
+    let second = format!("{},tag=kiln", two.path().display());
+    let to = format!("type=local,dest={second}");
+    args(&project, &["--cache-repo", &first, "--cache-to", &to]);
+    for path in layers(two.path()) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    args(&project, &["--cache-repo", &first, "--cache-to", &to]);
+    let (cached, output) = args(&project, &["--cache-from", &format!("type=local,src={second}")]);
+    assert_eq!(cached, 3, "{output}");
+}
+
+#[test]
+fn what_is_taken_to_another_place_is_explained_there() {
+    let mut project = Project::new(ROW);
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [first, second] = [&one, &two].map(|dir| format!("oci:{}", dir.path().display()));
+    args(&project, &["--cache-repo", &first]);
+    args(&project, &["--cache-from", &first, "--cache-to", &second]);
+    project.write("app.py", "print(2)\n");
+    let (_, output) = args(&project, &["--cache-from", &second, "--explain"]);
+    assert!(output.contains("COPY app.py /: miss: /app.py changed"), "{output}");
 }
