@@ -15,9 +15,10 @@ use crate::cache::explain::explain;
 use crate::cache::graph::{Settings, StepKey, keys};
 use crate::cache::key::Input;
 use crate::cache::library::{Known, Place, name_for, read_all};
+use crate::cache::mounts::Travel;
 use crate::cache::probe::{At, Findings, Hit, Probe, Unwanted, Verdict};
 use crate::cache::record::{Detail, Record, Rivals};
-use crate::cache::{LayerPlace, Manner};
+use crate::cache::{CacheError, LayerPlace, Manner};
 use crate::cancel::Cancel;
 use crate::event::Reporter;
 use crate::plan::{Plan, Stage};
@@ -135,7 +136,7 @@ impl Shelves {
             None => self.places.iter().cloned().map(Known::unread).collect(),
         };
         self.interrupt.check()?;
-        warn(&known, &ground.reporter);
+        warn(&known, &ground.reporter, shop.travel.as_deref());
         let (mut all_plans, mut all_cached, mut hits) = (Vec::new(), Vec::new(), Vec::new());
         let read = Read { request, shop, known: &known, from: &self.from, now };
         for plan in plans {
@@ -158,6 +159,8 @@ impl Shelves {
             now,
         };
         let targets = targets(self.to, known);
+        // What cannot be made is told when something is written.
+        targets.iter().for_each(|target| drop(target.place.backend.prepare()));
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
         for Found { hit, manner, reach, layer } in hits {
             keeping.confirm(&hit.entry, manner, reach, layer.as_ref());
@@ -187,11 +190,15 @@ fn targets(to: Vec<Written>, known: Vec<Known>) -> Vec<Target> {
 }
 
 /// A cache that cannot be read costs time, and nothing else.
-fn warn(known: &[Known], reporter: &Reporter) {
+fn warn(known: &[Known], reporter: &Reporter, travel: Option<&Travel>) {
     for Known { place, error, .. } in known {
         if let Some(error) = error {
             let place = place.shown();
             reporter.warning(&format!("nothing is taken from the cache {place}: {error}"));
+        }
+        // Nor is it asked again for other things.
+        if let (Some(travel), Some(CacheError::Registry(_))) = (travel, error) {
+            travel.leave_out(place);
         }
     }
 }
@@ -287,7 +294,7 @@ impl Read<'_> {
             let backend = &self.known[self.from[hit.from]].place.backend;
             let origin = match backend.layer(&layer.descriptor) {
                 Some(LayerPlace::Repository(repository)) => Origin::Base(repository),
-                Some(LayerPlace::File(path)) => Origin::Kept(path),
+                Some(LayerPlace::File(file)) => Origin::Kept(file),
                 None => return Err(Box::new(hit.clone())),
             };
             let layer = ImageLayer::new(layer.descriptor.clone(), layer.diff_id, origin);
