@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use kiln::cache::backend::Layout;
-use kiln::cache::mounts::{Memory, MountKey, Place, Travel, Workplace};
+use kiln::cache::library::Place;
+use kiln::cache::mounts::{Memory, MountKey, Travel, Workplace};
 use kiln::cancel::Cancel;
 use kiln::digest::Digest;
 use kiln::dockerfile::Sharing;
@@ -72,7 +73,7 @@ impl Bench {
         let dir = tempfile::tempdir()?;
         std::fs::create_dir(dir.path().join("scratch"))?;
         let backend = Layout::new(dir.path().join("layout"), Cancel::default());
-        let places = vec![Place { backend: Arc::new(backend), tag: "bench".into() }];
+        let places = vec![Place { backend: Arc::new(backend), name: "bench".into() }];
         let limits = MountLimits { size: 1 << 40, age: Duration::from_secs(365 * 24 * 3600) };
         let travel =
             Travel::new(places.clone(), places, limits, Reporter::silent(), Cancel::default());
@@ -99,7 +100,7 @@ impl Bench {
     fn bring(&self, into: &Path) -> Option<Memory> {
         let scratch = &self.dir.path().join("scratch");
         let at = Workplace { scratch, ownership: Ownership::Keep };
-        self.travel.bring(&self.key, into, at, &Cancel::default())
+        self.travel.bring(&self.key, into, at, &Cancel::default()).map(|brought| brought.memory)
     }
 
     fn save(&self, dir: &Path, memory: Memory) {

@@ -72,7 +72,7 @@ use crate::sandbox::Entered;
 pub use crate::schedule::was_cancelled;
 use crate::schedule::{Hear, run_stages};
 use crate::settings;
-use crate::stage::{ImageLayer, Made, Workshop};
+use crate::stage::{ImageLayer, Made, Workshop, note_platforms};
 
 /// What a build stands on, made before any thread was.
 #[derive(Debug, Clone)]
@@ -147,6 +147,7 @@ fn attempt(
     let tools = tools(request, ground, source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
     fetch_for_keys(request, &shop, &plans);
+    note_platforms(&shop, &plans);
     let probed = shelves.probe(request, ground, &shop, plans, &images, lost);
     let Probed { plans, cached, keeping } = probed.inspect_err(|_| {
         ground.cancel.cancel();
@@ -159,7 +160,7 @@ fn attempt(
         .ignoring_immutable_tags(request.ignore_immutable_tags);
     let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
-    let trip = Trip::begin(&shop, &plans, &|_, _, _| true);
+    let trip = Trip::begin(&shop, &plans);
     let squash = request.exports.squash;
     let of_bases: HashSet<_> =
         images.values().flat_map(|it| &it.layers).map(|it| it.diff_id).collect();

@@ -4,9 +4,9 @@
 //! Each process is this program once more, told by its environment to write.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -85,15 +85,25 @@ fn start(dir: &Path, number: usize) -> Child {
         .expect("started")
 }
 
-/// What a process said before it was killed; it must not have said anything else.
-fn said(child: &mut Child) -> Vec<String> {
-    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let lines = lines.map_while(Result::ok);
-    let wrote = |line: String| match line.strip_prefix("wrote ") {
-        Some(name) => name.to_owned(),
-        None => panic!("a writer failed: {line}"),
-    };
-    lines.map(wrote).collect()
+/// What a process says until it is killed; it must not say anything else.
+struct Said(Lines<BufReader<ChildStderr>>);
+
+impl Said {
+    fn of(child: &mut Child) -> Self {
+        Self(BufReader::new(child.stderr.take().expect("a pipe")).lines())
+    }
+}
+
+impl Iterator for Said {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let line = self.0.next()?.ok()?;
+        match line.strip_prefix("wrote ") {
+            Some(name) => Some(name.to_owned()),
+            None => panic!("a writer failed: {line}"),
+        }
+    }
 }
 
 /// The steps of the record, all of whose layers are whole.
@@ -128,9 +138,13 @@ fn processes_that_are_killed_at_any_moment_lose_and_spoil_nothing() {
                 let mut all = Vec::new();
                 while killed.load(Ordering::Relaxed) < KILLS && begin.elapsed() < AT_MOST {
                     let mut child = start(&dir, started.fetch_add(1, Ordering::Relaxed));
-                    thread::sleep(Duration::from_millis(fastrand::u64(100..1500)));
+                    // However slow the machine is, something is written.
+                    let mut said = Said::of(&mut child);
+                    let before = if all.is_empty() { 2 } else { fastrand::usize(0..8) };
+                    all.extend(said.by_ref().take(before));
+                    thread::sleep(Duration::from_millis(fastrand::u64(0..60)));
                     child.kill().expect("still there");
-                    all.extend(said(&mut child));
+                    all.extend(said);
                     child.wait().expect("ended");
                     killed.fetch_add(1, Ordering::Relaxed);
                 }

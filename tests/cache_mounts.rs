@@ -25,7 +25,12 @@ const ISOLATIONS: [&str; 2] = ["namespaces", "chroot"];
 fn kiln(bench: &Bench, isolation: &str, dockerfile: &str) -> Kiln {
     need_root();
     let repo = format!("{}/cache", bench.registry.host());
-    bench.kiln(dockerfile).args(["--isolation", isolation, "--cache-repo", &repo, "--cache-mounts"])
+    // The commands run each time: this is not about their layers.
+    let layers = ["--cache-run-layers=false", "--cache-copy-layers=false"];
+    bench
+        .kiln(dockerfile)
+        .args(["--isolation", isolation, "--cache-repo", &repo, "--cache-mounts"])
+        .args(layers)
 }
 
 /// A Dockerfile with one command, which sees a cache at `/c` and prints to `/out`.
@@ -73,7 +78,7 @@ fn moved(bench: &Bench) -> (u64, u64) {
 #[test]
 fn what_a_command_leaves_there_is_there_on_the_next_machine() {
     let make = "mkdir -p /c/d && echo text > /c/d/f && ln /c/d/f /c/hard && ln -s d/f /c/soft && \
-        head -c 300000 /dev/urandom > /c/large && chmod 4750 /c/large && chown 7:8 /c/large && \
+        head -c 300000 /dev/urandom > /c/large && chmod 750 /c/large && chown 7:8 /c/large && \
         touch -d '2001-02-03 04:05:06' /c/d/f && mkfifo /c/pipe && touch /c/empty && \
         cp /c/large /c/again && cd /c && sha256sum large && stat -c '%n %y %f %u %g' d/f large";
     let look = "cd /c && ls && ls d && sha256sum large && stat -c '%n %y %f %u %g' d/f large && \
@@ -112,7 +117,7 @@ fn only_what_changed_is_sent_and_what_did_not_is_not_saved() {
     assert!(brought > 8_000_000, "{brought}");
     let to_cache = bench.registry.requests();
     let to_cache: Vec<_> = to_cache.iter().filter(|it| it.path.contains("/cache/")).collect();
-    let manifests = to_cache.iter().filter(|it| it.path.contains("/manifests/")).count();
+    let manifests = to_cache.iter().filter(|it| it.path.contains("-mount-")).count();
     assert_eq!(manifests, 1, "{to_cache:#?}");
     assert!(to_cache.iter().all(|it| it.method == "GET"), "{to_cache:#?}");
     // One small file.
@@ -145,7 +150,11 @@ fn the_nearest_cache_is_found() {
             prints(&bench, "namespaces", &with_cache(options, "cat /c/f 2>/dev/null || true"));
         assert_eq!(out.trim_end(), expected, "{what}");
     }
-    // The mode is the mount's own.
+    // The mode is the mount's own, or that of a new cache.
+    let out = prints(&bench, "namespaces", &with_cache(",id=mode,mode=0700", "stat -c %a /c"));
+    assert_eq!(out, "700\n");
+    let out = prints(&bench, "namespaces", &with_cache(",id=mode", "stat -c %a /c"));
+    assert_eq!(out, "755\n");
     let out = prints(&bench, "namespaces", &with_cache(",id=one,mode=0700", "stat -c %a /c"));
     assert_eq!(out, "700\n");
     // With a seed: the exact one first, then the newest.
@@ -183,6 +192,27 @@ fn a_failed_build_saves_the_caches_of_the_steps_that_succeeded() {
              (ls /good; ls /bad) > /out\n",
     );
     assert_eq!(out, "f\n");
+}
+
+/// Between two builds on one machine: where a sandbox moves directories, the cache is not at its place
+/// while a command uses it.
+#[test]
+fn a_cache_that_another_build_has_moved_away_is_not_brought_again() {
+    let bench = Bench::new();
+    prints(&bench, "chroot", &with_cache("", "echo one > /c/f"));
+    let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
+    let stays = |kiln: Kiln| kiln.arg_pair("--cache-mount-dir", dir.path());
+    let slow = with_cache("", "cat /c/f; echo waits > /dev/stderr; sleep 3; echo two >> /c/f")
+        .replace("> /out 2>&1", "> /out");
+    let (mut command, _dir) = stays(kiln(&bench, "chroot", &slow)).into_command();
+    let mut first = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.ends_with(" waits")), "it never began");
+    let second = stays(kiln(&bench, "chroot", &with_cache("", "cat /c/f"))).run();
+    let rest: Vec<String> = lines.collect();
+    assert!(first.wait().unwrap().success(), "{rest:#?}");
+    assert_eq!(second.code, Some(0), "{second}");
+    assert_eq!(bench.image().text("out").unwrap(), "one\ntwo\n", "{second}");
 }
 
 #[test]
@@ -263,7 +293,8 @@ fn what_is_over_the_limit_is_left_out_and_told() {
     let fill = "for n in 1 2 3; do head -c 40000$n /dev/urandom > /c/$n; done";
     let limits = |kiln: Kiln| kiln.args(["--cache-mounts=size=1MB,age=3d"]);
     let (_, outcome) = prints_with(&bench, "namespaces", &with_cache("", fill), limits);
-    let said = "the cache /c is saved without 1 files with 400.0 kB that were used longest ago";
+    let said = "the cache /c is saved without 1 files with 400.0 kB that were used longest ago, \
+        because it has more than 1 MB";
     assert!(outcome.stderr.contains(said), "{outcome}");
     let out = prints(&bench, "namespaces", &with_cache("", "ls /c"));
     assert_eq!(out, "1\n2\n");

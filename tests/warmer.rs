@@ -326,7 +326,7 @@ impl Observer for Prunes {
     fn on(&self, event: Event<'_>) {
         if let Event::Finished { .. } = event {
             for image in upkeep::kept(&self.0).expect("readable") {
-                upkeep::remove(&self.0, &image, &Cancel::default()).expect("removed");
+                upkeep::remove(&self.0, &image).expect("removed");
             }
         }
         self.1.on(event);
@@ -361,7 +361,7 @@ fn builds_warmers_and_prunes_at_once_disturb_nobody() {
         let prunes = || {
             while !done.load(Ordering::Relaxed) {
                 for image in upkeep::kept(&bench.cache()).expect("readable") {
-                    upkeep::remove(&bench.cache(), &image, &Cancel::default()).expect("removed");
+                    upkeep::remove(&bench.cache(), &image).expect("removed");
                 }
                 upkeep::remove_leftovers(&bench.cache()).expect("removed");
                 std::thread::sleep(Duration::from_millis(2));

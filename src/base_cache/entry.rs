@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CacheError;
 use crate::digest::Digest;
-use crate::image::{Descriptor, Document, Platform};
+use crate::image::{Descriptor, Document, Platform, read_document};
 use crate::registry::{Reference, Repository, Resolved, choose};
 
 /// An index may name another, but no image needs more.
@@ -75,7 +75,7 @@ pub fn read(
 }
 
 fn checked(path: &Path, digest: &Digest) -> Result<Vec<u8>, CacheError> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
+    let bytes = read_document(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => CacheError::Incomplete(path.to_owned()),
         _ => CacheError::io("read", path)(error),
     })?;
@@ -90,7 +90,7 @@ fn checked(path: &Path, digest: &Digest) -> Result<Vec<u8>, CacheError> {
 fn is_whole(entry: &Path, layer: &Descriptor) -> Result<(), CacheError> {
     let path = blob_of(entry, &layer.digest);
     match fs::metadata(&path) {
-        Ok(meta) if meta.len() == layer.size => Ok(()),
+        Ok(meta) if meta.is_file() && meta.len() == layer.size => Ok(()),
         Ok(_) => Err(CacheError::Damaged(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(CacheError::Incomplete(path)),
         Err(error) => Err(CacheError::io("read", &path)(error)),

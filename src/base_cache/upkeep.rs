@@ -9,7 +9,6 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use super::entry::entry_of;
 use super::error::CacheError;
 use super::write::Slot;
-use crate::cancel::Cancel;
 use crate::digest::Digest;
 
 /// An image, or an index of images, of the directory.
@@ -40,12 +39,12 @@ pub fn kept(dir: &Path) -> Result<Vec<BaseImageKept>, CacheError> {
 }
 
 /// Takes an image away, unless a build has used it, or a warmer renewed it, after the time that was
-/// seen. A build that has found it already downloads what it still needs.
+/// seen, or is writing it now, which may take as long as a download. A build that has found it already downloads what it still needs.
 ///
 /// # Errors
 /// What the file system says.
-pub fn remove(dir: &Path, image: &BaseImageKept, cancel: &Cancel) -> Result<bool, CacheError> {
-    let slot = Slot::hold(dir, image.digest, cancel)?;
+pub fn remove(dir: &Path, image: &BaseImageKept) -> Result<bool, CacheError> {
+    let Some(slot) = Slot::try_hold(dir, image.digest)? else { return Ok(false) };
     match last_used(&entry_of(dir, &image.digest)) {
         Ok(used) if used <= image.used => slot.remove().map(|()| true),
         _ => Ok(false),

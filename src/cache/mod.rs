@@ -38,7 +38,7 @@ mod state;
 pub mod tree;
 pub mod upkeep;
 
-pub use self::backend::{Backend, Content, LayerPlace};
+pub use self::backend::{Backend, Content, KeptFile, LayerPlace};
 pub use self::error::CacheError;
 pub use self::key::Key;
 pub use self::probe::{Findings, Hit, Miss, Probe, Verdict};

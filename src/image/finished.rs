@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::Descriptor;
 use super::platform::Platform;
+use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::layer::{StoreError, TarError};
 
@@ -170,6 +171,9 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The build was told to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The archive.
     #[error("cannot write the image to {path}: {source}", path = .path.display())]
     Archive {

@@ -17,7 +17,7 @@ use super::whole_file::replace_file;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::layer::BlobStore;
-use crate::sys::lock::{Hold, Lock};
+use crate::sys::lock::{Hold, Lock, LockError};
 
 /// The tag, by which skopeo, umoci and podman choose an image of a layout.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -30,17 +30,19 @@ pub const VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Writes images into the layout at `dir`, which is made where it does not exist, under these names:
 /// `registry/app:1`. Images that are already there stay, but for those under the same tags.
 ///
-/// The index comes last, by a rename: whoever looks before sees the old images, whole.
+/// The index comes last, by a rename: whoever looks before sees the old images, whole. `cancel` ends the
+/// wait for others who write there.
 pub fn write_layout(
     dir: &Path,
     store: &BlobStore,
     product: &Product,
     names: &[String],
+    cancel: &Cancel,
 ) -> Result<(), ExportError> {
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs)
         .map_err(|error| ExportError::io("create the directory", &blobs, error))?;
-    let _lock = lock(dir)?;
+    let _lock = lock(dir, cancel)?;
     let index = read_index(dir)?;
     for layer in product.layers() {
         place_layer(&blobs, store, layer)?;
@@ -59,15 +61,17 @@ pub fn write_layout(
 pub const LOCK: &str = ".kiln/lock";
 
 /// Keeps others from writing `index.json`, and from removing blobs that nothing leads to yet, where the
-/// layout is a cache as well. Those hold the lock for moments.
-fn lock(dir: &Path) -> Result<Option<Lock>, ExportError> {
+/// layout is a cache as well. Those hold the lock for moments; the first one may not have made its file
+/// yet.
+fn lock(dir: &Path, cancel: &Cancel) -> Result<Option<Lock>, ExportError> {
     let path = dir.join(LOCK);
-    if !path.exists() {
+    if !path.parent().is_some_and(Path::is_dir) {
         return Ok(None);
     }
-    match Lock::take(&path, Hold::Alone, &Cancel::default(), || {}) {
+    match Lock::take(&path, Hold::Alone, cancel, || {}) {
         Ok(lock) => Ok(Some(lock)),
-        Err(error) => Err(ExportError::io("lock", &path, io::Error::other(error))),
+        Err(LockError::Io(error)) => Err(ExportError::io("lock", &path, error)),
+        Err(LockError::Cancelled(cancelled)) => Err(cancelled.into()),
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
         names: &[&str],
     ) -> Result<(), ExportError> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        write_layout(dir, store, &Product::Image(image.clone()), &names)
+        write_layout(dir, store, &Product::Image(image.clone()), &names, &Cancel::default())
     }
 
     fn tags(dir: &Path) -> Vec<Option<String>> {
@@ -247,6 +251,16 @@ mod tests {
             drop(held);
             written.join().expect("no panic").expect("written");
         });
+        // Who wants to stop does.
+        let held = Lock::try_take(&layout.join(LOCK), Hold::Alone).expect("a lock").expect("free");
+        let (cancel, product) = (Cancel::default(), Product::Image(image.clone()));
+        cancel.cancel();
+        assert!(write_layout(&layout, &store, &product, &[], &cancel).is_err());
+        drop(held);
+        // The first one that keeps something there has not come to its end.
+        fs::remove_file(layout.join(LOCK)).expect("removed");
+        write(&layout, &store, &image, &["app:1"]).expect("written");
+        assert!(layout.join(LOCK).exists());
         assert_eq!(tags(&layout), [Some("1".to_owned())]);
     }
 

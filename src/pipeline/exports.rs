@@ -43,7 +43,7 @@ fn write(shop: &Workshop, parts: &[Part], product: &Product, export: &Export) ->
     let blobs = &shop.blobs;
     match export {
         Export::OciLayout { dir, names } => {
-            Ok(layout::write_layout(dir, blobs, product, &familiar(names)?)?)
+            Ok(layout::write_layout(dir, blobs, product, &familiar(names)?, &shop.cancel)?)
         }
         Export::OciArchive { to, names } => {
             let names = familiar(names)?;

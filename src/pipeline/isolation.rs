@@ -10,7 +10,7 @@ use crate::base_cache::layout_dir;
 use crate::dockerfile::Located;
 use crate::event::Reporter;
 use crate::plan::{Action, Plan, Step};
-use crate::request::{NamedSource, Request};
+use crate::request::{CachePlace, CacheTarget, NamedSource, Request};
 use crate::sandbox::{Sandbox, Unable, emulation};
 use crate::stage::Place;
 use crate::work_dir::WorkDir;
@@ -77,6 +77,7 @@ pub(super) fn settle(
         let bases = request.cache_dir.clone().filter(|dir| dir.is_dir());
         kept.extend(bases.map(|dir| ("its base images", dir)));
         kept.extend(request.run.cache_dir.clone().map(|dir| ("its caches", dir)));
+        kept.extend(layouts(request).map(|dir| ("its cache", dir)));
         for plan in plans {
             kept.iter().try_for_each(|(what, dir)| apart(plan, what, dir, &source.place))?;
         }
@@ -91,6 +92,21 @@ pub(super) fn settle(
         ));
     }
     Ok((sandbox, dir))
+}
+
+/// The directories of the build's cache. What is to stay has to be there before `/` is the image's; one
+/// that cannot be made is complained about when something is written.
+fn layouts(request: &Request) -> impl Iterator<Item = PathBuf> {
+    let from = request.cache.from.iter();
+    let to = request.cache.to.iter().filter_map(|target| match target {
+        CacheTarget::Place { place, .. } => Some(place),
+        CacheTarget::Inline => None,
+    });
+    let dirs = from.chain(to).filter_map(|place| match place {
+        CachePlace::Layout { dir, .. } => Some(dir.clone()),
+        CachePlace::Registry(_) => None,
+    });
+    dirs.filter(|dir| std::fs::create_dir_all(dir).is_ok())
 }
 
 /// Where a named context is on this machine.

@@ -16,6 +16,7 @@ use crate::cache::explain::explain;
 use crate::cache::graph::{Flag, Settings, StageKeys, StepKey, keys};
 use crate::cache::key::{Input, Key};
 use crate::cache::library::{Known, Place, name_for, read_all};
+use crate::cache::mounts::Travel;
 use crate::cache::probe::{At, Findings, Hit, Probe, Unwanted, Verdict};
 use crate::cache::record::{Detail, Record, Rivals};
 use crate::cache::{CacheError, Entry, LayerPlace, Manner, Token};
@@ -147,7 +148,14 @@ impl Shelves {
     }
 
     /// A cache that cannot be read costs time, and nothing else.
-    fn warn(&self, known: &[Known], reporter: &Reporter) {
+    fn warn(&self, known: &[Known], reporter: &Reporter, travel: Option<&Travel>) {
+        for Known { place, error, .. } in known {
+            // Nor is it asked again for other things.
+            let failed = matches!(error, Some(CacheError::Registry(_) | CacheError::Silent));
+            if let Some(travel) = travel.filter(|_| failed) {
+                travel.leave_out(place);
+            }
+        }
         let mut told = BTreeSet::new();
         for at in self.from.iter().filter(|at| told.insert(**at)) {
             let Known { place, error, .. } = &known[*at];
@@ -172,7 +180,7 @@ impl Shelves {
         let now = seconds_now();
         let known = self.known();
         self.interrupt.check()?;
-        self.warn(&known, &ground.reporter);
+        self.warn(&known, &ground.reporter, shop.travel.as_deref());
         let (mut all_plans, mut all_cached, mut hits) = (Vec::new(), Vec::new(), Vec::new());
         let contents = Fingerprints::new(shop, images);
         let read =
@@ -203,6 +211,8 @@ impl Shelves {
             now,
         };
         let targets = targets(&self.from, self.to, known);
+        // What cannot be made is told when something is written.
+        targets.iter().for_each(|target| drop(target.place.backend.prepare()));
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
         for Found { hit, flag, reach, layer } in hits {
             keeping.confirm(&hit.entry, flag, reach, layer.as_ref());
@@ -406,7 +416,7 @@ impl Read<'_> {
             let backend = &self.known[self.from[hit.from]].place.backend;
             let origin = match backend.layer(&layer.descriptor) {
                 Some(LayerPlace::Repository(repository)) => Origin::Base(repository),
-                Some(LayerPlace::File(path)) => Origin::Kept(path),
+                Some(LayerPlace::File(file)) => Origin::Kept(file),
                 None => return Err(Box::new(hit.clone())),
             };
             let layer = ImageLayer::new(layer.descriptor.clone(), layer.diff_id, origin);

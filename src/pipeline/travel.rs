@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::Ground;
 use super::probe::Shelves;
-use crate::cache::library;
-use crate::cache::mounts::{Place, Travel};
-use crate::plan::{Plan, StageId};
+use crate::cache::library::Place;
+use crate::cache::mounts::Travel;
+use crate::plan::Plan;
 use crate::request::Request;
 use crate::schedule::was_cancelled;
 use crate::stage::{Travelling, Workshop, bring_caches, save_caches};
@@ -23,29 +23,36 @@ pub(super) struct Trip {
 /// What lets them travel, to and from the places of the layers; nothing where they do not.
 pub(super) fn open(request: &Request, ground: &Ground, shelves: &Shelves) -> Option<Arc<Travel>> {
     let limits = request.cache.mounts?;
-    let place =
-        |place: &library::Place| Place { backend: place.backend.clone(), tag: place.name.clone() };
-    let from = shelves.read().map(place).collect();
-    let to = shelves.written().map(place).collect();
+    let (from, to) = (each_once(shelves.read()), each_once(shelves.written()));
     let (reporter, interrupt) = (ground.reporter.clone(), shelves.interrupt().clone());
     Some(Arc::new(Travel::new(from, to, limits, reporter, interrupt)))
 }
 
+/// A place may be named twice, by `--cache-repo` and `--cache-to`.
+fn each_once<'a>(places: impl Iterator<Item = &'a Place>) -> Vec<Place> {
+    let mut all: Vec<Place> = Vec::new();
+    for place in places {
+        if !all.iter().any(|known| known.is(place)) {
+            all.push(place.clone());
+        }
+    }
+    all
+}
+
 impl Trip {
-    /// Begins to bring the caches of the steps that will run: `runs` knows them, by the number of the
-    /// plan, the stage, and the step's number in there.
-    pub(super) fn begin(
-        shop: &Arc<Workshop>,
-        plans: &[Plan],
-        runs: &dyn Fn(usize, StageId, usize) -> bool,
-    ) -> Self {
-        Self { shop: shop.clone(), coming: bring_caches(shop, plans, runs) }
+    /// Begins to bring the caches of the steps that will run.
+    pub(super) fn begin(shop: &Arc<Workshop>, plans: &[Plan]) -> Self {
+        Self { shop: shop.clone(), coming: bring_caches(shop, plans) }
     }
 
     /// Begins to save them, when all stages have ended, or one has failed; but not if the user has
     /// stopped the build. What the answer holds is waited for when it is dropped.
     pub(super) fn end<T>(mut self, stages: &Result<T>) -> Travelling {
-        self.coming.wait();
+        if stages.is_ok() {
+            self.coming.wait()
+        } else {
+            self.coming.stop()
+        }
         let interrupted = self.shop.travel.as_ref().is_some_and(|it| it.cancel().is_cancelled());
         match stages {
             Err(error) if interrupted || was_cancelled(error) => Travelling::default(),

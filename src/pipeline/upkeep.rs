@@ -223,7 +223,7 @@ impl Keeper<'_> {
         for number in self.chosen(choice, sizes) {
             self.cancel.check()?;
             let image = &all[number];
-            if choice.dry_run || base_images::remove(dir, image, self.cancel)? {
+            if choice.dry_run || base_images::remove(dir, image)? {
                 pruned.add(image.bytes);
             } else {
                 pruned.in_use += 1;

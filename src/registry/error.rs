@@ -454,6 +454,12 @@ impl RegistryError {
         }
     }
 
+    /// Whether the registry said no to what it was sent, whoever sends it and whenever: a manifest that
+    /// names what it does not have gets 404 or, from most, 400 (distribution-spec, `MANIFEST_BLOB_UNKNOWN`).
+    pub fn refuses_content(&self) -> bool {
+        self.is_not_found() || matches!(self, Self::Status { status: 400 | 404, .. })
+    }
+
     /// Whether the registry refused the credentials, or wants some.
     pub fn is_unauthorized(&self) -> bool {
         match self {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base_cache::LayoutImage;
+use crate::cache::KeptFile;
 use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, ImageFormat, media_type};
 use crate::layer::Layer;
@@ -100,7 +101,7 @@ pub enum Origin {
     /// Its blob is in this file of this machine, which nobody has checked.
     File(PathBuf),
     /// The same, in a cache: what is damaged there can be made anew.
-    Kept(PathBuf),
+    Kept(KeptFile),
 }
 
 /// One layer.

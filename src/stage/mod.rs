@@ -40,7 +40,7 @@ pub use files::{Files, Source};
 pub use fingerprint::Fingerprints;
 pub use layers::{BaseImage, ImageLayer, Origin, SharedLayers};
 pub use mounts::upkeep as run_caches;
-pub use mounts::{Travelling, bring_caches, save_caches};
+pub use mounts::{Travelling, bring_caches, note_platforms, save_caches};
 pub use run::RunFailed;
 pub use workshop::{Commands, Place, Tools, Workshop};
 

@@ -1,6 +1,5 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
+use crate::cache::KeptFile;
 use crate::digest::HashingReader;
+use crate::image::open_regular;
 use crate::layer::{StoreError, TarReader, decoder, fill, threaded};
 use crate::rootfs::{Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract};
 
@@ -42,14 +43,17 @@ impl Workshop {
     fn copy_cached(&self, layer: &ImageLayer) -> Result<bool> {
         let digest = &layer.descriptor.digest;
         match &layer.origin {
-            Origin::File(path) => return self.copy_file(path, layer).map(|()| true),
-            Origin::Kept(path) => return self.copy_kept(path, layer).map(|()| true),
+            Origin::File(path) => {
+                let open = || Ok(open_regular(path)?);
+                return self.copy_file(path, open, layer).map(|()| true);
+            }
+            Origin::Kept(file) => return self.copy_kept(file, layer).map(|()| true),
             Origin::Built | Origin::Base(_) => {}
         }
         let Some(path) = self.bases.blob(digest) else { return Ok(false) };
         let copy = || -> Result<()> {
             let mut writer = self.blobs.writer()?;
-            io::copy(&mut File::open(&path)?, &mut writer)?;
+            io::copy(&mut open_regular(&path)?, &mut writer)?;
             Ok(writer.commit_as(digest, layer.descriptor.size)?)
         };
         self.cancel.check()?;
@@ -65,10 +69,15 @@ impl Workshop {
     }
 
     /// Takes a blob from a file that must be what it should be: there is no other.
-    fn copy_file(&self, path: &Path, layer: &ImageLayer) -> Result<()> {
+    fn copy_file<R: Read>(
+        &self,
+        path: &Path,
+        open: impl FnOnce() -> Result<R>,
+        layer: &ImageLayer,
+    ) -> Result<()> {
         let copy = || -> Result<()> {
             let mut writer = self.blobs.writer()?;
-            io::copy(&mut File::open(path)?, &mut writer)?;
+            io::copy(&mut open()?, &mut writer)?;
             Ok(writer.commit_as(&layer.descriptor.digest, layer.descriptor.size)?)
         };
         self.cancel.check()?;
@@ -77,15 +86,16 @@ impl Workshop {
 
     /// The same for a file of a cache. If it is damaged it goes, so that the next build makes it anew:
     /// this one has promised to others what it does not have.
-    fn copy_kept(&self, path: &Path, layer: &ImageLayer) -> Result<()> {
-        let copied = self.copy_file(path, layer).inspect_err(|_| layer.note_lost());
+    fn copy_kept(&self, file: &KeptFile, layer: &ImageLayer) -> Result<()> {
+        let copied = self.copy_file(file.path(), || Ok(file.bytes()), layer);
+        let copied = copied.inspect_err(|_| layer.note_lost());
         let damaged = |error: &anyhow::Error| {
             let store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
             matches!(store, Some(StoreError::Mismatch { .. }))
         };
         match copied {
             Err(error) if damaged(&error) => {
-                _ = std::fs::remove_file(path);
+                _ = file.remove();
                 Err(error)
             }
             copied => copied,

@@ -3,10 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::cancel::{Cancel, Cancelled};
 
@@ -79,9 +80,13 @@ impl Drop for Lock {
     }
 }
 
-/// Not for reading only: NFS makes record locks of these, and wants write permission (flock(2)).
+/// Not for reading only: NFS makes record locks of these, and wants write permission (flock(2)). Nor
+/// through a link: where others may write, it could make a file anywhere.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
+    options.open(path)
 }
 
 fn try_lock(file: &File, hold: Hold) -> io::Result<bool> {
@@ -115,6 +120,15 @@ mod tests {
         let alone = take(Hold::Alone);
         assert!(alone.is_some());
         assert!(take(Hold::Together).is_none());
+    }
+
+    #[test]
+    fn a_link_is_no_lock() {
+        let dir = tempfile::tempdir().expect("temp");
+        let path = dir.path().join("lock");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).expect("made");
+        assert!(Lock::try_take(&path, Hold::Alone).is_err());
+        assert!(!dir.path().join("elsewhere").exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Places that keep blobs, and documents under names. The same documents and blobs everywhere, so that
 //! what is in a directory can be copied to a registry by any tool, and back.
 
+mod kept_file;
 mod layout;
 mod registry;
 
@@ -8,6 +9,7 @@ use std::fmt::Debug;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use self::kept_file::KeptFile;
 pub use self::layout::{Layout, Swept};
 pub use self::registry::Registry;
 use super::error::CacheError;
@@ -50,8 +52,9 @@ impl Debug for Content<'_> {
 pub enum LayerPlace {
     /// In a repository.
     Repository(Repository),
-    /// In a file of this machine, which nobody has checked.
-    File(PathBuf),
+    /// In a file of this machine, which nobody has checked. It is open, because somebody may take it away
+    /// before its bytes are wanted: on a machine where this build may not write, nobody sees that it is used.
+    File(KeptFile),
 }
 
 /// Makes a document out of the one that is there; nothing if it stays as it is.
@@ -62,6 +65,11 @@ pub type Change<'a> =
 pub trait Backend: Send + Sync + Debug {
     /// How people name it.
     fn name(&self) -> String;
+
+    /// Sees to it that who else writes there knows of this one. Before anything is written.
+    fn prepare(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
 
     /// The registry whose repositories blobs can be mounted from; nothing where it is none.
     fn registry(&self) -> Option<&str> {

@@ -22,6 +22,9 @@ pub enum MountError {
     /// Others wrote while this one did, again and again.
     #[error("other builds were saving the same cache all the time")]
     Overtaken,
+    /// A registry does not take a manifest that names what it has cleaned away.
+    #[error("the registry does not take it: {0}")]
+    Refused(CacheError),
     /// The build was told to stop.
     #[error("{0}")]
     Cancelled(#[from] Cancelled),
@@ -57,6 +60,11 @@ impl MountError {
     ) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source: source.into() }
+    }
+
+    /// Whether it is the place that cannot be read, whatever is asked for.
+    pub(super) fn is_of_place(&self) -> bool {
+        matches!(self, Self::Place(CacheError::Registry(_) | CacheError::Io { .. }))
     }
 
     /// Something about a snapshot that cannot be.

@@ -3,7 +3,8 @@
 use super::error::MountError;
 use super::key::MountKey;
 use super::manifest::Snapshot;
-use super::place::Place;
+use crate::cache::library::Place;
+use crate::cancel::Cancel;
 
 /// A snapshot that is somewhere.
 #[derive(Debug)]
@@ -16,20 +17,28 @@ pub(super) struct Found {
 
 /// Looks at the places in their order for the cache itself, and only then for the newest one of its kin:
 /// one request more for each place. What was saved before `oldest` (seconds since 1970) is as good as
-/// none. A place that cannot be asked is told to `failed`, and passed over.
+/// none. What cannot be read is told to `failed`, and passed over, as are the places that `is_out` knows.
+/// `build` stops it.
 pub(super) fn find(
     places: &[Place],
     key: &MountKey,
     oldest: u64,
+    build: &Cancel,
+    is_out: &dyn Fn(&Place) -> bool,
     failed: &dyn Fn(&Place, MountError),
 ) -> Option<Found> {
-    let look = |place: &Place, tag: &str, is_exact: bool| match read(place, tag) {
-        Ok(snapshot) => snapshot
-            .filter(|snapshot| snapshot.saved >= oldest)
-            .map(|snapshot| Found { place: place.clone(), snapshot, is_exact }),
-        Err(error) => {
-            failed(place, error);
-            None
+    let look = |place: &Place, tag: &str, is_exact: bool| {
+        if build.is_cancelled() || is_out(place) {
+            return None;
+        }
+        match read(place, tag) {
+            Ok(snapshot) => snapshot
+                .filter(|snapshot| snapshot.saved >= oldest)
+                .map(|snapshot| Found { place: place.clone(), snapshot, is_exact }),
+            Err(error) => {
+                failed(place, error);
+                None
+            }
         }
     };
     let exact = places.iter().find_map(|place| look(place, &key.exact_tag(place), true));

@@ -1,13 +1,13 @@
 //! Under which names a cache is kept.
 
-use super::place::Place;
+use crate::cache::library::Place;
 use crate::digest::Digest;
 use crate::plan::CacheMount;
 
 /// Digits of a hash that make a name.
 const DIGITS: usize = 32;
 /// What stands between a place's own tag and the hash.
-const MARK: &str = "-mount-";
+pub const MARK: &str = "-mount-";
 /// No tag is longer (OCI distribution-spec, "Pulling manifests").
 const TAG_MAX: usize = 128;
 
@@ -50,13 +50,13 @@ impl MountKey {
 
     /// Where the cache itself is.
     pub(super) fn exact_tag(&self, place: &Place) -> String {
-        tag(&place.tag, &self.exact)
+        tag(&place.name, &self.exact)
     }
 
     /// Where the newest one of all is that have the same id, owner and platforms: whoever saves one
     /// writes this tag, too, so that one request finds it.
     pub(super) fn kin_tag(&self, place: &Place) -> String {
-        tag(&place.tag, &self.kin)
+        tag(&place.name, &self.kin)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -70,11 +70,15 @@ impl Memory {
         decode(&mut Reader(&plain)).ok()
     }
 
-    /// Writes it to a file.
+    /// Writes it to a file, which is new: what has its name is removed, be it a link.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut out = Writer::default();
         encode(self, &mut out);
-        fs::write(path, zstd::bulk::compress(&out.0, 1)?)
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::File::create_new(path)?.write_all(&zstd::bulk::compress(&out.0, 1)?)
     }
 }
 

@@ -8,7 +8,6 @@
 //! | module | job |
 //! |---|---|
 //! | `key` | which cache it is, and its tags |
-//! | `place` | where snapshots are |
 //! | `find` | the snapshot of a cache, or the newest of its kin |
 //! | `manifest` | a snapshot as a document |
 //! | `tree` | names, metadata, and where content is, as bytes |
@@ -31,7 +30,6 @@ mod limits;
 mod manifest;
 mod memory;
 mod pack;
-mod place;
 mod plan;
 mod restore;
 mod save;
@@ -43,8 +41,7 @@ mod tree;
 mod tests;
 
 pub use self::error::MountError;
-pub use self::key::MountKey;
+pub use self::key::{MARK, MountKey};
 pub use self::manifest::{SAVED, VERSION};
 pub use self::memory::Memory;
-pub use self::place::Place;
-pub use self::travel::{Travel, Workplace};
+pub use self::travel::{Brought, Travel, Workplace};

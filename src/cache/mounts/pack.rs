@@ -9,11 +9,13 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bytes::{Reader, Writer, unzip};
 use super::chunks;
 use super::error::MountError;
 use super::manifest::LAYER;
+use super::tree::NODES_MAX;
 use crate::digest::{Digest, Hasher};
 use crate::image::Descriptor;
 
@@ -24,6 +26,11 @@ const BLOCK: usize = 1 << 20;
 const BLOCK_MAX: usize = BLOCK + chunks::MAX;
 /// Bytes of an index, not compressed: two million pieces.
 const INDEX_MAX: usize = 80 << 20;
+/// Bytes of a piece in there at least.
+const ENTRY_MIN: u64 = 33;
+/// Pieces of all packs of a snapshot: twice as many as it may have files, since half of a pack may be of no
+/// use any more. Each takes 50 bytes of memory.
+const PIECES_MAX: u64 = 2 * NODES_MAX as u64;
 /// No frame of zstd has less.
 const FRAME_MIN: u64 = 9;
 /// zstd's own choice. Most of a package manager's cache is compressed already.
@@ -142,10 +149,92 @@ pub(super) struct PackReader {
     chunks: Vec<Chunk>,
     /// For each piece, its block and where it begins in there.
     places: Vec<(u32, u32)>,
-    /// The blocks that were used last, the newest first.
-    plain: Vec<(u32, Vec<u8>)>,
-    /// How many of them are kept.
-    kept: usize,
+}
+
+/// How many pieces the packs of one snapshot may still have: a short index says more than memory holds.
+#[derive(Debug)]
+pub(super) struct Budget(AtomicU64);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(PIECES_MAX))
+    }
+
+    fn take(&self, pieces: u64) -> Result<(), MountError> {
+        let less = |left: u64| left.checked_sub(pieces);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let what = || MountError::TooLarge(format!("its packs have more than {PIECES_MAX} pieces"));
+        taken.map(drop).map_err(|_| what())
+    }
+}
+
+/// The blocks of all packs that were used last. Pieces that several files have are far from their
+/// neighbours, so some stay in memory.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    /// The number of the pack, that of the block in there, and its bytes; the newest first.
+    plain: Vec<(u32, u32, Vec<u8>)>,
+    most: usize,
+}
+
+impl Blocks {
+    /// At most so many, of a megabyte and a half each.
+    pub(super) fn new(most: usize) -> Self {
+        Self { plain: Vec::new(), most: most.max(1) }
+    }
+
+    fn load(&mut self, pack: u32, number: u32, reader: &PackReader) -> Result<&[u8], MountError> {
+        let known = |(a, b, _): &(u32, u32, Vec<u8>)| (*a, *b) == (pack, number);
+        let block = match self.plain.iter().position(known) {
+            Some(at) => self.plain.remove(at),
+            None => {
+                // Before the next one takes its place.
+                self.plain.truncate(self.most - 1);
+                (pack, number, reader.read(number)?)
+            }
+        };
+        self.plain.insert(0, block);
+        Ok(&self.plain[0].2)
+    }
+}
+
+/// All packs of a snapshot, by their numbers.
+#[derive(Debug)]
+pub(super) struct Packs {
+    readers: Vec<PackReader>,
+    blocks: Blocks,
+}
+
+impl Packs {
+    pub(super) fn new(readers: Vec<PackReader>, blocks: Blocks) -> Self {
+        Self { readers, blocks }
+    }
+
+    /// What is in one of them; nothing where there is no such pack.
+    pub(super) fn chunks(&self, pack: u32) -> &[Chunk] {
+        self.readers.get(pack as usize).map_or(&[], |reader| &reader.chunks)
+    }
+
+    /// The bytes of a piece, checked against its digest.
+    pub(super) fn get(&mut self, pack: u32, number: u32) -> Result<&[u8], MountError> {
+        let digest = self.chunks(pack).get(number as usize).map(|chunk| chunk.digest);
+        let bytes = self.get_again(pack, number)?;
+        if Some(Digest::of(bytes)) != digest {
+            return Err(MountError::damaged("a piece does not match its digest"));
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of a piece that was checked before.
+    pub(super) fn get_again(&mut self, pack: u32, number: u32) -> Result<&[u8], MountError> {
+        let missing = || MountError::damaged("a file names what is in no pack");
+        let reader = self.readers.get(pack as usize).ok_or_else(missing)?;
+        let chunk = *reader.chunks.get(number as usize).ok_or_else(missing)?;
+        let (block, at) = *reader.places.get(number as usize).ok_or_else(missing)?;
+        let at = at as usize;
+        let bytes = self.blocks.load(pack, block, reader)?;
+        bytes.get(at..at + chunk.length as usize).ok_or_else(missing)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -156,9 +245,8 @@ struct Block {
 }
 
 impl PackReader {
-    /// Reads the index. Pieces that several files have are far from their neighbours, so `kept` blocks
-    /// stay in memory.
-    pub(super) fn open(path: &Path, kept: usize) -> Result<Self, MountError> {
+    /// Reads the index.
+    pub(super) fn open(path: &Path, budget: &Budget) -> Result<Self, MountError> {
         let read = || MountError::io("read", path);
         let mut file = File::open(path).map_err(read())?;
         let size = file.metadata().map_err(read())?.len();
@@ -169,6 +257,9 @@ impl PackReader {
         file.read_exact(&mut length).and_then(|()| file.read_exact(&mut magic)).map_err(read())?;
         let length = u64::from(u32::from_le_bytes(length));
         let start = body.checked_sub(length).filter(|_| &magic == MAGIC).ok_or_else(no_pack)?;
+        if length > compress_bound(INDEX_MAX) as u64 {
+            return Err(no_pack());
+        }
         let mut index = vec![0; length as usize];
         file.read_exact_at(&mut index, start).map_err(read())?;
         let index = unzip(&index, INDEX_MAX)?;
@@ -178,46 +269,9 @@ impl PackReader {
             blocks: Vec::new(),
             chunks: Vec::new(),
             places: Vec::new(),
-            plain: Vec::new(),
-            kept: kept.max(1),
         };
-        reader.index(&mut Reader(&index), start)?;
+        reader.index(&mut Reader(&index), start, budget)?;
         Ok(reader)
-    }
-
-    /// What is in it.
-    pub(super) fn chunks(&self) -> &[Chunk] {
-        &self.chunks
-    }
-
-    /// The bytes of a piece, checked against its digest.
-    pub(super) fn get(&mut self, number: u32) -> Result<&[u8], MountError> {
-        let digest = self.chunks.get(number as usize).map(|chunk| chunk.digest);
-        let bytes = self.get_again(number)?;
-        if Some(Digest::of(bytes)) != digest {
-            return Err(MountError::damaged("a piece does not match its digest"));
-        }
-        Ok(bytes)
-    }
-
-    /// The bytes of a piece that was checked before.
-    pub(super) fn get_again(&mut self, number: u32) -> Result<&[u8], MountError> {
-        let missing = || MountError::damaged(format!("a pack has no piece {number}"));
-        let chunk = *self.chunks.get(number as usize).ok_or_else(missing)?;
-        let (block, at) = *self.places.get(number as usize).ok_or_else(missing)?;
-        let at = at as usize;
-        self.load(block)?.get(at..at + chunk.length as usize).ok_or_else(missing)
-    }
-
-    fn load(&mut self, number: u32) -> Result<&[u8], MountError> {
-        let at = self.plain.iter().position(|(known, _)| *known == number);
-        let block = match at {
-            Some(at) => self.plain.remove(at),
-            None => (number, self.read(number)?),
-        };
-        self.plain.truncate(self.kept - 1);
-        self.plain.insert(0, block);
-        Ok(&self.plain[0].1)
     }
 
     fn read(&self, number: u32) -> Result<Vec<u8>, MountError> {
@@ -229,23 +283,36 @@ impl PackReader {
     }
 
     /// `end` is where the blocks end.
-    fn index(&mut self, index: &mut Reader<'_>, end: u64) -> Result<(), MountError> {
+    fn index(
+        &mut self,
+        index: &mut Reader<'_>,
+        end: u64,
+        budget: &Budget,
+    ) -> Result<(), MountError> {
         let mut counts = Vec::new();
-        let mut at: u64 = 0;
+        let (mut at, mut pieces): (u64, u64) = (0, 0);
         for _ in 0..index.number()? {
             let (compressed, count) = (index.number()?, index.number()?);
             // So that there cannot be many that are nothing.
-            if compressed < FRAME_MIN || count == 0 {
+            if !(FRAME_MIN..=compress_bound(BLOCK_MAX) as u64).contains(&compressed) || count == 0 {
                 return Err(no_pack());
             }
+            pieces = pieces.saturating_add(count);
             self.blocks.push(Block { at, compressed, plain: 0 });
             counts.push(count);
             at = at.checked_add(compressed).filter(|at| *at <= end).ok_or_else(no_pack)?;
         }
+        if pieces.saturating_mul(ENTRY_MIN) > index.0.len() as u64 {
+            return Err(no_pack());
+        }
+        budget.take(pieces)?;
         for (number, count) in counts.into_iter().enumerate() {
             let mut plain: u64 = 0;
             for _ in 0..count {
                 let (length, digest) = (index.small()?, index.digest()?);
+                if length == 0 || length as usize > chunks::MAX {
+                    return Err(no_pack());
+                }
                 self.places.push((number as u32, plain as u32));
                 self.chunks.push(Chunk { digest, length });
                 plain += u64::from(length);
@@ -260,6 +327,10 @@ impl PackReader {
         }
         Ok(())
     }
+}
+
+fn compress_bound(plain: usize) -> usize {
+    zstd::zstd_safe::compress_bound(plain)
 }
 
 fn no_pack() -> MountError {
@@ -294,12 +365,65 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(pack.descriptor.digest, Digest::of(&bytes));
         assert_eq!(pack.descriptor.size, bytes.len() as u64);
-        let mut reader = PackReader::open(&path, 2).unwrap();
-        assert_eq!(reader.chunks(), pack.chunks);
+        let mut packs = open(&path).unwrap();
+        assert_eq!(packs.chunks(0), pack.chunks);
         for number in [0, 299, 1, 150, 149, 298] {
-            assert_eq!(reader.get(number).unwrap(), pieces[number as usize]);
+            assert_eq!(packs.get(0, number).unwrap(), pieces[number as usize]);
+            assert!(packs.blocks.plain.len() <= 2);
         }
-        assert!(reader.get(300).is_err());
+        assert!(packs.get(0, 300).is_err() && packs.get(1, 0).is_err());
+    }
+
+    fn open(path: &Path) -> Result<Packs, MountError> {
+        Ok(Packs::new(vec![PackReader::open(path, &Budget::new())?], Blocks::new(2)))
+    }
+
+    /// A pack whose index says what its blocks do not have.
+    fn with_index(path: &Path, blocks: &[(u64, u64)], pieces: &[u64]) {
+        let mut index = Writer::default();
+        index.number(blocks.len() as u64);
+        for (length, count) in blocks {
+            index.number(*length);
+            index.number(*count);
+        }
+        for length in pieces {
+            index.number(*length);
+            index.digest(&Digest::of(b"x"));
+        }
+        let index = zstd::bulk::compress(&index.0, 1).unwrap();
+        let length = u32::try_from(index.len()).unwrap().to_le_bytes();
+        let file = File::create(path).unwrap();
+        file.set_len(1 << 30).unwrap();
+        let tail = [index.as_slice(), &length, MAGIC].concat();
+        file.write_all_at(&tail, 1 << 30).unwrap();
+    }
+
+    #[test]
+    fn an_index_that_says_what_cannot_be_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pack");
+        let long = chunks::MAX as u64;
+        let huge = compress_bound(BLOCK_MAX) as u64;
+        with_index(&path, &[(huge, 3), (9, 1)], &[1, 2, long, 1]);
+        assert!(PackReader::open(&path, &Budget::new()).is_ok());
+        for (what, blocks, pieces) in [
+            ("a piece that is nothing", vec![(9, 1)], vec![0]),
+            ("a piece that is too long", vec![(9, 1)], vec![long + 1]),
+            ("a block that takes too much", vec![(huge + 1, 1)], vec![1]),
+            ("a block that takes nothing", vec![(8, 1)], vec![1]),
+            ("pieces that are not there", vec![(9, u64::MAX), (9, u64::MAX)], vec![1]),
+            ("more in a block than may be", vec![(9, 4)], vec![long; 4]),
+        ] {
+            with_index(&path, &blocks, &pieces);
+            let read = PackReader::open(&path, &Budget::new());
+            assert!(matches!(read, Err(MountError::Damaged(_))), "{what}: {read:?}");
+        }
+        // Many small packs whose indexes are shorter still.
+        let budget = Budget(AtomicU64::new(250));
+        with_index(&path, &[(9, 100)], &[1; 100]);
+        let mut packs = (0..3).map(|_| PackReader::open(&path, &budget));
+        assert!(packs.next().unwrap().is_ok() && packs.next().unwrap().is_ok());
+        assert!(matches!(packs.next().unwrap(), Err(MountError::TooLarge(_))));
     }
 
     #[test]
@@ -322,8 +446,8 @@ mod tests {
         rows.push(other);
         for (number, bytes) in rows.into_iter().enumerate() {
             std::fs::write(&wrong, bytes).unwrap();
-            let read = PackReader::open(&wrong, 2)
-                .and_then(|mut it| (0..300).try_for_each(|piece| it.get(piece).map(drop)));
+            let read = open(&wrong)
+                .and_then(|mut it| (0..300).try_for_each(|piece| it.get(0, piece).map(drop)));
             let told = matches!(read, Err(MountError::Damaged(_) | MountError::TooLarge(_)));
             assert!(told, "{number}: {read:?}");
         }
@@ -337,7 +461,7 @@ mod tests {
         let bomb = vec![0; 1 << 20];
         writer.add(Chunk { digest: Digest::of(b"x"), length: 1 }, &bomb).unwrap();
         writer.finish().unwrap();
-        let mut reader = PackReader::open(&path, 2).unwrap();
-        assert!(matches!(reader.get(0), Err(MountError::TooLarge(_))));
+        let mut packs = open(&path).unwrap();
+        assert!(matches!(packs.get(0, 0), Err(MountError::TooLarge(_))));
     }
 }

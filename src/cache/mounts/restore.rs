@@ -7,14 +7,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::slice::Iter;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::vec::IntoIter;
 
 use super::error::MountError;
 use super::find::Found;
 use super::memory::{Kept, Memory};
-use super::pack::{Pack, PackReader};
+use super::pack::{Blocks, Budget, Pack, PackReader, Packs};
 use super::scan::{self, Seen, side_by_side};
 use super::tree::{Node, Piece, Tree};
 use crate::cache::Backend;
@@ -30,7 +30,7 @@ const TREE_MAX: u64 = 128 << 20;
 const AT_ONCE: usize = 4;
 /// What packs may have beside what the files have: pieces that are of no use any more, indexes.
 const SLACK: u64 = 64 << 20;
-/// Blocks of packs that are kept in memory, of a megabyte and a half at most.
+/// Blocks of packs that are kept in memory, of a megabyte and a half at most: of all packs together.
 const BLOCKS: usize = 64;
 
 /// Where a snapshot is laid down.
@@ -78,13 +78,13 @@ pub(super) fn restore(
     };
     let mut bring = Bring { backend, cancel: ground.cancel, progress: &progress };
     let tree = bring.tree(&snapshot.tree, ground.size_max)?;
-    let mut packs = bring.packs(&snapshot.packs, ground.scratch)?;
+    let mut packs = Packs::new(bring.packs(&snapshot.packs, ground.scratch)?, Blocks::new(BLOCKS));
     let root = Root::open(ground.into)?.with_owners(ground.ownership);
     let policy = Extract::new(Whiteouts::Apply, ground.ownership);
-    let nodes = tree.0.clone().into_iter();
+    let nodes = tree.0.iter();
     let mut entries = Laid { nodes, packs: &mut packs, cancel: ground.cancel };
     extract(&mut entries, &root, &policy)?;
-    let files = tree.0.len();
+    let files = tree.0.iter().filter(|node| node.entry.kind != Kind::Dir).count();
     let memory = remember(found, tree, &packs, &root, ground.cancel)?;
     Ok(Restored { memory, files, brought: brought.into_inner() })
 }
@@ -110,18 +110,17 @@ impl Bring<'_> {
 
     fn packs(&self, packs: &[Descriptor], dir: &Path) -> Result<Vec<PackReader>, MountError> {
         let path = |at: usize| dir.join(format!("pack-{at}"));
-        let next = AtomicUsize::new(0);
+        let (next, budget) = (AtomicUsize::new(0), Budget::new());
         let readers: Mutex<Vec<Option<PackReader>>> =
             Mutex::new(packs.iter().map(|_| None).collect());
         side_by_side(AT_ONCE.min(packs.len()), &|| {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(pack) = packs.get(at) else { return Ok(()) };
-                let reader =
-                    self.pack(pack, &path(at), BLOCKS / packs.len()).inspect_err(|_| {
-                        // The others need not go on.
-                        next.store(packs.len(), Ordering::Relaxed);
-                    })?;
+                let reader = self.pack(pack, &path(at), &budget).inspect_err(|_| {
+                    // The others need not go on.
+                    next.store(packs.len(), Ordering::Relaxed);
+                })?;
                 let mut all = readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 all[at] = Some(reader);
             }
@@ -134,12 +133,12 @@ impl Bring<'_> {
         &self,
         pack: &Descriptor,
         path: &Path,
-        blocks: usize,
+        budget: &Budget,
     ) -> Result<PackReader, MountError> {
         let write = || MountError::io("write", path);
         let mut file = File::create_new(path).map_err(write())?;
         self.copy(pack, &mut |part| file.write_all(part).map_err(write()))?;
-        PackReader::open(path, blocks)
+        PackReader::open(path, budget)
     }
 
     /// Reads a blob to its end, where its digest is checked.
@@ -179,8 +178,8 @@ impl Bring<'_> {
 
 /// The objects of a tree as those of a layer.
 struct Laid<'a> {
-    nodes: IntoIter<Node>,
-    packs: &'a mut [PackReader],
+    nodes: Iter<'a, Node>,
+    packs: &'a mut Packs,
     cancel: &'a Cancel,
 }
 
@@ -188,14 +187,14 @@ impl Entries for Laid<'_> {
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>> {
         self.cancel.check().map_err(io::Error::other)?;
         let Some(Node { entry, pieces, .. }) = self.nodes.next() else { return Ok(None) };
-        let content = Content { packs: self.packs, left: pieces.into_iter(), at: 0, piece: None };
-        Ok(Some((entry, Box::new(content))))
+        let content = Content { packs: self.packs, left: pieces.iter(), at: 0, piece: None };
+        Ok(Some((entry.clone(), Box::new(content))))
     }
 }
 
 struct Content<'a> {
-    packs: &'a mut [PackReader],
-    left: IntoIter<Piece>,
+    packs: &'a mut Packs,
+    left: Iter<'a, Piece>,
     piece: Option<Piece>,
     /// Where in the piece.
     at: usize,
@@ -203,16 +202,16 @@ struct Content<'a> {
 
 impl Read for Content<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(piece) = self.piece.take().or_else(|| self.left.next()) else { return Ok(0) };
-        let wrong = || io::Error::other(MountError::damaged("a file names what is in no pack"));
-        let pack = self.packs.get_mut(piece.pack as usize).ok_or_else(wrong)?;
+        let Some(piece) = self.piece.take().or_else(|| self.left.next().copied()) else {
+            return Ok(0);
+        };
         let bytes = match self.at {
-            0 => pack.get(piece.number),
-            _ => pack.get_again(piece.number),
+            0 => self.packs.get(piece.pack, piece.number),
+            _ => self.packs.get_again(piece.pack, piece.number),
         };
         let bytes = bytes.map_err(io::Error::other)?;
         if bytes.len() != piece.length as usize {
-            return Err(wrong());
+            return Err(io::Error::other(MountError::damaged("a piece has another length")));
         }
         let rest = &bytes[self.at..];
         let count = rest.len().min(buf.len());
@@ -231,13 +230,13 @@ impl Read for Content<'_> {
 fn remember(
     found: &Found,
     tree: Tree,
-    readers: &[PackReader],
+    readers: &Packs,
     root: &Root,
     cancel: &Cancel,
 ) -> Result<Memory, MountError> {
     // From here on the clock shows every change.
     std::thread::sleep(scan::GRAIN + std::time::Duration::from_millis(1));
-    let chunk = |piece: &Piece| readers[piece.pack as usize].chunks()[piece.number as usize];
+    let chunk = |piece: &Piece| readers.chunks(piece.pack)[piece.number as usize];
     let seen = tree.0.into_iter().map(|node| Seen {
         chunks: node.pieces.iter().map(chunk).collect(),
         entry: node.entry,
@@ -246,13 +245,13 @@ fn remember(
         read_at: crate::layer::Timestamp::default(),
     });
     let seen = scan::stamp(root, seen.collect(), cancel)?;
-    let packs = found.snapshot.packs.iter().zip(readers);
-    let packs = packs.map(|(descriptor, reader)| Pack {
+    let packs = found.snapshot.packs.iter().zip(0..);
+    let packs = packs.map(|(descriptor, number)| Pack {
         descriptor: descriptor.clone(),
-        chunks: reader.chunks().to_vec(),
+        chunks: readers.chunks(number).to_vec(),
     });
     let kept = found.is_exact.then(|| Kept {
-        place: found.place.name(),
+        place: found.place.shown(),
         content: found.snapshot.content,
         saved: found.snapshot.saved,
     });

@@ -14,12 +14,12 @@ use super::key::MountKey;
 use super::manifest::{CONFIG_BYTES, LAYER, Snapshot, config};
 use super::memory::{Kept, Memory};
 use super::pack::{Pack, PackWriter};
-use super::place::Place;
 use super::plan::{self, Plan, Wanted};
-use super::scan::{Seen, side_by_side};
+use super::scan::{self, Seen, side_by_side};
 use super::tree::{Node, Piece, Tree};
 use crate::cache::CacheError;
 use crate::cache::backend::Content;
+use crate::cache::library::Place;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Task;
@@ -54,19 +54,14 @@ pub(super) struct Saved {
     pub(super) kept: Kept,
     /// The packs of the snapshot.
     pub(super) packs: Vec<Pack>,
-    /// Bytes that were sent.
-    pub(super) sent: u64,
+    /// Bytes that were sent; nothing where the place had it already.
+    pub(super) sent: Option<u64>,
 }
 
 impl Saving<'_> {
     /// Saves it to a place, unless the place has it already and that is younger than `fresh` (seconds
     /// since 1970).
-    pub(super) fn to(
-        &self,
-        place: &Place,
-        fresh: u64,
-        task: &Task,
-    ) -> Result<Option<Saved>, MountError> {
+    pub(super) fn to(&self, place: &Place, fresh: u64, task: &Task) -> Result<Saved, MountError> {
         let tag = self.key.exact_tag(place);
         let mut refused = false;
         for attempt in 0..TRIES {
@@ -75,7 +70,9 @@ impl Saving<'_> {
                 && there.content == self.content
                 && there.saved >= fresh
             {
-                return Ok(None);
+                let (place, saved) = (place.shown(), there.saved);
+                let kept = Kept { place, content: self.content, saved };
+                return Ok(Saved { kept, packs: Vec::new(), sent: None });
             }
             let is_own = there.is_some();
             let there = match there {
@@ -87,27 +84,23 @@ impl Saving<'_> {
             let there = there.filter(|_| attempt + 1 < TRIES && !refused);
             match self.attempt(place, &tag, there.as_ref(), is_own, task) {
                 Err(MountError::Overtaken) => {}
-                // A registry refuses a manifest that names what it has cleaned away.
-                Err(MountError::Place(CacheError::Registry(_)))
-                    if there.is_some_and(|it| self.takes_over(&it)) =>
-                {
-                    refused = true;
-                }
-                outcome => return outcome.map(Some),
+                Err(MountError::Refused(_)) => refused = true,
+                outcome => return outcome,
             }
             self.cancel.check()?;
         }
         Err(MountError::Overtaken)
     }
 
-    fn takes_over(&self, there: &Snapshot) -> bool {
-        self.known(Some(there)).next().is_some()
-    }
-
-    /// Those packs whose content is known that the place has.
-    fn known<'a>(&'a self, there: Option<&'a Snapshot>) -> impl Iterator<Item = &'a Pack> {
-        let packs = there.map(|_| self.memory.packs.iter()).into_iter().flatten();
-        packs.filter(move |pack| there.is_some_and(|it| it.has([&pack.descriptor].into_iter())))
+    /// Those packs whose content is known that the place has. A directory says whether it is so, and
+    /// keeps them from now on; a registry says it when it gets the manifest.
+    fn known(&self, place: &Place, there: Option<&Snapshot>) -> Vec<&Pack> {
+        let Some(there) = there else { return Vec::new() };
+        let is_there = |pack: &&Pack| {
+            there.has([&pack.descriptor].into_iter())
+                && place.backend.layer(&pack.descriptor).is_some()
+        };
+        self.memory.packs.iter().filter(is_there).collect()
     }
 
     fn attempt(
@@ -118,7 +111,7 @@ impl Saving<'_> {
         is_own: bool,
         task: &Task,
     ) -> Result<Saved, MountError> {
-        let known: Vec<&Pack> = self.known(there).collect();
+        let known = self.known(place, there);
         let plan = plan::plan(self.seen, &known);
         let sender = Sender { saving: self, place, task, sent: AtomicU64::new(0) };
         let new = sender.packs(&plan)?;
@@ -136,7 +129,7 @@ impl Saving<'_> {
         };
         let document = snapshot.document(self.key)?;
         let mut overtaken = false;
-        place.backend.update(tag, &mut |old| {
+        let updated = place.backend.update(tag, &mut |old| {
             // What is taken over must not have been taken away meanwhile.
             overtaken = false;
             if is_own && !kept.is_empty() {
@@ -145,14 +138,20 @@ impl Saving<'_> {
                 overtaken = !old.is_some_and(|old| old.has(&mut taken));
             }
             Ok((!overtaken).then(|| document.clone()))
-        })?;
+        });
+        match updated {
+            Err(CacheError::Registry(error)) if !kept.is_empty() && error.refuses_content() => {
+                return Err(MountError::Refused(error.into()));
+            }
+            updated => updated?,
+        }
         if overtaken {
             return Err(MountError::Overtaken);
         }
         let kin = self.key.kin_tag(place);
         place.backend.update(&kin, &mut |_| Ok(Some(document.clone())))?;
-        let kept = Kept { place: place.name(), content: self.content, saved: self.now };
-        Ok(Saved { kept, packs, sent: sender.sent.into_inner() })
+        let kept = Kept { place: place.shown(), content: self.content, saved: self.now };
+        Ok(Saved { kept, packs, sent: Some(sender.sent.into_inner()) })
     }
 }
 
@@ -196,7 +195,7 @@ impl Sender<'_> {
             let name = &seen[*file].entry.path;
             let source = match open.take() {
                 Some((number, source)) if number == *file => source,
-                _ => root.open_file(name)?,
+                _ => scan::open(root, name)?,
             };
             bytes.resize(chunk.length as usize, 0);
             let read = source.read_exact_at(&mut bytes, *at);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -12,21 +13,22 @@ use std::time::Duration;
 use std::{io, thread};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfsMountFlags, fstat, openat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfsMountFlags, fcntl_getfl, fcntl_setfl, fstat,
+    openat, statat,
 };
 
 use super::chunks;
 use super::error::MountError;
 use super::memory::Memory;
 use super::pack::Chunk;
-use super::tree::{NODES_MAX, is_name};
+use super::tree::{NODES_MAX, SET_ID, is_attribute, is_name};
 use crate::cancel::Cancel;
 use crate::digest::{Digest, Hasher};
 use crate::layer::{Entry, Kind, Metadata, Timestamp};
 use crate::rootfs::{Root, View as _};
 
 /// Directories in directories; what is deeper is left out. Nobody's cache is.
-const DEPTH_MAX: usize = 200;
+pub(super) const DEPTH_MAX: usize = 200;
 /// The system's clock for files moves in steps of this at most (CONFIG_HZ=100). A file that was changed
 /// later than that before it was looked at may be changed again and look the same.
 pub(super) const GRAIN: Duration = Duration::from_millis(12);
@@ -76,8 +78,8 @@ pub(super) struct Seen {
 pub(super) struct Scan {
     /// In the order of a tree.
     pub(super) seen: Vec<Seen>,
-    /// Sockets, devices, pipes and other things that do not travel.
-    pub(super) strange: usize,
+    /// Directories that were left out, with all in them.
+    pub(super) too_deep: usize,
     /// Bytes of the files that had to be read.
     pub(super) read: u64,
 }
@@ -135,8 +137,11 @@ impl Walk<'_> {
             let stat = statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW);
             let stat = stat.map_err(MountError::io("look at", &below))?;
             let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            if !is_name(name.as_bytes()) || (is_dir && depth >= DEPTH_MAX) {
-                self.found.strange += 1;
+            if !is_name(name.as_bytes()) {
+                continue;
+            }
+            if is_dir && depth >= DEPTH_MAX {
+                self.found.too_deep += 1;
                 continue;
             }
             if self.found.seen.len() >= NODES_MAX {
@@ -154,8 +159,8 @@ impl Walk<'_> {
 
     fn note(&mut self, path: &Path, stat: &Stat) -> Result<(), MountError> {
         let kind = FileType::from_raw_mode(stat.st_mode);
+        // Sockets, devices and pipes do not travel.
         if !matches!(kind, FileType::Directory | FileType::RegularFile | FileType::Symlink) {
-            self.found.strange += 1;
             return Ok(());
         }
         if kind == FileType::RegularFile && stat.st_nlink > 1 {
@@ -193,7 +198,8 @@ impl Walk<'_> {
             }
             _ => match self.root.lstat(path)? {
                 None => return Err(MountError::Changed(path.to_owned())),
-                Some(entry) => {
+                Some(mut entry) => {
+                    without_power(&mut entry);
                     if matches!(entry.kind, Kind::File { size } if size > 0) {
                         self.unread.push(self.found.seen.len());
                     }
@@ -205,6 +211,16 @@ impl Walk<'_> {
         self.found.seen.push(Seen { entry, used: hours(used), chunks, stamp, read_at });
         Ok(())
     }
+}
+
+/// Takes away what makes a program more than its user: set-id bits of files, and the attributes that
+/// are not the user's own, `security.capability` among them. Who may write to the cache's place must not
+/// decide about that on the next machine.
+fn without_power(entry: &mut Entry) {
+    if entry.kind != Kind::Dir {
+        entry.meta.mode &= !SET_ID;
+    }
+    entry.meta.xattrs.retain(|name, _| is_attribute(name.as_bytes()));
 }
 
 /// Notes how everything looks that was just laid down. The objects are in the order of a tree.
@@ -297,9 +313,19 @@ pub(super) fn side_by_side(
     })
 }
 
+/// Opens a file so that the system does not take it for use when kiln reads it, which it allows for files
+/// of one's own (open(2), O_NOATIME; fcntl(2), F_SETFL).
+pub(super) fn open(root: &Root, path: &Path) -> Result<File, MountError> {
+    let file = root.open_file(path)?;
+    if let Ok(flags) = fcntl_getfl(&file) {
+        _ = fcntl_setfl(&file, flags | OFlags::NOATIME);
+    }
+    Ok(file)
+}
+
 fn read(root: &Root, entry: &Entry) -> Result<Vec<Chunk>, MountError> {
     let Kind::File { size } = entry.kind else { return Ok(Vec::new()) };
-    let mut file = root.open_file(&entry.path)?;
+    let mut file = open(root, &entry.path)?;
     let mut chunks = Vec::new();
     let mut total = 0;
     let read = chunks::each(&mut file, &mut |piece| {

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::place::Place;
 use super::{Memory, MountKey, Travel, Workplace};
 use crate::cache::backend::{Change, Document, LayerPlace};
+use crate::cache::library::Place;
 use crate::cache::{Backend, CacheError, Content};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -91,8 +91,10 @@ impl Backend for Shelf {
         Ok(())
     }
 
-    fn layer(&self, _: &Descriptor) -> Option<LayerPlace> {
-        None
+    fn layer(&self, layer: &Descriptor) -> Option<LayerPlace> {
+        let is_there = self.blobs.lock().unwrap().contains_key(&layer.digest);
+        let repository = Repository { registry: "shelf".into(), name: "shelf".into() };
+        is_there.then_some(LayerPlace::Repository(repository))
     }
 }
 
@@ -130,7 +132,7 @@ impl Machine {
 
     fn with(shelf: &Arc<Shelf>, limits: MountLimits) -> Self {
         let backend: Arc<dyn Backend> = shelf.clone();
-        let places = vec![Place { backend, tag: "kiln".into() }];
+        let places = vec![Place { backend, name: "kiln".into() }];
         let heard = Arc::new(Heard::default());
         let reporter = Reporter::new(heard.clone());
         let travel = Travel::new(places.clone(), places, limits, reporter, Cancel::default());
@@ -143,7 +145,9 @@ impl Machine {
     fn bring(&self) -> Option<Memory> {
         let scratch = &self.dir.path().join("scratch");
         let at = Workplace { scratch, ownership: Ownership::Ignore };
-        self.travel.bring(&key(), &self.cache(), at, &Cancel::default())
+        let brought = self.travel.bring(&key(), &self.cache(), at, &Cancel::default())?;
+        assert!(brought.is_exact);
+        Some(brought.memory)
     }
 
     fn save(&self, memory: Memory) -> Option<Memory> {
@@ -227,6 +231,9 @@ fn what_was_there_is_there_again() {
     one.save(Memory::default()).unwrap();
     let other = Machine::new(&shelf);
     let memory = other.bring().unwrap();
+    // What runs as somebody else does not.
+    let mode = fs::Permissions::from_mode(0o751);
+    fs::set_permissions(one.cache().join("large"), mode).unwrap();
     assert_eq!(listing(&other.cache()), listing(&one.cache()));
     // Nothing is new: nothing is written, and nobody is asked.
     shelf.sent();
@@ -346,6 +353,62 @@ fn a_pack_that_others_took_away_is_sent_again() {
     let other = Machine::new(&shelf);
     other.bring().unwrap();
     assert_eq!(listing(&other.cache()), listing(&one.cache()));
+}
+
+#[test]
+fn a_pack_that_is_named_and_gone_is_sent_again() {
+    let shelf: Arc<Shelf> = Arc::default();
+    let one = Machine::new(&shelf);
+    one.write("a", random(1, 300_000));
+    let memory = one.save(Memory::default()).unwrap();
+    let pack = memory.packs[0].descriptor.digest;
+    shelf.blobs.lock().unwrap().remove(&pack).unwrap();
+    one.write("b", "b");
+    one.save(memory).unwrap();
+    let other = Machine::new(&shelf);
+    other.bring().unwrap();
+    assert_eq!(listing(&other.cache()), listing(&one.cache()));
+}
+
+#[test]
+fn what_is_there_already_is_known_from_then_on() {
+    let shelf: Arc<Shelf> = Arc::default();
+    let one = Machine::new(&shelf);
+    one.write("a", "a");
+    one.save(Memory::default()).unwrap();
+    shelf.sent();
+    // As a machine that stays and has lost what it knew.
+    let memory = one.save(Memory::default()).unwrap();
+    *shelf.asked.lock().unwrap() = 0;
+    assert!(one.save(memory).is_none());
+    assert_eq!((shelf.sent(), *shelf.asked.lock().unwrap()), (0, 0));
+}
+
+#[test]
+fn that_kiln_reads_a_file_is_no_use() {
+    let shelf: Arc<Shelf> = Arc::default();
+    let one = Machine::new(&shelf);
+    one.write("a", random(1, 100_000));
+    let times = fs::FileTimes::new().set_accessed(std::time::SystemTime::UNIX_EPOCH);
+    let file = fs::File::options().append(true).open(one.cache().join("a")).unwrap();
+    file.set_times(times).unwrap();
+    one.save(Memory::default()).unwrap();
+    assert_eq!(fs::metadata(one.cache().join("a")).unwrap().atime(), 0);
+}
+
+#[test]
+fn who_has_been_told_to_stop_asks_nobody() {
+    let shelf: Arc<Shelf> = Arc::default();
+    let one = Machine::new(&shelf);
+    let scratch = &one.dir.path().join("scratch");
+    let at = Workplace { scratch, ownership: Ownership::Ignore };
+    let cancel = Cancel::default();
+    cancel.cancel();
+    assert!(one.travel.bring(&key(), &one.cache(), at, &cancel).is_none());
+    let backend: Arc<dyn Backend> = shelf.clone();
+    one.travel.leave_out(&Place { backend, name: "kiln".into() });
+    assert!(one.bring().is_none());
+    assert_eq!(*shelf.asked.lock().unwrap(), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::MountError;
@@ -12,10 +12,10 @@ use super::find::{Found, find};
 use super::key::MountKey;
 use super::limits::{self, LeftOut};
 use super::memory::Memory;
-use super::place::Place;
 use super::restore::{self, Ground, Restored, Scratch};
 use super::save::{Saved, Saving};
 use super::scan;
+use crate::cache::library::Place;
 use crate::cancel::Cancel;
 use crate::event::{Reporter, Task};
 use crate::layer::Timestamp;
@@ -28,6 +28,46 @@ const REFRESHED: u32 = 8;
 /// But not more often than this.
 const REFRESHED_MIN: Duration = Duration::from_secs(24 * 3600);
 
+/// A cache that is used every day is never forgotten, however short the age is.
+fn refreshed(age: Duration) -> Duration {
+    (age / REFRESHED).max(REFRESHED_MIN).min(age / 2)
+}
+
+/// Snapshots that are laid down at the same time: each takes memory for its tree and for blocks of packs.
+const AT_ONCE: usize = 2;
+
+/// Who may lay one down.
+#[derive(Debug, Default)]
+struct Turns {
+    taken: Mutex<usize>,
+    given_back: Condvar,
+}
+
+/// A turn, until it is dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    /// Waits for one.
+    fn take(&self, cancel: &Cancel) -> Result<Turn<'_>, MountError> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken >= AT_ONCE {
+            cancel.check()?;
+            let pause = Duration::from_millis(50);
+            let waited = self.given_back.wait_timeout(taken, pause);
+            taken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *taken += 1;
+        Ok(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.given_back.notify_one();
+    }
+}
+
 /// See above.
 #[derive(Debug)]
 pub struct Travel {
@@ -39,6 +79,19 @@ pub struct Travel {
     counter: AtomicUsize,
     /// Places that were complained about.
     told: Mutex<BTreeSet<String>>,
+    /// Places that do not answer, or not as they should.
+    out: Mutex<BTreeSet<String>>,
+    /// Snapshots that are laid down at this moment.
+    turns: Turns,
+}
+
+/// What was brought here.
+#[derive(Debug)]
+pub struct Brought {
+    /// What is known of it.
+    pub memory: Memory,
+    /// Whether it was of this very cache, not of one with the same id.
+    pub is_exact: bool,
 }
 
 /// Where work is done.
@@ -60,8 +113,17 @@ impl Travel {
         reporter: Reporter,
         cancel: Cancel,
     ) -> Self {
-        let (counter, told) = Default::default();
-        Self { from, to, limits, reporter, cancel, counter, told }
+        let (counter, told, out, turns) = Default::default();
+        Self { from, to, limits, reporter, cancel, counter, told, out, turns }
+    }
+
+    /// Looks for nothing at a place that was asked already and did not answer. The user has been told.
+    pub fn leave_out(&self, place: &Place) {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).insert(place.shown());
+    }
+
+    fn is_out(&self, place: &Place) -> bool {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).contains(&place.shown())
     }
 
     /// What stops a save.
@@ -87,15 +149,19 @@ impl Travel {
         into: &Path,
         at: Workplace<'_>,
         build: &Cancel,
-    ) -> Option<Memory> {
+    ) -> Option<Brought> {
         let task = self.reporter.start(&format!("restore cache {}", key.shown()));
         let oldest = now().saturating_sub(self.limits.age.as_secs());
         let failed = |place: &Place, error: MountError| self.complain(place, &error);
-        let Some(found) = find(&self.from, key, oldest, &failed) else {
-            task.skipped("nothing was saved yet");
+        let is_out = |place: &Place| self.is_out(place);
+        let Some(found) = find(&self.from, key, oldest, build, &is_out, &failed) else {
+            let all_out = self.from.iter().all(is_out);
+            task.skipped(if all_out { "it cannot be looked for" } else { "nothing was saved yet" });
             return None;
         };
-        match self.lay_down(&found, into, at, build, &task) {
+        let laid =
+            self.turns.take(build).and_then(|_turn| self.lay_down(&found, into, at, build, &task));
+        match laid {
             Ok(Restored { memory, files, brought }) => {
                 let of = if found.is_exact { "" } else { ", of a similar cache" };
                 task.done_with(format!(
@@ -103,7 +169,7 @@ impl Travel {
                     size(restore::size(&memory)),
                     size(brought)
                 ));
-                Some(memory)
+                Some(Brought { memory, is_exact: found.is_exact })
             }
             Err(error) => {
                 task.skipped("it begins empty");
@@ -111,7 +177,7 @@ impl Travel {
                     self.reporter.warning(&format!(
                         "the cache {} begins empty, because what {} has of it cannot be used: {error}",
                         key.shown(),
-                        found.place.name()
+                        found.place.shown()
                     ));
                 }
                 None
@@ -170,16 +236,16 @@ impl Travel {
         let (seen, left_out) = limits::apply(found.seen, &self.limits, hours);
         let content = scan::content(&seen);
         let fresh = now.saturating_sub(self.refreshed().as_secs());
-        let has = |place: &&Place| {
-            let is_here = |kept: &&super::memory::Kept| place.is(&kept.place);
+        let lacks = |place: &&Place| {
+            let is_here = |kept: &&super::memory::Kept| place.shown() == kept.place;
             let kept = memory.kept.iter().find(is_here);
             !kept.is_some_and(|kept| kept.content == content && kept.saved >= fresh)
         };
-        let places: Vec<&Place> = self.to.iter().filter(has).collect();
+        let places: Vec<&Place> = self.to.iter().filter(lacks).collect();
         if places.is_empty() {
             return Ok(None);
         }
-        self.tell(key, &left_out);
+        self.tell(key, &left_out, found.too_deep);
         let scratch = Scratch::make(self.name(at.scratch))?;
         let saving = Saving {
             key,
@@ -197,10 +263,12 @@ impl Travel {
         for place in places {
             let task = self.reporter.start(&format!("save cache {}", key.shown()));
             match saving.to(place, fresh, &task) {
-                Ok(None) => task.skipped("already there"),
-                Ok(Some(saved)) => {
+                Ok(saved) => {
                     let Saved { kept: new, packs: of_it, sent } = saved;
-                    task.done_with(format!("{} sent", size(sent)));
+                    match sent {
+                        Some(sent) => task.done_with(format!("{} sent", size(sent))),
+                        None => task.skipped("already there"),
+                    }
                     kept.retain(|kept| kept.place != new.place);
                     kept.push(new);
                     let known = |pack: &super::pack::Pack| {
@@ -219,7 +287,7 @@ impl Travel {
     }
 
     fn refreshed(&self) -> Duration {
-        (self.limits.age / REFRESHED).max(REFRESHED_MIN)
+        refreshed(self.limits.age)
     }
 
     /// A new name in a directory.
@@ -227,7 +295,7 @@ impl Travel {
         dir.join(format!("travel-{}", self.counter.fetch_add(1, Ordering::Relaxed)))
     }
 
-    fn tell(&self, key: &MountKey, left_out: &LeftOut) {
+    fn tell(&self, key: &MountKey, left_out: &LeftOut, too_deep: usize) {
         let LeftOut { old, over, over_bytes } = left_out;
         let mut parts = Vec::new();
         if *old > 0 {
@@ -240,7 +308,13 @@ impl Travel {
             parts.push(format!(
                 "{over} files with {} that were used longest ago, because it has more than {}",
                 size(*over_bytes),
-                size(self.limits.size)
+                limit(self.limits.size)
+            ));
+        }
+        if too_deep > 0 {
+            parts.push(format!(
+                "{too_deep} directories that lie in more than {} others",
+                scan::DEPTH_MAX
             ));
         }
         if !parts.is_empty() {
@@ -253,17 +327,21 @@ impl Travel {
         if self.cancel.is_cancelled() {
             return;
         }
-        let to = place.map(|place| format!(" to {}", place.name())).unwrap_or_default();
+        let to = place.map(|place| format!(" to {}", place.shown())).unwrap_or_default();
         self.reporter.warning(&format!("the cache {} was not saved{to}: {error}", key.shown()));
     }
 
-    /// Warns of a place once, however many caches are looked for there.
+    /// Warns of a place once, however many caches are looked for there. One that does not answer is not
+    /// asked again: its patience may be a minute.
     fn complain(&self, place: &Place, error: &MountError) {
+        if error.is_of_place() {
+            self.leave_out(place);
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.insert(place.name()) {
+        if told.insert(place.shown()) {
             self.reporter.warning(&format!(
                 "caches of RUN cannot be brought from {}: {error}",
-                place.name()
+                place.shown()
             ));
         }
     }
@@ -274,11 +352,54 @@ fn now() -> u64 {
     Timestamp::now().secs.max(0).cast_unsigned()
 }
 
+/// A limit as it is written: its units are powers of 1024.
+fn limit(bytes: u64) -> String {
+    let units = [(1_u64 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
 /// A number of bytes as people read it.
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_every_day_is_saved_again_before_it_is_forgotten() {
+        const DAY: u64 = 24;
+        for (age, expected) in [(30 * DAY, 90), (8 * DAY, DAY), (2 * DAY, DAY), (DAY, 12), (1, 0)] {
+            let refreshed = refreshed(Duration::from_secs(age * 3600));
+            assert_eq!(refreshed.as_secs() / 3600, expected, "{age}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_as_they_are_written() {
+        for (bytes, told) in [(2 << 30, "2 GB"), (1500 << 20, "1500 MB"), (1000, "1000 B")] {
+            assert_eq!(limit(bytes), told);
+        }
+    }
+
+    #[test]
+    fn turns_are_few_and_come_back() {
+        let (turns, cancel) = (Turns::default(), Cancel::default());
+        let taken: Vec<_> = (0..AT_ONCE).map(|_| turns.take(&cancel)).collect();
+        assert!(taken.iter().all(Result::is_ok));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| turns.take(&cancel).is_ok());
+            drop(taken);
+            assert!(waits.join().expect("no panic"));
+        });
+        let _taken: Vec<_> = (0..AT_ONCE).map(|_| turns.take(&cancel)).collect();
+        cancel.cancel();
+        assert!(turns.take(&cancel).is_err());
     }
 }

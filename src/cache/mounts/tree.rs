@@ -241,7 +241,10 @@ impl Decoder<'_> {
             }
             _ => return Err(MountError::damaged(format!("it has a file of the kind {tag}"))),
         };
-        let (meta, used) = (self.metadata()?, self.used.small()?);
+        let (mut meta, used) = (self.metadata()?, self.used.small()?);
+        if kind != Kind::Dir {
+            meta.mode &= !SET_ID;
+        }
         self.nodes.push(Node { entry: Entry { path, meta, kind }, used, pieces });
         Ok(())
     }
@@ -311,8 +314,8 @@ impl Decoder<'_> {
             left.ok_or_else(|| MountError::TooLarge("it has too many attributes".into()))?;
         for _ in 0..count {
             let name = OsStr::from_bytes(self.xattrs.text(NAME_MAX)?).to_owned();
-            if name.as_bytes().contains(&0) {
-                return Err(MountError::damaged("it has an attribute with no name"));
+            if !is_attribute(name.as_bytes()) {
+                return Err(MountError::damaged("it has an attribute that does not travel"));
             }
             meta.xattrs.insert(name, self.xattrs.text(XATTR_MAX)?.to_vec());
         }
@@ -354,6 +357,15 @@ impl Decoder<'_> {
         let moved = moved.and_then(|number| u32::try_from(number).ok());
         moved.ok_or_else(|| MountError::damaged("it names a piece that cannot be"))
     }
+}
+
+/// The bits of a file's mode that make a program another user's.
+pub(super) const SET_ID: u32 = 0o6000;
+
+/// Whether a file of a snapshot may have an attribute of this name: those are the user's own. All others
+/// mean something to the system.
+pub(super) fn is_attribute(name: &[u8]) -> bool {
+    name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty() && !rest.contains(&0))
 }
 
 /// Whether a file of a snapshot may have this name. Those that hide others in a layer are not told from

@@ -10,8 +10,6 @@ use crate::cache::record::{self, Detail};
 use crate::digest::Digest;
 use crate::image::Manifest;
 
-/// What stands in its name before what tells it from others.
-const MOUNT_MARK: &str = "-mount-";
 /// Records begin with this where nobody named them otherwise.
 const PREFIX: &str = "kiln";
 
@@ -29,7 +27,7 @@ pub fn look(place: &Kept, tag: Option<&str>) -> Result<Vec<Thing>, CacheError> {
     for tag in names {
         let Some(document) = place.backend().document(&tag)? else { continue };
         if let Some(what) = what(place, &tag, &document)? {
-            things.push(Thing { tag, what });
+            things.push(Thing { tag, digest: Digest::of(&document.bytes), what });
         }
     }
     Ok(things)
@@ -41,7 +39,7 @@ pub fn wanted_tag(name: &str, tag: Option<&str>) -> bool {
         None => name.starts_with(PREFIX),
         Some(tag) => name
             .strip_prefix(tag)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(MOUNT_MARK)),
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(mounts::MARK)),
     }
 }
 
@@ -60,7 +58,7 @@ fn mount(document: &Document) -> Option<Travelling> {
     let manifest: Manifest = serde_json::from_slice(&document.bytes).ok()?;
     let parts = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
     let written = manifest.annotations.get(mounts::SAVED).and_then(|text| text.parse().ok());
-    Some(Travelling { digest: Digest::of(&document.bytes), parts, written })
+    Some(Travelling { parts, written })
 }
 
 #[cfg(test)]

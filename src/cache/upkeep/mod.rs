@@ -45,6 +45,8 @@ impl Kept {
 pub struct Thing {
     /// The name.
     pub tag: String,
+    /// The digest of its document.
+    pub digest: Digest,
     /// What it is.
     pub what: What,
 }
@@ -61,8 +63,6 @@ pub enum What {
 /// A cache of a RUN that travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Travelling {
-    /// Its document.
-    pub digest: Digest,
     /// Its parts, and their bytes.
     pub parts: Vec<(Digest, u64)>,
     /// When it was written: seconds since 1970, if it says so.

@@ -61,9 +61,9 @@ pub fn prune(
     for thing in &things {
         let of_thing = gone.iter().filter(|item| item.thing.tag == thing.tag);
         match &thing.what {
-            What::Mount(mount) => {
+            What::Mount(_) => {
                 if of_thing.count() > 0 {
-                    forget(place, thing, &mount.digest, &mut outcome)?;
+                    forget(place, thing, &mut outcome)?;
                 }
             }
             What::Results(record) => {
@@ -72,7 +72,7 @@ pub fn prune(
                 // Of a repository the tag goes at once, if that is allowed.
                 if !(all
                     && matches!(place, Kept::Registry(_))
-                    && delete(place, &thing.tag, &mut outcome)?)
+                    && delete(place, thing, &mut outcome)?)
                 {
                     shorten(place, &thing.tag, &entries)?;
                 }
@@ -137,16 +137,11 @@ fn forget_empty(layout: &Layout, tag: &str) -> Result<(), CacheError> {
     }
 }
 
-fn forget(
-    place: &Kept,
-    thing: &Thing,
-    digest: &Digest,
-    outcome: &mut Outcome,
-) -> Result<(), CacheError> {
+fn forget(place: &Kept, thing: &Thing, outcome: &mut Outcome) -> Result<(), CacheError> {
     match place {
-        Kept::Layout(layout) => layout.forget(&thing.tag, digest),
+        Kept::Layout(layout) => layout.forget(&thing.tag, &thing.digest),
         Kept::Registry(_) => {
-            if !delete(place, &thing.tag, outcome)? {
+            if !delete(place, thing, outcome)? {
                 outcome.mounts -= 1;
                 let own: u64 = thing.blobs().iter().map(|(_, bytes)| bytes).sum();
                 outcome.bytes = outcome.bytes.saturating_sub(own);
@@ -156,9 +151,16 @@ fn forget(
     }
 }
 
-/// Whether a repository gave up a tag. That it does not want to is no reason to stop.
-fn delete(place: &Kept, tag: &str, outcome: &mut Outcome) -> Result<bool, CacheError> {
+/// Whether a repository gave up a tag. That it does not want to is no reason to stop. What a build has
+/// written there since it was looked at stays; between this look and the deletion lies one request.
+fn delete(place: &Kept, thing: &Thing, outcome: &mut Outcome) -> Result<bool, CacheError> {
     let Kept::Registry(registry) = place else { return Ok(false) };
+    let tag = &thing.tag;
+    match registry.document(tag)? {
+        None => return Ok(true),
+        Some(now) if Digest::of(&now.bytes) != thing.digest => return Ok(false),
+        Some(_) => {}
+    }
     match registry.delete(tag) {
         Ok(()) => Ok(true),
         Err(error) if error.is_cancelled() => Err(error),

@@ -5,26 +5,30 @@
 //! first serve `sharing=private`, and a lock beside each.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::Others;
 use super::files::seen;
 use super::laid::Original;
 use super::lock::{self, Hold, Lock};
 use super::trips::{self, Trips, Use};
-use crate::cache::mounts::{MountKey, Workplace};
+use crate::cache::mounts::{Brought, MountKey, Workplace};
+use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::dockerfile::Sharing;
 use crate::layer::Metadata;
 use crate::plan::{BindSource, CacheMount, RunStep, StepMount};
 use crate::rootfs::copy::Owner;
-use crate::rootfs::{Root, View as _};
+use crate::rootfs::{Root, View as _, resolve};
 use crate::sandbox::Sandbox;
 use crate::stage::workshop::Workshop;
 
@@ -112,6 +116,8 @@ pub(super) struct Cache<'a> {
     mount: &'a CacheMount,
     others: &'a Others,
     about: String,
+    /// Stops all that waits.
+    cancel: Cancel,
     pub(super) name: String,
 }
 
@@ -128,7 +134,12 @@ impl<'a> Cache<'a> {
             gid.map(|gid| gid.to_string()).unwrap_or_default(),
         );
         let name = Digest::of(about.as_bytes()).hex()[..NAME_LENGTH].to_owned();
-        Self { shop, mount, others, about, name }
+        Self { shop, mount, others, about, name, cancel: shop.cancel.clone() }
+    }
+
+    /// The same, stopped by something else than the build.
+    pub(super) fn stopped_by(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     fn is_private(&self) -> bool {
@@ -155,11 +166,28 @@ impl<'a> Cache<'a> {
         self.shop.travel.as_ref().is_some_and(|travel| travel.writes()) && dir.ends_with("0")
     }
 
-    /// Makes the first directory, unless it is there, before anybody wants it.
+    /// Makes the first directory, unless it is there, before anybody wants it. Where somebody uses it
+    /// there is nothing to do: a sandbox that moves directories has it elsewhere meanwhile, and it comes
+    /// back.
     pub(super) fn prefill(&self) -> Result<()> {
         let home = self.home()?;
         let dir = home.join("0");
-        if dir.exists() { Ok(()) } else { self.make(&home, &dir) }
+        if dir.exists() {
+            return Ok(());
+        }
+        // In the other order than a step, which is no danger: nobody is waited for with both.
+        let _making = self.making(&home)?;
+        match Lock::try_take(&home.join("0.lock"), self.hold()) {
+            Ok(Some(_lock)) => self.make(&home, &dir),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot lock {}", dir.display())),
+        }
+    }
+
+    /// Waits until nobody else makes a directory of this cache.
+    fn making(&self, home: &Path) -> Result<Lock> {
+        let what = format!("the cache {}, which is being filled,", self.mount.id);
+        lock::take(self.shop, &self.cancel, &home.join("making.lock"), Hold::Alone, &what)
     }
 
     /// Where its directories are.
@@ -167,10 +195,12 @@ impl<'a> Cache<'a> {
         let home = self.shop.caches.dir.join(&self.name);
         let what = || format!("cannot make the cache directory {}", home.display());
         fs::create_dir_all(&home).with_context(what)?;
-        // A command may leave programs there that run as root.
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).with_context(what)?;
-        if !home.join("about").exists() {
-            fs::write(home.join("about"), &self.about).with_context(what)?;
+        make_own(&home)
+            .with_context(|| format!("cannot use the cache directory {}", home.display()))?;
+        match fs::File::create_new(home.join("about")) {
+            Ok(mut about) => about.write_all(self.about.as_bytes()).with_context(what)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(what),
         }
         Ok(home)
     }
@@ -180,15 +210,19 @@ impl<'a> Cache<'a> {
         let home = self.home()?;
         let what = || format!("cannot lock the cache directory {}", home.display());
         let (number, lock) = if self.is_private() {
+            // Who brings the first one before anybody wants it is no user of it.
+            let _making = self.making(&home)?;
             self.first_free(&home).with_context(what)?
         } else {
             let what = format!("the cache {}", self.mount.id.trim_start_matches('/'));
-            (0, lock::take(self.shop, &home.join("0.lock"), self.hold(), &what)?)
+            let path = home.join("0.lock");
+            (0, lock::take(self.shop, &self.cancel, &path, self.hold(), &what)?)
         };
         // What only reads its cache uses it, too. Where this cannot be noted nothing can be removed.
         _ = lock.file().set_modified(SystemTime::now());
         let dir = home.join(number.to_string());
         if !dir.exists() {
+            let _making = self.making(&home)?;
             self.make(&home, &dir)?;
         }
         Ok((dir, lock))
@@ -205,11 +239,9 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// Makes the directory, unless another has been faster. It gets its name when it is complete.
+    /// Makes the directory, unless another has been faster. It gets its name when it is complete. Both
+    /// locks are held.
     fn make(&self, home: &Path, dir: &Path) -> Result<()> {
-        let making = home.join("making.lock");
-        let what = format!("the cache {}, which is being filled,", self.mount.id);
-        let _lock = lock::take(self.shop, &making, Hold::Alone, &what)?;
         if dir.exists() {
             return Ok(());
         }
@@ -239,15 +271,16 @@ impl<'a> Cache<'a> {
         let path = into.join("d");
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let at = Workplace { scratch: &shop.scratch_dir, ownership: shop.ownership() };
-        let Some(memory) = travel.bring(&self.key(), &path, at, &shop.cancel) else {
-            shop.cancel.check()?;
+        let brought = travel.bring(&self.key(), &path, at, &self.cancel);
+        let Some(Brought { memory, is_exact }) = brought else {
+            self.cancel.check()?;
             Root::open(into)?.remove_tree(Path::new("d"))?;
             return Ok(None);
         };
         let root = shop.open_root(&path)?;
-        if let Some(mut entry) = root.lstat(Path::new(""))? {
-            // It may have come from a cache of another mode.
-            entry.meta.mode = self.mount.mode.unwrap_or(entry.meta.mode);
+        if !is_exact && let Some(mut entry) = root.lstat(Path::new(""))? {
+            // It has come from a cache that began with another mode.
+            entry.meta.mode = self.first_mode()?;
             root.set_metadata(Path::new(""), &entry.meta, shop.ownership())?;
         }
         if dir.ends_with("0") {
@@ -257,6 +290,20 @@ impl<'a> Cache<'a> {
             shop.caches.trips.remember(&self.name, memory);
         }
         Ok(Some(path))
+    }
+
+    /// The mode with which the cache begins where it is new.
+    fn first_mode(&self) -> Result<u32> {
+        let CacheMount { source, mode, seed, .. } = self.mount;
+        match (mode, seed) {
+            (Some(mode), _) => Ok(*mode),
+            (None, Some(BindSource::Files(from))) => {
+                let seen = seen(self.shop, from, source, self.others)?;
+                let found = resolve(&*seen.root, Path::new(source), true)?.entry;
+                Ok(found.map_or(MODE, |entry| entry.meta.mode))
+            }
+            (None, _) => Ok(MODE),
+        }
     }
 
     /// A new cache in an empty directory.
@@ -289,5 +336,48 @@ impl<'a> Cache<'a> {
         meta.gid = gid.unwrap_or(meta.gid);
         shop.open_root(&path)?.set_metadata(Path::new(""), &meta, shop.ownership())?;
         Ok(path)
+    }
+}
+
+/// Keeps all others out of a directory: a command may leave programs there that run as root. Whoever may
+/// write to the directory above could have laid a link here, or a directory of their own, in which they
+/// lay links later.
+fn make_own(home: &Path) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match open(home, flags, Mode::empty()) {
+        Err(Errno::NOTDIR | Errno::LOOP) => bail!("it is a link, or no directory: remove it"),
+        opened => fs::File::from(opened.map_err(io::Error::from)?),
+    };
+    let (owner, own) = (dir.metadata()?.uid(), geteuid().as_raw());
+    if owner != own {
+        bail!(
+            "it belongs to the user {owner}, who could change it at any time, and kiln runs as {own}: \
+             remove it, or name another directory with --cache-mount-dir"
+        );
+    }
+    Ok(dir.set_permissions(fs::Permissions::from_mode(0o700))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_can_change_is_not_used() {
+        let dir = tempfile::tempdir().expect("temp");
+        let own = dir.path().join("own");
+        fs::create_dir(&own).expect("made");
+        make_own(&own).expect("ours");
+        assert_eq!(fs::metadata(&own).expect("there").mode() & 0o777, 0o700);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&own, &link).expect("made");
+        assert!(make_own(&link).expect_err("a link").to_string().contains("it is a link"));
+        let strange = dir.path().join("strange");
+        fs::create_dir(&strange).expect("made");
+        // Only root can give files away.
+        if std::os::unix::fs::chown(&strange, Some(12_345), None).is_ok() {
+            let error = make_own(&strange).expect_err("another's").to_string();
+            assert!(error.contains("belongs to the user 12345"), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::cancel::Cancel;
 use crate::stage::workshop::Workshop;
 use crate::sys::lock::LockError;
 pub(super) use crate::sys::lock::{Hold, Lock};
@@ -13,10 +14,16 @@ pub(super) use crate::sys::lock::{Hold, Lock};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits for a lock. `what` names what is locked.
-pub(super) fn take(shop: &Workshop, path: &Path, hold: Hold, what: &str) -> Result<Lock> {
+pub(super) fn take(
+    shop: &Workshop,
+    cancel: &Cancel,
+    path: &Path,
+    hold: Hold,
+    what: &str,
+) -> Result<Lock> {
     let start = Instant::now();
     let mut told = false;
-    let taken = Lock::take(path, hold, &shop.cancel, || {
+    let taken = Lock::take(path, hold, cancel, || {
         if !told && start.elapsed() > PATIENCE {
             shop.reporter.note(&format!("{what} is in use: waiting for it"));
             told = true;

@@ -36,7 +36,7 @@ use crate::sandbox::{Access, MountSource, RunMount};
 
 pub use self::cache::Caches;
 pub use self::shelf::Shelf;
-pub use self::trips::{Travelling, bring_caches, save_caches};
+pub use self::trips::{Travelling, bring_caches, note_platforms, save_caches};
 
 /// The variable by which programs find an agent.
 const AGENT: &str = "SSH_AUTH_SOCK";

@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::Others;
 use super::cache::Cache;
 use super::lock::{Hold, Lock};
 use crate::cache::mounts::{Memory, MountKey, Workplace};
-use crate::plan::{Action, BindSource, CacheMount, Plan, RunStep, StageId, StepMount};
+use crate::cancel::Cancel;
+use crate::plan::{Action, BindSource, CacheMount, Plan, RunStep, StepMount};
 use crate::stage::workshop::Workshop;
 
 /// What is known of the caches of a build, by the names of their directories.
@@ -94,19 +96,37 @@ impl Drop for Use {
 
 /// Threads that end before the build does.
 #[derive(Debug, Default)]
-pub struct Travelling(Vec<JoinHandle<()>>);
+pub struct Travelling {
+    threads: Vec<JoinHandle<()>>,
+    cancel: Cancel,
+}
+
+/// Who has been told to stop does so in this time, unless it waits for a registry's answer.
+const ENDING: Duration = Duration::from_millis(500);
 
 impl Travelling {
     fn start(&mut self, work: impl FnOnce() + Send + 'static) {
         // Without a thread the step does it itself, or the cache stays where it is.
-        self.0.extend(thread::Builder::new().spawn(work));
+        self.threads.extend(thread::Builder::new().spawn(work));
     }
 
     /// Waits for them.
     pub fn wait(&mut self) {
-        for thread in self.0.drain(..) {
+        for thread in self.threads.drain(..) {
             drop(thread.join());
         }
+    }
+
+    /// Stops them, because nobody needs them any more. Who waits for an answer is not waited for: it
+    /// does nothing more when that has come.
+    pub fn stop(&mut self) {
+        self.cancel.cancel();
+        let until = Instant::now() + ENDING;
+        while Instant::now() < until && !self.threads.iter().all(JoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.threads.retain(JoinHandle::is_finished);
+        self.wait();
     }
 }
 
@@ -116,51 +136,50 @@ impl Drop for Travelling {
     }
 }
 
-/// Begins to bring the caches of the RUN steps that will be carried out: `runs` is asked about each, by
-/// the number of its plan, its stage, and its number in there. A step waits for those that it mounts.
-/// Comes before the first step in any case.
-pub fn bring_caches(
-    shop: &Arc<Workshop>,
-    plans: &[Plan],
-    runs: &dyn Fn(usize, StageId, usize) -> bool,
-) -> Travelling {
-    let mut travelling = Travelling::default();
-    let Some(travel) = &shop.travel else { return travelling };
-    let mut wanted: BTreeMap<String, CacheMount> = BTreeMap::new();
+/// Notes for whom the caches of all RUN steps are. Comes before anything is left out of the plans: which
+/// cache it is does not depend on what is known already.
+pub fn note_platforms(shop: &Workshop, plans: &[Plan]) {
     shop.caches.trips.with(|state| {
-        for (at, stage, number, run, platform) in all_runs(plans) {
+        for (run, platform) in all_runs(plans) {
             for mount in caches(run) {
                 state.platforms.entry(kin(mount)).or_default().insert(platform.clone());
-                let nothing = Others(Vec::new());
-                let early = matches!(mount.seed, None | Some(BindSource::Nothing));
-                if early && runs(at, stage, number) {
-                    let name = Cache::new(shop, mount, &nothing).name;
-                    wanted.entry(name).or_insert_with(|| mount.clone());
-                }
             }
         }
     });
-    if travel.reads() {
-        for mount in wanted.into_values() {
-            let shop = shop.clone();
-            travelling.start(move || {
-                // What goes wrong here goes wrong again in the step, which says so.
-                drop(Cache::new(&shop, &mount, &Others(Vec::new())).prefill());
-            });
+}
+
+/// Begins to bring the caches of the RUN steps that will be carried out. A step waits for those that it
+/// mounts.
+pub fn bring_caches(shop: &Arc<Workshop>, plans: &[Plan]) -> Travelling {
+    let mut travelling = Travelling { threads: Vec::new(), cancel: shop.cancel.child() };
+    if !shop.travel.as_ref().is_some_and(|travel| travel.reads()) {
+        return travelling;
+    }
+    let mut wanted: BTreeMap<String, CacheMount> = BTreeMap::new();
+    for mount in all_runs(plans).into_iter().flat_map(|(run, _)| caches(run)) {
+        if matches!(mount.seed, None | Some(BindSource::Nothing)) {
+            let name = Cache::new(shop, mount, &Others(Vec::new())).name;
+            wanted.entry(name).or_insert_with(|| mount.clone());
         }
+    }
+    for mount in wanted.into_values() {
+        let (shop, cancel) = (shop.clone(), travelling.cancel.clone());
+        travelling.start(move || {
+            let nothing = Others(Vec::new());
+            let cache = Cache::new(&shop, &mount, &nothing).stopped_by(cancel);
+            // What goes wrong here goes wrong again in the step, which says so.
+            drop(cache.prefill());
+        });
     }
     travelling
 }
 
-fn all_runs(plans: &[Plan]) -> Vec<(usize, StageId, usize, &RunStep, String)> {
+fn all_runs(plans: &[Plan]) -> Vec<(&RunStep, String)> {
     let mut all = Vec::new();
-    for (at, plan) in plans.iter().enumerate() {
-        for stage in &plan.stages {
-            let platform = stage.platform.to_string();
-            for (number, step) in stage.steps.iter().enumerate() {
-                if let Action::Run(run) = &step.action {
-                    all.push((at, stage.id, number, run, platform.clone()));
-                }
+    for stage in plans.iter().flat_map(|plan| &plan.stages) {
+        for step in &stage.steps {
+            if let Action::Run(run) = &step.action {
+                all.push((run, stage.platform.to_string()));
             }
         }
     }

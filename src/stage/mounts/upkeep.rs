@@ -43,14 +43,19 @@ pub fn kept(dir: &Path) -> Result<Vec<RunCacheKept>> {
     for home in homes(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let about = fs::read_to_string(home.join(ABOUT)).unwrap_or_default();
         let id = about.lines().find_map(|line| line.strip_prefix("id ")).unwrap_or("?");
-        for dir in numbered(&home) {
+        for dir in directories(&home) {
             let mut found = Found::default();
             found.look(&dir);
-            let lock = lock_of(&dir);
-            let taken = fs::metadata(&lock).and_then(|meta| meta.modified()).ok();
+            found.bytes += fs::symlink_metadata(known_of(&dir)).map_or(0, |meta| meta.len());
+            let taken = fs::metadata(lock_of(&dir)).and_then(|meta| meta.modified()).ok();
+            // When a part of one was last taken says nothing.
+            let taken = taken.filter(|_| is_whole(&dir));
             let used = found.newest.max(taken).unwrap_or(SystemTime::UNIX_EPOCH);
             // Not `try_take`, which would make a lock where there is none.
-            let in_use = lock.exists() && matches!(Lock::try_take(&lock, Hold::Alone), Ok(None));
+            let is_held = |lock: &PathBuf| {
+                lock.exists() && matches!(Lock::try_take(lock, Hold::Alone), Ok(None))
+            };
+            let in_use = [making_of(&dir), lock_of(&dir)].iter().any(is_held);
             all.push(RunCacheKept { id: id.to_owned(), dir, bytes: found.bytes, used, in_use });
         }
     }
@@ -63,6 +68,11 @@ pub fn kept(dir: &Path) -> Result<Vec<RunCacheKept>> {
 /// What the file system says.
 pub fn remove(cache: &RunCacheKept) -> Result<bool> {
     let what = || format!("cannot remove the cache {}", cache.dir.display());
+    // In the order of those who fill it, of whom none waits with both.
+    let Some(_making) = Lock::try_take(&making_of(&cache.dir), Hold::Alone).with_context(what)?
+    else {
+        return Ok(false);
+    };
     let Some(_lock) = Lock::try_take(&lock_of(&cache.dir), Hold::Alone).with_context(what)? else {
         return Ok(false);
     };
@@ -72,6 +82,13 @@ pub fn remove(cache: &RunCacheKept) -> Result<bool> {
     // Under another name first: who finds the cache finds it whole.
     let aside = Path::new(name).with_extension("removed");
     let root = Root::open(home).with_context(what)?;
+    if !is_whole(&cache.dir) {
+        // It may have gone with the directory that it was.
+        if root.lstat(Path::new(name))?.is_some() {
+            root.remove_tree(Path::new(name)).with_context(what)?;
+        }
+        return Ok(true);
+    }
     if root.lstat(&aside)?.is_some() {
         root.remove_tree(&aside).with_context(what)?;
     }
@@ -79,6 +96,7 @@ pub fn remove(cache: &RunCacheKept) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         moved => moved.with_context(what)?,
     }
+    _ = fs::remove_file(known_of(&cache.dir));
     root.remove_tree(&aside).with_context(what)?;
     Ok(true)
 }
@@ -100,20 +118,32 @@ fn homes(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(homes)
 }
 
-/// `0`, `1`, … of a cache.
-fn numbered(home: &Path) -> Vec<PathBuf> {
+/// `0`, `1`, … of a cache; and what somebody was making, or taking away, who was stopped.
+fn directories(home: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(home) else { return Vec::new() };
-    let is_one = |entry: &DirEntry| {
-        let is_number = entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit());
-        is_number && entry.file_type().is_ok_and(|kind| kind.is_dir())
-    };
+    let is_one = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     let mut all: Vec<_> = entries.flatten().filter(is_one).map(|entry| entry.path()).collect();
     all.sort();
     all
 }
 
+/// Whether it is what a RUN gets.
+fn is_whole(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+}
+
 fn lock_of(dir: &Path) -> PathBuf {
     dir.with_extension("lock")
+}
+
+/// The lock of those who fill a directory of the same cache.
+fn making_of(dir: &Path) -> PathBuf {
+    dir.with_file_name("making.lock")
+}
+
+/// What is known of a directory that travels.
+fn known_of(dir: &Path) -> PathBuf {
+    if is_whole(dir) { dir.with_extension("known") } else { PathBuf::new() }
 }
 
 /// What is below a directory. What cannot be read, or vanishes meanwhile, does not count.
@@ -159,6 +189,10 @@ mod tests {
         fs::write(home.join("0/sub/file"), "12345").expect("written");
         fs::create_dir(home.join("1")).expect("made");
         fs::create_dir(home.join("unfinished")).expect("made");
+        fs::write(home.join("unfinished/half"), "12").expect("written");
+        fs::create_dir(home.join("0.removed")).expect("made");
+        fs::write(home.join("0.removed/old"), "1").expect("written");
+        fs::write(home.join("0.known"), "123").expect("written");
         fs::create_dir_all(dir.path().join("other/0")).expect("made");
         (dir, home)
     }
@@ -168,7 +202,8 @@ mod tests {
         let (dir, home) = directory();
         let all = kept(dir.path()).expect("readable");
         let found: Vec<_> = all.iter().map(|c| (c.id.as_str(), c.dir.clone(), c.bytes)).collect();
-        let expected = [("/root/.cache", home.join("0"), 5), ("/root/.cache", home.join("1"), 0)];
+        let expected = [("0", 5 + 3), ("0.removed", 1), ("1", 0), ("unfinished", 2)];
+        let expected = expected.map(|(name, bytes)| ("/root/.cache", home.join(name), bytes));
         assert_eq!(found, expected);
         assert!(all.iter().all(|c| c.used.elapsed().is_ok_and(|age| age.as_secs() < 60)));
         assert!(!home.join("0.lock").exists(), "who looks writes nothing");
@@ -181,11 +216,20 @@ mod tests {
         let (dir, home) = directory();
         let held = Lock::try_take(&home.join("0.lock"), Hold::Together).expect("a lock");
         let all = kept(dir.path()).expect("readable");
-        assert_eq!(all.iter().map(|c| c.in_use).collect::<Vec<_>>(), [true, false]);
+        let in_use = |all: &[RunCacheKept]| all.iter().map(|c| c.in_use).collect::<Vec<_>>();
+        assert_eq!(in_use(&all), [true, true, false, false]);
         assert!(!remove(&all[0]).expect("refused") && home.join("0/sub/file").exists());
         drop(held);
         assert!(remove(&all[0]).expect("removed") && !home.join("0").exists());
-        assert!(!remove(&all[0]).expect("gone already"));
-        assert_eq!(kept(dir.path()).expect("readable").len(), 1);
+        assert!(!remove(&all[0]).expect("gone already") && !home.join("0.known").exists());
+        assert_eq!(kept(dir.path()).expect("readable").len(), 2);
+        let making = Lock::try_take(&home.join("making.lock"), Hold::Alone).expect("a lock");
+        let all = kept(dir.path()).expect("readable");
+        assert_eq!(in_use(&all), [true, true]);
+        assert!(all.iter().all(|cache| !remove(cache).expect("refused")));
+        drop(making);
+        assert!(all.iter().all(|cache| remove(cache).expect("removed")));
+        assert!(!home.join("unfinished").exists() && !home.join("1").exists());
+        assert_eq!(kept(dir.path()).expect("readable"), []);
     }
 }

@@ -1,10 +1,10 @@
 //! A blob that is read: the bytes are checked against the digest when the last one is read.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
+use super::super::kept_file::remove;
 use crate::digest::Hasher;
 use crate::image::Descriptor;
 
@@ -34,24 +34,11 @@ impl Read for Checked {
         if (digest, size) == (self.blob.digest, self.blob.size) {
             return Ok(0);
         }
-        let removed = if self.remove() { "removed" } else { "to be removed" };
+        let removed = if remove(&self.path, &self.file) { "removed" } else { "to be removed" };
         let text = format!(
             "{} is damaged: it has {size} bytes with the digest {digest}; it is {removed}",
             self.path.display()
         );
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
-    }
-}
-
-impl Checked {
-    /// As long as it is there, nobody writes a good one. Somebody may have by now.
-    fn remove(&self) -> bool {
-        let same = |there: &fs::Metadata, open: &fs::Metadata| {
-            (there.dev(), there.ino()) == (open.dev(), open.ino())
-        };
-        match (fs::symlink_metadata(&self.path), self.file.metadata()) {
-            (Ok(there), Ok(open)) if same(&there, &open) => fs::remove_file(&self.path).is_ok(),
-            _ => true,
-        }
     }
 }

@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use self::checked::Checked;
 pub use self::sweep::Swept;
 use self::temporary::Temporary;
-use super::{Backend, Change, Content, Document, LayerPlace};
+use super::{Backend, Change, Content, Document, KeptFile, LayerPlace};
 use crate::cache::error::CacheError;
 use crate::cancel::Cancel;
 use crate::digest::{Digest, Hasher};
@@ -67,14 +67,6 @@ impl Layout {
 
     fn temporaries(&self) -> PathBuf {
         self.dir.join(OWN).join("tmp")
-    }
-
-    /// Makes what is missing of the layout.
-    fn prepare(&self) -> Result<(), CacheError> {
-        for dir in [self.blobs(), self.temporaries()] {
-            fs::create_dir_all(&dir).map_err(CacheError::io("make the directory", &dir))?;
-        }
-        Ok(())
     }
 
     /// Waits until no other process changes `index.json` or removes blobs. The file stays: removing
@@ -197,6 +189,15 @@ impl Backend for Layout {
         format!("oci:{}", self.dir.display())
     }
 
+    /// Makes what is missing of the layout, and of [`OWN`]: by that who writes images knows that there is
+    /// a lock.
+    fn prepare(&self) -> Result<(), CacheError> {
+        for dir in [self.blobs(), self.temporaries()] {
+            fs::create_dir_all(&dir).map_err(CacheError::io("make the directory", &dir))?;
+        }
+        Ok(())
+    }
+
     /// What `index.json` leads to and is not there is as good as never written; what was replaced in
     /// the meantime is looked for again.
     fn document(&self, name: &str) -> Result<Option<Document>, CacheError> {
@@ -282,7 +283,8 @@ impl Backend for Layout {
     }
 
     fn layer(&self, layer: &Descriptor) -> Option<LayerPlace> {
-        self.has(layer).then(|| LayerPlace::File(self.blob(&layer.digest)))
+        let open = || KeptFile::open(self.blob(&layer.digest), layer.size);
+        self.has(layer).then(open).flatten().map(LayerPlace::File)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::{Layout, index, is_gone, temporary};
+use crate::cache::backend::Backend as _;
 use crate::cache::error::CacheError;
 use crate::digest::Digest;
 use crate::image::layout::LOCK;

@@ -3,8 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::sys::lock::{Hold, Lock};
 
@@ -65,7 +67,11 @@ pub(super) fn remove_leftovers(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        let Ok(file) = File::options().write(true).open(&path) else { continue };
+        // A pipe would keep who opens it waiting, and a link leads to what is not ours.
+        let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+        let Ok(file) = File::options().write(true).custom_flags(flags).open(&path) else {
+            continue;
+        };
         if let Ok(Some(_lock)) = Lock::try_on(file, Hold::Alone) {
             _ = fs::remove_file(&path);
         }
@@ -81,10 +87,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp");
         let count = || fs::read_dir(dir.path()).expect("readable").count();
         fs::write(dir.path().join("left"), "half").expect("written");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).expect("a pipe");
         let ours = Temporary::make_in(dir.path()).expect("made");
         ours.file().write_all(b"whole").expect("written");
         remove_leftovers(dir.path());
-        assert_eq!(count(), 1);
+        assert_eq!(count(), 2);
+        fs::remove_file(pipe).expect("removed");
         let name = dir.path().join("name");
         ours.rename(&name).expect("renamed");
         assert_eq!((fs::read(&name).expect("there").as_slice(), count()), (&b"whole"[..], 1));

@@ -4,7 +4,7 @@ use super::*;
 
 fn node(path: &str, kind: Kind, pieces: &[(u32, u32, u32)]) -> Node {
     let mtime = Timestamp { secs: -5, nanos: 123_456_789 };
-    let meta = Metadata { mode: 0o4755, uid: 7, gid: 4_000_000_000, mtime, ..Metadata::default() };
+    let meta = Metadata { mode: 0o755, uid: 7, gid: 4_000_000_000, mtime, ..Metadata::default() };
     let piece = |(pack, number, length): &(u32, u32, u32)| Piece {
         pack: *pack,
         number: *number,
@@ -96,6 +96,11 @@ fn hostile_trees_are_refused() {
     let mut strange = file("mode", 1);
     strange.entry.meta.mode = 0o10_000;
     rows.push(("a mode", vec![root(), strange]));
+    for attribute in ["security.capability", "trusted.overlay.opaque", "user.", "user.a\0b"] {
+        let mut strange = file("attribute", 1);
+        strange.entry.meta.xattrs.insert(attribute.into(), b"x".to_vec());
+        rows.push((attribute, vec![root(), strange]));
+    }
     let mut strange = file("time", 1);
     strange.entry.meta.mtime.nanos = 1_000_000_000;
     rows.push(("a time", vec![root(), strange]));
@@ -106,6 +111,20 @@ fn hostile_trees_are_refused() {
         let bytes = raw(&nodes);
         assert!(Tree::decode(&bytes, 1 << 40).is_err(), "{what}");
     }
+}
+
+#[test]
+fn no_program_becomes_another_user_s() {
+    let with = |mut node: Node, mode| {
+        node.entry.meta.mode = mode;
+        node
+    };
+    let tree = [root(), with(file("f", 1), 0o7755), with(node("d", Kind::Dir, &[]), 0o3775)];
+    let modes: Vec<u32> = Tree::decode(&raw(&tree), 1 << 20).unwrap().0[1..]
+        .iter()
+        .map(|node| node.entry.meta.mode)
+        .collect();
+    assert_eq!(modes, [0o1755, 0o3775]);
 }
 
 /// Encodes without minding what it is; a name may have anything but a slash.
