@@ -130,6 +130,18 @@ fn only_what_changed_is_sent_and_what_did_not_is_not_saved() {
     prints(&bench, "namespaces", &with_cache("", middle));
     let (sent, _) = moved(&bench);
     assert!(sent < 1_200_000, "{sent}");
+    // Another error than one that says what is missing is no reason to send all of it.
+    let put = |code| Fault::on("PUT", "-mount-", Action::status(code)).always();
+    let grow = with_cache("", "head -c 1000 /dev/urandom > /c/small");
+    let no_retry = |kiln: Kiln| kiln.args(["--push-retry", "0"]);
+    for (code, all) in [(403, false), (500, false), (404, true), (400, true)] {
+        bench.registry.fault(put(code));
+        let (_, outcome) = prints_with(&bench, "namespaces", &grow, no_retry);
+        bench.registry.clear_faults();
+        let (sent, _) = moved(&bench);
+        assert_eq!(sent > 100_000, all, "{code}: {sent} {outcome}");
+        assert!(outcome.stderr.contains("the cache /c was not saved"), "{code}: {outcome}");
+    }
     // All of it is whole.
     let out = prints(&bench, "namespaces", &with_cache("", "cat /c/* | wc -c"));
     assert_eq!(out, "8001005\n");

@@ -108,3 +108,22 @@ fn names(dir: &Path) -> Result<Vec<String>, CacheError> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_warmer_writes_is_in_use() {
+        let dir = tempfile::tempdir().expect("temp");
+        let digest = Digest::of(b"image");
+        fs::create_dir(entry_of(dir.path(), &digest)).expect("made");
+        let all = kept(dir.path()).expect("readable");
+        let slot = Slot::hold(dir.path(), digest, &Default::default()).expect("held");
+        // Nobody waits for it.
+        assert!(!remove(dir.path(), &all[0]).expect("refused"));
+        drop(slot);
+        assert!(remove(dir.path(), &all[0]).expect("removed"));
+        assert_eq!(kept(dir.path()).expect("readable"), []);
+    }
+}
