@@ -86,7 +86,7 @@ impl Case {
 
 fn run_env(stage: &kiln::plan::Stage, step: usize, name: &str) -> Option<String> {
     let Action::Run(run) = &stage.steps[step].action else { panic!("no RUN at {step}") };
-    run.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+    run.environment().into_iter().find(|(own, _)| own == name).map(|(_, value)| value)
 }
 
 #[test]
