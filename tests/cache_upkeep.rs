@@ -204,6 +204,29 @@ fn a_repository_has_a_smaller_record_or_none() {
 }
 
 #[test]
+fn what_a_build_writes_while_a_prune_looks_on_stays() {
+    let (registry, place, name) = registry();
+    add_mount(&place, "kiln-mount-0a", 10_000);
+    add_mount(&place, "kiln-mount-0b", 10_000);
+    // The last thing that it looks at takes a while.
+    let slow = Action::SlowBody { piece: 200, pause: std::time::Duration::from_millis(400) };
+    registry.fault(Fault::on("GET", "/manifests/kiln-mount-0b", slow));
+    registry.clear_requests();
+    let prune = std::thread::spawn(move || succeeds(&["prune", &name]));
+    let has_looked = || {
+        let requests = registry.requests();
+        requests.iter().any(|it| it.method == "GET" && it.path.ends_with("/kiln-mount-0a"))
+    };
+    while !has_looked() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    add_mount(&place, "kiln-mount-0a", 20_000);
+    let done = prune.join().expect("no panic");
+    assert!(registry.manifest("app/cache", "kiln-mount-0a").is_some(), "{done}");
+    assert!(registry.manifest("app/cache", "kiln-mount-0b").is_none(), "{done}");
+}
+
+#[test]
 fn directories_of_images_and_of_caches_of_run() {
     let temp = tempfile::tempdir().expect("temp");
     let registry = Registry::start();
