@@ -59,7 +59,7 @@ pub(super) fn caching(
     choice.copies = flags.cache_copy_layers.unwrap_or(true);
     say_unused(&mut caching, flags);
     caching.choice.explain = flags.explain;
-    if goal.cache_only {
+    if goal.cache_only && !goal.push {
         // Nothing else comes of it.
         for target in &mut caching.choice.to {
             if let CacheTarget::Place { must_succeed, .. } = target {

@@ -214,6 +214,7 @@ impl Shelves {
         // What cannot be made is told when something is written.
         targets.iter().for_each(|target| drop(target.place.backend.prepare()));
         let keeping = Keeping::new(shop.clone(), self.interrupt, policy, targets);
+        let keeping = keeping.without(lost.clone());
         for Found { hit, flag, reach, layer } in hits {
             keeping.confirm(&hit.entry, flag, reach, layer.as_ref());
         }

@@ -87,6 +87,8 @@ pub struct Keeping {
     in_image: Mutex<Vec<Entry>>,
     /// Layers that caches gave.
     taken: Mutex<Vec<Arc<ImageLayer>>>,
+    /// Layers that were found to be lost before this one began.
+    lost: HashSet<Digest>,
 }
 
 /// A result on its way.
@@ -121,7 +123,15 @@ impl Keeping {
         };
         let targets = targets.into_iter().map(kept).collect();
         let (running, in_image, taken) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { shop, cancel, policy, targets, running, in_image, taken }
+        let lost = HashSet::new();
+        Self { shop, cancel, policy, targets, running, in_image, taken, lost }
+    }
+
+    /// Forgets these layers, too.
+    #[must_use]
+    pub fn without(mut self, lost: HashSet<Digest>) -> Self {
+        self.lost = lost;
+        self
     }
 
     /// Begins to send the result of a step that was carried out. Where its layer goes to the same
@@ -256,7 +266,8 @@ impl Keeping {
     fn write(&self, kept: &Kept) -> Result<(), CacheError> {
         let arrived =
             std::mem::take(&mut *kept.arrived.lock().unwrap_or_else(PoisonError::into_inner));
-        let lost = self.lost();
+        let mut lost = self.lost();
+        lost.extend(&self.lost);
         if arrived.is_empty() && lost.is_empty() {
             return Ok(());
         }

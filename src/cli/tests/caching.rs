@@ -101,8 +101,8 @@ fn where_the_cache_is() {
             "b/c, d:latest > b/c max, e:latest min",
         ),
         // The cache alone.
-        ("-o type=cacheonly --cache-repo b/c", "b/c > b/c max"),
-        ("-t r.test/a -o type=cacheonly --cache", "r.test/a/cache > r.test/a/cache max"),
+        ("-o type=cacheonly --cache-repo b/c", "b/c > b/c max!"),
+        ("-t r.test/a -o type=cacheonly --cache", "r.test/a/cache > r.test/a/cache max!"),
     ] {
         let (request, said) = job(&project, flags, &[]);
         assert_eq!(shown(&project, &request.cache), expected, "{flags}");
@@ -222,7 +222,7 @@ fn gitlab_s_project_has_a_cache_by_itself() {
         ("-t r.test:5050/g/p/my/image:1 --cache", None, project_s, true),
         ("-t other.test/a -t r.test:5050/g/p", None, project_s, true),
         ("--no-push-cache", None, "r.test:5050/g/p/cache > ", true),
-        ("-o type=cacheonly", None, project_s, true),
+        ("-o type=cacheonly", None, "r.test:5050/g/p/cache > r.test:5050/g/p/cache max!", true),
         ("-t r.test:5050/g/pp", None, " > ", false),
         ("-t other.test/a", None, " > ", false),
         ("-t other.test/a --cache", None, "other.test/a/cache > other.test/a/cache max", false),
