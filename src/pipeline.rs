@@ -27,6 +27,7 @@ mod furnish;
 mod index;
 mod isolation;
 mod login;
+mod look;
 mod prepare;
 mod probe;
 mod product;
