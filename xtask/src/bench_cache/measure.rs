@@ -144,7 +144,9 @@ fn ran(said: &str) -> usize {
     let runs = begun.filter(|(id, step)| is_id(id) && step.contains("] RUN "));
     let carried_out = runs.filter(|(id, _)| {
         let skipped = format!("{id} skipped: cached");
-        !said.lines().any(|line| line == skipped)
+        // Where another task has said something in between, the step's name follows.
+        let named = format!("{skipped} (");
+        !said.lines().any(|line| line == skipped || line.starts_with(&named))
     });
     carried_out.count()
 }
@@ -163,6 +165,7 @@ mod tests {
                     #3 skipped: cached\n#4 done 0.1s, 3 B ([build 3/3] RUN two)\n";
         assert_eq!(ran(said), 1);
         assert_eq!(ran("#3 [2/3] RUN one\n#33 skipped: cached\n"), 1);
+        assert_eq!(ran("#3 [2/3] RUN one\n#3 skipped: cached ([2/3] RUN one)\n"), 0);
     }
 
     #[test]
