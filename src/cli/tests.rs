@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 mod caching;
+mod help;
+mod upkeep;
 mod warm;
 
 use super::*;
@@ -502,102 +503,6 @@ fn help_and_version() {
     insta::assert_snapshot!("build_help", text("build --help"));
     assert_eq!(text("doctor --help"), include_str!("help/doctor.txt"));
     assert_eq!(text("check --help"), include_str!("help/check.txt"));
-}
-
-#[test]
-fn the_help_names_every_flag_and_no_other_and_fits() {
-    // The second is of a RUN, and named with --secret.
-    let more = ["-d", "--mount"].map(str::to_owned);
-    the_help_names_every_flag_of("build", include_str!("help/build.txt"), more);
-    the_help_names_every_flag_of("doctor", include_str!("help/doctor.txt"), []);
-    // The second is of a build, and named as what writes an archive.
-    let more = ["-d", "--tar-path"].map(str::to_owned);
-    the_help_names_every_flag_of("push", include_str!("help/push.txt"), more);
-    the_help_names_every_flag_of("index", include_str!("help/index.txt"), ["-d".to_owned()]);
-    the_help_names_every_flag_of("login", include_str!("help/login.txt"), []);
-    the_help_names_every_flag_of("warm", include_str!("help/warm.txt"), []);
-    the_help_names_every_flag_of("logout", include_str!("help/logout.txt"), []);
-    the_help_names_every_flag_of_cache();
-    assert_fits(include_str!("help/kiln.txt"));
-    assert_fits(include_str!("help/check.txt"));
-}
-
-/// `prune` has what `du` has, and more. The rest is said of builds.
-fn the_help_names_every_flag_of_cache() {
-    let command = flags::command();
-    let cache = command.find_subcommand("cache").expect("the command");
-    let prune = cache.find_subcommand("prune").expect("the command");
-    let more = ["--cache-to", "--cache-dir", "--cache-mount-dir"].map(str::to_owned);
-    the_help_names_every_flag(prune, include_str!("help/cache.txt"), more);
-}
-
-fn the_help_names_every_flag_of(name: &str, help: &str, more: impl IntoIterator<Item = String>) {
-    let command = flags::command();
-    the_help_names_every_flag(command.find_subcommand(name).expect("the command"), help, more);
-}
-
-fn the_help_names_every_flag(
-    command: &clap::Command,
-    help: &str,
-    more: impl IntoIterator<Item = String>,
-) {
-    let mut known: BTreeSet<String> = BTreeSet::from(["--help".to_owned(), "-h".to_owned()]);
-    for arg in command.get_arguments() {
-        known.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(long));
-        known.extend(arg.get_aliases().into_iter().flatten().map(long));
-        known.extend(arg.get_short().map(|short| format!("-{short}")));
-    }
-    known.extend(more);
-    let named: BTreeSet<String> = help
-        .split(|c: char| !c.is_ascii_lowercase() && c != '-')
-        .filter(|word| word.starts_with('-') && word.len() > 1)
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(named, known);
-    assert_fits(help);
-}
-
-fn assert_fits(help: &str) {
-    for line in help.lines() {
-        assert!(line.len() <= 80, "{line}");
-    }
-}
-
-fn long(name: &str) -> String {
-    format!("--{name}")
-}
-
-#[test]
-fn caches_are_looked_after() {
-    let project = Project::new();
-    let run = |line: &str| match project.run(line, &[]) {
-        Ok(Invocation::Upkeep(Caretaking { request, json, .. })) => (request.prune, json),
-        other => panic!("{line}: {other:?}"),
-    };
-    assert_eq!(run("cache du r.io/a r.io/b:1"), (None, false));
-    assert_eq!(run("cache du --json r.io/a"), (None, true));
-    assert_eq!(run("cache prune r.io/a"), (Some(Default::default()), false));
-    let prune = crate::request::Prune {
-        older_than: Some(std::time::Duration::from_secs(72 * 3600)),
-        keep: Some(5 << 30),
-        dry_run: true,
-    };
-    let line = "cache prune --older-than 72h --keep 5GB --dry-run r.io/a";
-    assert_eq!(run(line), (Some(prune), false));
-    for (line, part) in [
-        ("cache", "Usage"),
-        ("cache du ./nowhere", "there is no directory $PROJECT/nowhere"),
-        ("cache du app", "$PROJECT/app has no cache of kiln's in it"),
-        ("cache prune --keep 0 r.io/a", "--keep"),
-        ("cache prune --older-than 3 r.io/a", "--older-than"),
-        ("cache shrink", "shrink"),
-    ] {
-        let said = match project.run(line, &[]) {
-            Ok(Invocation::Help(text)) => text,
-            _ => project.error(line, &[]),
-        };
-        assert!(said.contains(part), "{line}: {said}");
-    }
 }
 
 #[test]

@@ -82,14 +82,13 @@ impl Read<'_> {
         let oldest = self.now.saturating_sub(choice.ttl.as_secs());
         let unwanted = Wishes { choice, request: self.request };
         loop {
-            let (records_now, fresh) = (&records, of_others.clone());
             let probe = Probe {
                 plan,
                 keys: &keys,
-                records: records_now,
+                records: &records,
                 oldest,
                 unwanted: &unwanted,
-                fresh,
+                fresh: of_others.clone(),
             };
             let findings = probe.run();
             match self.layers(&findings) {

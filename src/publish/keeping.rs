@@ -82,7 +82,6 @@ pub struct Keeping {
     cancel: Cancel,
     policy: Policy,
     targets: Vec<Arc<Kept>>,
-    running: Mutex<Vec<JoinHandle<()>>>,
     /// The results that are a part of the image.
     in_image: Mutex<Vec<Entry>>,
     /// Layers that caches gave.
@@ -103,6 +102,7 @@ struct Parcel {
 struct Kept {
     target: Target,
     queue: Mutex<VecDeque<Parcel>>,
+    running: Mutex<Vec<JoinHandle<()>>>,
     arrived: Mutex<Vec<Entry>>,
     failure: Mutex<Option<CacheError>>,
 }
@@ -118,13 +118,12 @@ impl Keeping {
     pub fn new(shop: Arc<Workshop>, cancel: Cancel, policy: Policy, targets: Vec<Target>) -> Self {
         let kept = |mut target: Target| {
             let failure = Mutex::new(target.error.take());
-            let (queue, arrived) = (Mutex::default(), Mutex::default());
-            Arc::new(Kept { target, queue, arrived, failure })
+            let (queue, running, arrived) = Default::default();
+            Arc::new(Kept { target, queue, running, arrived, failure })
         };
         let targets = targets.into_iter().map(kept).collect();
-        let (running, in_image, taken) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let lost = HashSet::new();
-        Self { shop, cancel, policy, targets, running, in_image, taken, lost }
+        let (in_image, taken, lost) = Default::default();
+        Self { shop, cancel, policy, targets, in_image, taken, lost }
     }
 
     /// Forgets these layers, too.
@@ -202,13 +201,13 @@ impl Keeping {
     ) {
         let Some((layer, uploads)) = layer else { return kept.arrive(entry) };
         kept.queue().push_back(Parcel { entry, layer, uploads });
-        let (kept, shop, cancel) = (kept.clone(), self.shop.clone(), self.cancel.clone());
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = kept.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|thread| !thread.is_finished());
-        if running.len() >= AT_ONCE * self.targets.len() {
+        if running.len() >= AT_ONCE {
             return;
         }
-        let work = move || kept.send_all(&shop, &cancel);
+        let (own, shop, cancel) = (kept.clone(), self.shop.clone(), self.cancel.clone());
+        let work = move || own.send_all(&shop, &cancel);
         // Without a thread it is sent at the end.
         running.extend(thread::Builder::new().spawn(work));
     }
@@ -216,9 +215,7 @@ impl Keeping {
     /// Waits for all layers, and writes what leads to them. What went wrong is a warning, unless it
     /// must succeed.
     pub fn finish(&self) -> Result<()> {
-        let running =
-            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        running.into_iter().for_each(|thread| _ = thread.join());
+        self.targets.iter().for_each(|kept| kept.join());
         self.targets.iter().for_each(|kept| kept.send_all(&self.shop, &self.cancel));
         if self.cancel.is_cancelled() {
             return Ok(());
@@ -309,6 +306,13 @@ impl Kept {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for those who send.
+    fn join(&self) {
+        let running =
+            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        running.into_iter().for_each(|thread| _ = thread.join());
+    }
+
     /// Sends what waits, until nothing does.
     fn send_all(&self, shop: &Workshop, cancel: &Cancel) {
         loop {
@@ -376,9 +380,6 @@ impl Kept {
 /// Who sends looks into the work directory, which goes after this.
 impl Drop for Keeping {
     fn drop(&mut self) {
-        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for thread in running.drain(..) {
-            _ = thread.join();
-        }
+        self.targets.iter().for_each(|kept| kept.join());
     }
 }

@@ -24,7 +24,7 @@ use crate::plan::{
 };
 use crate::remote::Source;
 use crate::rootfs::copy::{self, Chmod, CopyRequest, Owner, Unpack, copy_all};
-use crate::rootfs::glob::escape;
+use crate::rootfs::glob::{escape, has_meta};
 use crate::rootfs::{Index, Users, resolve};
 
 /// The files of a build, and its images.
@@ -219,7 +219,7 @@ impl Contents for Fingerprints<'_> {
     fn copied(&self, step: &CopyStep) -> Result<Vec<Fingerprint>, NoFingerprint> {
         self.once(name_of_copy(step), || {
             let (mut found, stamp) = self.of_copy(step)?;
-            if step.unpack != plan::Unpack::Never {
+            if step.unpack != plan::Unpack::Never && may_be_several(step) {
                 found.extend(self.of_archives(step)?);
             }
             Ok((found, stamp))
@@ -271,6 +271,13 @@ fn named(path: &str) -> &str {
 
 fn in_directory(dest: &str) -> String {
     if dest.ends_with('/') { dest.to_owned() } else { format!("{dest}/") }
+}
+
+/// Whether two sources can have one name.
+fn may_be_several(step: &CopyStep) -> bool {
+    let is_pattern =
+        |source: &CopySource| matches!(source, CopySource::Path(path) if has_meta(path.as_bytes()));
+    step.sources.len() > 1 || step.sources.iter().any(is_pattern)
 }
 
 fn name_of_copy(step: &CopyStep) -> String {
