@@ -5,6 +5,8 @@
 
 mod common;
 
+#[path = "containers/caching.rs"]
+mod caching;
 #[path = "containers/podman.rs"]
 mod podman;
 #[path = "containers/repeated.rs"]
