@@ -1,6 +1,6 @@
 //! What benchmarks of builds share: the flask example, its base image, a disk that has never been used.
 
-#[expect(dead_code, reason = "its users come with the commits that follow")]
+#[allow(dead_code)] // Its users come with the commits that follow.
 mod results;
 
 use std::fmt;
