@@ -63,6 +63,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Product;
+use crate::layer::Growing;
 use crate::plan::Plan;
 use crate::publish::{
     LostLayers, Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
@@ -172,13 +173,16 @@ fn attempt(
             uploads.offer(layer);
         }
     };
+    // Where layers become one, what is sent is made later.
+    let grows = |growing: Growing| _ = (!squash).then(|| uploads.follow(&growing));
     let made = |made: Made, reach| keeping.offer(made, reach, &uploads);
-    let hear = Hear { ready: &ready, made: &made };
+    let hear = Hear { ready: &ready, grows: &grows, made: &made };
     let finished = run_stages(&shop, &plans, &cached, &images, hear);
     let finished = shop.sandbox.give_back().map_err(Into::into).and(finished);
     let mut saving = trip.end(&finished);
     // Caches get what there is, whatever becomes of the image.
     let (outcome, kept) = thread::scope(|scope| {
+        scope.spawn(|| shop.remove_unpacked());
         let kept = scope.spawn(|| keeping.finish());
         let outcome = finished.and_then(|finished| {
             // 6. Assemble, and 7. publish

@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::cancel::{Cancel, Cancelled};
+use crate::layer::Growing;
 use crate::plan::{ImageKey, Plan, Stage, StageId, Twins};
 use crate::sandbox::Sandbox;
 use crate::stage::{
@@ -23,6 +24,8 @@ const STACK: usize = 32 << 20;
 pub struct Hear<'a> {
     /// Of each layer of a target, as soon as it is there.
     pub ready: &'a (dyn Fn(&Arc<ImageLayer>) + Sync),
+    /// Of a large one, before it is complete.
+    pub grows: &'a (dyn Fn(Growing) + Sync),
     /// Of each result that is worth keeping.
     pub made: &'a (dyn Fn(Made, Reach) + Sync),
 }
@@ -180,6 +183,12 @@ impl Surroundings for Seat<'_> {
     fn layer_ready(&self, id: StageId, layer: &Arc<ImageLayer>) {
         if self.board.is_in_image((self.plan, id)) {
             (self.board.hear.ready)(layer);
+        }
+    }
+
+    fn layer_grows(&self, id: StageId, growing: Growing) {
+        if self.board.is_in_image((self.plan, id)) {
+            (self.board.hear.grows)(growing);
         }
     }
 

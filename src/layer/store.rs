@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use crate::digest::{Digest, Hasher};
+use super::growing::{Grower, Growing};
+use super::hash_thread::BackgroundHasher;
+use crate::digest::Digest;
 
 /// Bytes gathered before a write to the file. Compressed data arrives in pieces of 100 KiB to 1 MiB,
 /// larger ones pass straight through.
@@ -103,18 +105,21 @@ impl BlobStore {
 
     /// Starts a blob whose digest is not known yet.
     pub fn writer(&self) -> Result<BlobWriter, StoreError> {
+        self.writer_beside(false)
+    }
+
+    /// The same, for what may be large and comes fast. With `hash_beside`, the digest of much data is
+    /// computed on another thread.
+    pub(super) fn writer_beside(&self, hash_beside: bool) -> Result<BlobWriter, StoreError> {
         let dir = self.temporaries();
         // Blobs end up as hard links in layouts that others read, so not tempfile's 0600.
         let file = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(&dir)
             .map_err(|source| self.error("create a file in", &dir, source))?;
-        Ok(BlobWriter {
-            store: self.clone(),
-            file,
-            pending: Vec::with_capacity(BUFFER),
-            hasher: Hasher::default(),
-        })
+        let pending = Vec::with_capacity(BUFFER);
+        let file = BlobFile { store: self.clone(), file, pending, written: 0, grower: None };
+        Ok(BlobWriter { out: BackgroundHasher::new(file, hash_beside) })
     }
 
     /// Stores a blob that is in memory.
@@ -145,47 +150,106 @@ impl BlobStore {
 /// A blob on its way into the store. Dropped before a commit, it leaves nothing behind.
 #[derive(Debug)]
 pub struct BlobWriter {
-    store: BlobStore,
-    file: NamedTempFile,
-    pending: Vec<u8>,
-    hasher: Hasher,
+    out: BackgroundHasher<BlobFile>,
 }
 
 impl BlobWriter {
     /// Bytes written so far.
     pub fn count(&self) -> u64 {
-        self.hasher.count()
+        self.out.out().count()
+    }
+
+    /// A reader of what is written from now on; one at most.
+    pub(super) fn follow(&mut self) -> Result<Growing, StoreError> {
+        self.out.out_mut().follow()
     }
 
     /// Puts the blob in its place. Returns its digest and length.
-    pub fn commit(mut self) -> Result<(Digest, u64), StoreError> {
-        self.flush_pending()?;
-        let (digest, size) = std::mem::take(&mut self.hasher).finish();
-        self.rename(&digest)?;
+    pub fn commit(self) -> Result<(Digest, u64), StoreError> {
+        let (file, digest) = self.finish()?;
+        let size = file.written;
+        file.rename(&digest)?;
         Ok((digest, size))
     }
 
     /// Puts the blob in its place if it is the one that was announced.
-    pub fn commit_as(mut self, expected: &Digest, expected_size: u64) -> Result<(), StoreError> {
-        self.flush_pending()?;
-        let (found, found_size) = std::mem::take(&mut self.hasher).finish();
+    pub fn commit_as(self, expected: &Digest, expected_size: u64) -> Result<(), StoreError> {
+        let (file, found) = self.finish()?;
+        let found_size = file.written;
         if (found, found_size) != (*expected, expected_size) {
             let expected = *expected;
             return Err(StoreError::Mismatch { expected, expected_size, found, found_size });
         }
-        self.rename(expected)
+        file.rename(expected)
+    }
+
+    fn finish(mut self) -> Result<(BlobFile, Digest), StoreError> {
+        let file = self.out.out_mut();
+        file.flush_pending()?;
+        let (store, path) = (file.store.clone(), file.file.path().to_owned());
+        let finished = self.out.finish();
+        finished.map_err(|source| store.error("compute the digest of", &path, source))
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.out.write_all(bytes).map_err(|error| {
+            let file = self.out.out();
+            let other = |source| file.store.error("write to", file.file.path(), source);
+            error.downcast().unwrap_or_else(other)
+        })
+    }
+}
+
+impl Write for BlobWriter {
+    /// Takes all of `buf`. The error carries a [`StoreError`].
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.out.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The file of a blob that has no name yet.
+#[derive(Debug)]
+struct BlobFile {
+    store: BlobStore,
+    file: NamedTempFile,
+    pending: Vec<u8>,
+    /// Bytes in the file.
+    written: u64,
+    /// Tells a reader how far it is.
+    grower: Option<Grower>,
+}
+
+impl BlobFile {
+    fn count(&self) -> u64 {
+        self.written + self.pending.len() as u64
+    }
+
+    fn follow(&mut self) -> Result<Growing, StoreError> {
+        let file = self.file.reopen();
+        let file =
+            file.map_err(|source| self.store.error("open", self.file.path(), source))?;
+        let (growing, grower) = Growing::begin(file);
+        grower.reached(self.written);
+        self.grower = Some(grower);
+        Ok(growing)
     }
 
     fn rename(self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.store.path(digest);
-        match self.file.persist(&path) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.store.error("put a blob in its place at", &path, error.error)),
+        if let Err(error) = self.file.persist(&path) {
+            return Err(self.store.error("put a blob in its place at", &path, error.error));
         }
+        if let Some(grower) = self.grower {
+            grower.whole(*digest, self.written);
+        }
+        Ok(())
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.hasher.update(bytes);
         if self.pending.len() + bytes.len() > BUFFER {
             self.flush_pending()?;
         }
@@ -206,12 +270,16 @@ impl BlobWriter {
 
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let result = self.file.as_file_mut().write_all(bytes);
-        result.map_err(|source| self.store.error("write to", self.file.path(), source))
+        result.map_err(|source| self.store.error("write to", self.file.path(), source))?;
+        self.written += bytes.len() as u64;
+        if let Some(grower) = &self.grower {
+            grower.reached(self.written);
+        }
+        Ok(())
     }
 }
 
-impl Write for BlobWriter {
-    /// Takes all of `buf`. The error carries a [`StoreError`].
+impl Write for BlobFile {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.push(buf).map_err(into_io)?;
         Ok(buf.len())
@@ -296,7 +364,7 @@ mod tests {
         let mut writer = store.writer().expect("a writer");
         // Writing to it fails with ENOSPC.
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
-        *writer.file.as_file_mut() = full;
+        *writer.out.out_mut().file.as_file_mut() = full;
         let error = writer.write_all(&vec![0; 2 * BUFFER]).expect_err("full");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         let text = error.to_string();

@@ -1,12 +1,14 @@
 //! Writes a layer: entries → tar → diff id → compressed blob → digest → store, in one pass.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::compress::{Compression, Compressor};
 use super::content::{Node, Tree};
 use super::entry::{Entry, Kind, Metadata, Timestamp};
+use super::growing::{Extent, Growing, WORTH_FOLLOWING};
 use super::hash_thread::BackgroundHasher;
 use super::store::{BlobStore, BlobWriter, StoreError};
 use super::tar_error::TarError;
@@ -14,9 +16,8 @@ use super::tar_write::TarWriter;
 use super::whiteout::Whiteout;
 use crate::digest::Digest;
 
-/// With so many threads that compress, the diff id is computed on another one: below, there is no
-/// processor for it; above, it would be what all others wait for.
-const HASH_THREAD_FROM: usize = 3;
+/// With so many threads that compress, digests are computed on others. With one there is one processor.
+const HASH_THREADS_FROM: usize = 2;
 
 /// How a layer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,21 +87,47 @@ pub enum LayerError {
     },
 }
 
+/// Hears of a layer that has become large, before it is complete.
+pub type Hear<'a> = &'a (dyn Fn(Growing) + 'a);
+
 /// A layer that is being written. Dropped before [`LayerWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
-pub struct LayerWriter {
+pub struct LayerWriter<'a> {
     tar: TarWriter<BackgroundHasher<Compressor<BlobWriter>>>,
     options: LayerOptions,
     count: u64,
+    watch: Option<Watch<'a>>,
 }
 
-impl LayerWriter {
+impl<'a> LayerWriter<'a> {
     /// Starts an empty layer.
     pub fn create(store: &BlobStore, options: &LayerOptions) -> Result<Self, LayerError> {
-        let blob = store.writer()?;
+        Self::start(store, options, None)
+    }
+
+    /// The same, and tells of it once it is large.
+    pub fn telling(
+        store: &BlobStore,
+        options: &LayerOptions,
+        hear: Hear<'a>,
+    ) -> Result<Self, LayerError> {
+        Self::start(store, options, Some(hear))
+    }
+
+    fn start(
+        store: &BlobStore,
+        options: &LayerOptions,
+        hear: Option<Hear<'a>>,
+    ) -> Result<Self, LayerError> {
+        let hash_beside = options.threads >= HASH_THREADS_FROM;
+        let mut blob = store.writer_beside(hash_beside)?;
+        let watch = match hear {
+            Some(hear) => Some(Watch { growing: blob.follow()?, hear, told: false }),
+            None => None,
+        };
         let compressor = Compressor::new(blob, options.compression, options.threads);
-        let hasher = BackgroundHasher::new(compressor, options.threads >= HASH_THREAD_FROM);
-        Ok(Self { tar: TarWriter::new(hasher), options: *options, count: 0 })
+        let hasher = BackgroundHasher::new(compressor, hash_beside);
+        Ok(Self { tar: TarWriter::new(hasher), options: *options, count: 0, watch })
     }
 
     /// Adds an object. `content` is read for a file only, and must have exactly the file's size.
@@ -148,9 +175,49 @@ impl LayerWriter {
     }
 
     fn write(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), LayerError> {
-        self.tar.append(&clamped(entry, self.options.clamp), content)?;
+        let entry = clamped(entry, self.options.clamp);
+        match &mut self.watch {
+            Some(watch) if !watch.told => self.tar.append(&entry, &mut Watched { content, watch }),
+            _ => self.tar.append(&entry, content),
+        }?;
         self.count += 1;
         Ok(())
+    }
+}
+
+/// Who is to hear of a layer, and whether that has happened.
+struct Watch<'a> {
+    growing: Growing,
+    hear: Hear<'a>,
+    told: bool,
+}
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("told", &self.told).finish_non_exhaustive()
+    }
+}
+
+impl Watch<'_> {
+    fn look(&mut self) {
+        let is_large = |extent| matches!(extent, Extent::Part(len) if len >= WORTH_FOLLOWING);
+        if !self.told && is_large(self.growing.extent()) {
+            self.told = true;
+            (self.hear)(self.growing.clone());
+        }
+    }
+}
+
+/// Looks how far the layer is whenever something is read for it: one file may be all of it.
+struct Watched<'w, 'a> {
+    content: &'w mut dyn Read,
+    watch: &'w mut Watch<'a>,
+}
+
+impl Read for Watched<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.watch.look();
+        self.content.read(buffer)
     }
 }
 
@@ -164,13 +231,8 @@ fn clamped(entry: &Entry, latest: Option<Timestamp>) -> Cow<'_, Entry> {
     Cow::Owned(entry)
 }
 
-/// Writes a layer of a whole tree: parents before children, hard links after what they lead to.
-pub fn write_tree(
-    store: &BlobStore,
-    options: &LayerOptions,
-    tree: &Tree,
-) -> Result<Layer, LayerError> {
-    let mut writer = LayerWriter::create(store, options)?;
+/// Completes a layer with a whole tree: parents before children, hard links after what they lead to.
+pub fn write_tree(mut writer: LayerWriter<'_>, tree: &Tree) -> Result<Layer, LayerError> {
     let (links, others): (Vec<_>, Vec<_>) =
         tree.iter().partition(|(_, node)| matches!(node.entry.kind, Kind::HardLink(_)));
     for (_, node) in others {

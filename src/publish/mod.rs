@@ -1,8 +1,11 @@
 //! Where an image goes: registries, an OCI layout, a docker archive, and files that name its digest.
 
+mod arrivals;
 mod destination;
 mod digest_files;
+mod headstart;
 mod keeping;
+mod layer;
 mod metadata_file;
 mod result_files;
 mod slots;

@@ -1,20 +1,24 @@
 //! Layers go to their destinations as soon as they exist, while later steps run. The tags are set
 //! last, when everything has arrived everywhere.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::arrivals::Arrivals;
 use super::destination::{Destination, PushFailed};
+use super::headstart::{Ahead, Headstart};
+use super::layer::send_layer;
 use super::slots::Slots;
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
-use crate::registry::{Body, Pushed, Reference, RegistryError, Repository};
-use crate::stage::{ImageLayer, Origin, Workshop};
+use crate::layer::{Extent, Growing};
+use crate::registry::{Body, Reference, RegistryError, Repository};
+use crate::stage::{ImageLayer, Workshop};
 
 /// Background uploads to all destinations of a build.
 pub struct Uploads {
@@ -25,6 +29,8 @@ pub struct Uploads {
     /// Layers that are on their way or there: an image may have the same one twice.
     offered: Mutex<HashSet<Digest>>,
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
+    /// Layers that are on their way before they are complete.
+    ahead: Mutex<Vec<Ahead>>,
     arrivals: Arc<Arrivals>,
     ignore_immutable_tags: bool,
 }
@@ -45,6 +51,7 @@ impl Uploads {
             places: (0..registries).map(|_| Arc::default()).collect(),
             offered: Mutex::default(),
             running: Mutex::default(),
+            ahead: Mutex::default(),
             arrivals: Arc::default(),
             ignore_immutable_tags: false,
         }
@@ -53,6 +60,29 @@ impl Uploads {
     /// Takes a tag that exists and may not be changed for one that was set.
     pub fn ignoring_immutable_tags(self, ignore: bool) -> Self {
         Self { ignore_immutable_tags: ignore, ..self }
+    }
+
+    /// Begins to send a layer that is still being made. Once it is complete it is offered, or never.
+    pub fn follow(&self, growing: &Growing) {
+        let groups = self.destinations.chunk_by(Destination::shares_registry);
+        let start = |(group, places): (&[Destination], &Arc<Slots>)| {
+            Headstart::begin(&group[0].pusher, growing, places)
+        };
+        let ahead = Ahead {
+            growing: growing.clone(),
+            groups: groups.zip(&self.places).map(start).collect(),
+        };
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(ahead);
+    }
+
+    /// What was begun for a layer before it was complete; one for each registry.
+    fn headstarts(&self, layer: &Digest) -> Vec<Headstart> {
+        let mut all = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |ahead: &Ahead| {
+            matches!(ahead.growing.extent(), Extent::Whole { digest, .. } if digest == *layer)
+        };
+        let found = all.iter().position(is_it).map(|at| all.swap_remove(at).groups);
+        found.unwrap_or_default()
     }
 
     /// Begins to send a layer everywhere.
@@ -64,14 +94,17 @@ impl Uploads {
         drop(offered);
         // Those of one registry one after the other: the second can mount what the first got.
         let groups = self.destinations.chunk_by(Destination::shares_registry);
+        let mut headstarts = self.headstarts(&layer.descriptor.digest).into_iter();
         for (group, places) in groups.zip(&self.places) {
+            let headstart = headstarts.next();
             let arrivals = self.arrivals.clone();
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
             let (places, several) = (places.clone(), self.destinations.len() > 1);
             let upload = thread::spawn(move || {
                 let arrival = arrivals.expect(&group[0].repository, layer.descriptor.digest);
+                let ahead = headstart.and_then(|it| it.finish(&shop, &layer, &group[0]));
                 let _place = places.take();
-                let result = (0..group.len()).try_for_each(|at| {
+                let result = (usize::from(ahead.is_some())..group.len()).try_for_each(|at| {
                     let sibling = group[..at].first().map(|first| &first.repository);
                     send_layer(&shop, &layer, &group[at], sibling, several)
                 });
@@ -100,6 +133,8 @@ impl Uploads {
 
     /// Waits for all uploads; the error that came first, not the cancellations that it caused.
     pub fn wait(&self) -> Result<()> {
+        // Of layers that were never complete, or that were there twice.
+        drop(std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)));
         let running =
             std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         let mut failure: Option<anyhow::Error> = None;
@@ -235,89 +270,4 @@ fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {
         return Ok(());
     }
     Err(anyhow!("{name}: the registry stored {answered}, but {sent} was sent"))
-}
-
-fn send_layer(
-    shop: &Workshop,
-    layer: &ImageLayer,
-    destination: &Destination,
-    sibling: Option<&Repository>,
-    several: bool,
-) -> Result<()> {
-    shop.cancel.check()?;
-    let descriptor = &layer.descriptor;
-    let Destination { repository: to, pusher, .. } = destination;
-    let task = shop.reporter.start(&format!("push layer {} to {to}", descriptor.digest.short()));
-    let progress = |done: u64| task.progress(done, Some(descriptor.size));
-    let path = shop.blobs.path(&descriptor.digest);
-    let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
-    let (body, mount_from) = match &layer.origin {
-        Origin::Built => (Body::File(&path), sibling),
-        Origin::File(_) | Origin::Kept(_) => (Body::Later(&fetch), sibling),
-        Origin::Base(from) => {
-            let stored = layer.is_needed_here() || several;
-            let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };
-            let same_registry = from.registry == to.registry;
-            (body, if same_registry { Some(from) } else { sibling })
-        }
-    };
-    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress);
-    let pushed = pushed.inspect_err(|error| {
-        if error.is_not_found() && layer.origin != Origin::Built {
-            layer.note_lost();
-        }
-    });
-    let pushed = pushed.with_context(|| {
-        PushFailed::Broken(format!("layer {} to {to}", descriptor.digest.short()))
-    })?;
-    match pushed {
-        Pushed::Exists => task.skipped("already there"),
-        Pushed::Mounted => task.skipped("mounted"),
-        Pushed::Uploaded => task.done(),
-    }
-    Ok(())
-}
-
-/// Which layers have arrived, or will not.
-#[derive(Default)]
-struct Arrivals {
-    settled: Mutex<HashMap<(Repository, Digest), bool>>,
-    changed: Condvar,
-}
-
-/// One that somebody may wait for; settled when dropped, however that comes.
-struct Arrival {
-    all: Arc<Arrivals>,
-    what: (Repository, Digest),
-    has_arrived: bool,
-}
-
-impl Arrival {
-    fn settle(mut self, has_arrived: bool) {
-        self.has_arrived = has_arrived;
-    }
-}
-
-impl Drop for Arrival {
-    fn drop(&mut self) {
-        let mut settled = self.all.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        settled.insert(self.what.clone(), self.has_arrived);
-        self.all.changed.notify_all();
-    }
-}
-
-impl Arrivals {
-    fn expect(self: &Arc<Self>, repository: &Repository, layer: Digest) -> Arrival {
-        Arrival { all: self.clone(), what: (repository.clone(), layer), has_arrived: false }
-    }
-
-    fn wait(&self, repository: &Repository, layer: &Digest) -> bool {
-        let key = (repository.clone(), *layer);
-        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let settled = self
-            .changed
-            .wait_while(settled, |settled| !settled.contains_key(&key))
-            .unwrap_or_else(PoisonError::into_inner);
-        settled.get(&key).copied().unwrap_or_default()
-    }
 }

@@ -1,5 +1,6 @@
 //! The files of a stage at one point: which layers make them, and how to look at them.
 
+use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -9,18 +10,28 @@ use super::directory::StageDir;
 use super::layered::MountedView;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
+use crate::layer::Growing;
 use crate::layer::content::Tree;
+use crate::layer::writer::Hear;
 use crate::rootfs::{Index, Root, View};
 use crate::sandbox::Sandbox;
 
 /// A stage's layers and the ways to see them.
-#[derive(Debug)]
 pub struct Files<'a> {
     shop: &'a Workshop,
     layers: Vec<Arc<ImageLayer>>,
     unpacked: bool,
     seen: Seen,
+    hear: Hear<'a>,
 }
+
+impl fmt::Debug for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("layers", &self.layers).finish_non_exhaustive()
+    }
+}
+
+fn nobody(_: Growing) {}
 
 /// What a look-up goes to; made when the first one comes.
 #[derive(Debug)]
@@ -48,7 +59,18 @@ impl<'a> Files<'a> {
     /// that a look-up may unpack them too.
     pub fn new(shop: &'a Workshop, layers: Vec<Arc<ImageLayer>>, unpacked: bool) -> Self {
         let seen = if layers.is_empty() { Seen::Headers(Box::default()) } else { Seen::Nothing };
-        Self { shop, layers, unpacked, seen }
+        Self { shop, layers, unpacked, seen, hear: &nobody }
+    }
+
+    /// The same; large layers that are made on top are told of before they are complete.
+    #[must_use]
+    pub fn telling(self, hear: Hear<'a>) -> Self {
+        Self { hear, ..self }
+    }
+
+    /// Who hears of large layers.
+    pub fn hear(&self) -> Hear<'a> {
+        self.hear
     }
 
     /// The layers, lowest first.

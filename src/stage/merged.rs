@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::layers::ImageLayer;
-use super::pull::{side_by_side, through_tar};
+use super::pull::through_tar;
 use super::workshop::Workshop;
 use crate::layer::{Entry, Kind, LayerWriter, Metadata, TarWriter, Timestamp, Whiteout};
 use crate::rootfs::diff::SinkError;
@@ -83,28 +83,14 @@ impl Workshop {
 
     /// The names in layers, as if everything in them were this user's.
     fn own_index(&self, layers: &[Arc<ImageLayer>]) -> Result<Index> {
-        self.bring_here(layers)?;
         let mut index = Index::default();
-        for layer in layers {
-            self.cancel.check()?;
-            let blob = self.blobs.open(&layer.descriptor.digest)?;
-            through_tar(layer, Box::new(blob), |entries| Ok(index.apply(&mut Own::new(entries))?))?;
-        }
+        self.each_header(layers, |entries| Ok(index.apply(&mut Own::new(entries))?))?;
         Ok(index)
     }
 
-    fn bring_here(&self, layers: &[Arc<ImageLayer>]) -> Result<()> {
-        side_by_side(layers, |layer| self.fetch(layer).map(drop))
-    }
-
     fn survey(&self, layers: &[Arc<ImageLayer>]) -> Result<Merge> {
-        self.bring_here(layers)?;
         let mut survey = Survey::default();
-        for layer in layers {
-            self.cancel.check()?;
-            let blob = self.blobs.open(&layer.descriptor.digest)?;
-            through_tar(layer, Box::new(blob), |entries| Ok(survey.add(entries)?))?;
-        }
+        self.each_header(layers, |entries| Ok(survey.add(entries)?))?;
         Ok(survey.merge()?)
     }
 
@@ -128,7 +114,7 @@ impl Workshop {
 }
 
 struct IntoLayer {
-    writer: LayerWriter,
+    writer: LayerWriter<'static>,
     now: Timestamp,
 }
 

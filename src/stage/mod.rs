@@ -7,6 +7,7 @@ mod directory;
 mod downloads;
 mod files;
 mod fingerprint;
+mod headers;
 mod layered;
 mod layers;
 mod merged;
@@ -31,6 +32,7 @@ use crate::cache::probe::At;
 use crate::cancel::Cancelled;
 use crate::dockerfile::{Located, Span};
 use crate::image::{History, ImageConfig};
+use crate::layer::Growing;
 use crate::plan::{Action, Base, FilesFrom, ImageKey, Stage, StageId, Step};
 use crate::rootfs::UserError;
 
@@ -69,6 +71,8 @@ pub trait Surroundings: Sync {
     fn image(&self, key: &ImageKey) -> Result<Arc<BaseImage>>;
     /// Hears of each layer as soon as it is there, the base's first.
     fn layer_ready(&self, stage: StageId, layer: &Arc<ImageLayer>);
+    /// Hears of a large layer before it is complete; it is ready later, or never.
+    fn layer_grows(&self, stage: StageId, growing: Growing);
     /// What earlier builds know of the stages' steps.
     fn cached(&self) -> &Cached;
     /// Hears of each step that was carried out and whose result is worth keeping.
@@ -86,7 +90,8 @@ pub fn build(shop: &Workshop, stage: &Stage, around: &dyn Surroundings) -> Resul
     let created = created::times(stage, cached, start.created.as_deref(), &shop.created);
     let mut history = start.history;
     let mut trail = start.trail.unwrap_or_else(|| Trail::of_base(keys.and_then(|it| it.start)));
-    let mut files = Files::new(shop, start.layers, stage.unpacked);
+    let grows = |growing| around.layer_grows(stage.id, growing);
+    let mut files = Files::new(shop, start.layers, stage.unpacked).telling(&grows);
     let total = stage.steps.len();
     for (number, step) in stage.steps.iter().enumerate() {
         shop.cancel.check()?;

@@ -15,10 +15,10 @@ use crate::cache::KeptFile;
 use crate::digest::HashingReader;
 use crate::image::open_regular;
 use crate::layer::{StoreError, TarReader, decoder, fill, threaded};
-use crate::rootfs::{Extract, Index, Ownership, Root, VisiblePart, Whiteouts, extract};
+use crate::rootfs::{Extract, Ownership, Root, VisiblePart, Whiteouts, extract};
 
 /// Layers that are fetched or unpacked side by side.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// Buffers between a download and what unpacks it: 16 × 256 KiB.
 const BUFFERS: usize = 16;
@@ -162,19 +162,6 @@ impl Workshop {
     /// Whether owners can be kept.
     pub(super) fn ownership(&self) -> Ownership {
         if self.sandbox.single_id() { Ownership::Ignore } else { Ownership::Keep }
-    }
-
-    /// The file system that layers make, known from their headers; nothing is unpacked.
-    pub fn index(&self, layers: &[Arc<ImageLayer>]) -> Result<Index> {
-        let all: Vec<usize> = (0..layers.len()).collect();
-        side_by_side(&all, |&number| self.fetch(&layers[number]).map(drop))?;
-        let mut index = Index::default();
-        for layer in layers {
-            self.cancel.check()?;
-            let blob = self.blobs.open(&layer.descriptor.digest)?;
-            through_tar(layer, Box::new(blob), |entries| Ok(index.apply(entries)?))?;
-        }
-        Ok(index)
     }
 
     /// Unpacks the chosen part of each layer into one directory.

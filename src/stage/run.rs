@@ -12,6 +12,7 @@ use super::mounts::Prepared;
 use super::placeholders;
 use super::workshop::Workshop;
 use crate::event::Task;
+use crate::layer::writer::Hear;
 use crate::layer::{Entry, LayerWriter, Whiteout};
 use crate::plan::{NetworkMode, RunStep};
 use crate::rootfs::diff::SinkError;
@@ -100,8 +101,9 @@ fn on_overlay(
     let changed = shop.open_root(&shop.layers_dir.join(&upper))?;
     let exclude: BTreeSet<PathBuf> = report.placeholders.iter().cloned().collect();
     let style = Overlay { userxattr: namespaces.userxattr() };
+    let hear = files.hear();
     let view = files.view()?;
-    let layer = write_layer(shop, Some(upper), |sink| {
+    let layer = write_layer(shop, hear, Some(upper), |sink| {
         Ok(diff_upper(&changed, view, style, &exclude, sink)?)
     })?;
     if let Some(layer) = &layer {
@@ -131,8 +133,9 @@ fn in_directory(
         other => bail!("isolation `{}` has no directory to run in", other.name()),
     };
     succeeded(shop, step, &report)?;
+    let hear = files.hear();
     let directory = files.directory()?;
-    let layer = write_layer(shop, None, |sink| directory.changes(sink))?;
+    let layer = write_layer(shop, hear, None, |sink| directory.changes(sink))?;
     if let Some(layer) = &layer {
         directory.count_layer(shop, layer)?;
         files.push(layer.clone(), None)?;
@@ -191,11 +194,12 @@ fn environment(step: &RunStep, mounts: &Prepared, process: &Process) -> Vec<(Str
 /// they are in overlay's form.
 fn write_layer(
     shop: &Workshop,
+    hear: Hear<'_>,
     dir: Option<String>,
     changes: impl FnOnce(&mut Changes<'_>) -> Result<DiffStats>,
 ) -> Result<Option<Arc<ImageLayer>>> {
     let what = "cannot store what RUN changed";
-    let writer = LayerWriter::create(&shop.blobs, &shop.layer_options).context(what)?;
+    let writer = LayerWriter::telling(&shop.blobs, &shop.layer_options, hear).context(what)?;
     let mut sink = Changes { writer, shop };
     let stats = changes(&mut sink).context(what)?;
     if stats.entries + stats.whiteouts == 0 {
@@ -212,7 +216,7 @@ fn write_layer(
 }
 
 struct Changes<'a> {
-    writer: LayerWriter,
+    writer: LayerWriter<'a>,
     shop: &'a Workshop,
 }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::files::Files;
 use super::layers::ImageLayer;
 use super::workshop::Workshop;
-use crate::layer::{Tree, write_tree};
+use crate::layer::{LayerWriter, Tree, write_tree};
 use crate::plan::WorkdirStep;
 use crate::rootfs::Users;
 use crate::rootfs::copy::make_dirs;
@@ -44,7 +44,8 @@ impl Workshop {
         if tree.is_empty() {
             return Ok(None);
         }
-        let layer = write_tree(&self.blobs, &self.layer_options, tree)?;
+        let writer = LayerWriter::telling(&self.blobs, &self.layer_options, files.hear())?;
+        let layer = write_tree(writer, tree)?;
         let layer = Arc::new(ImageLayer::built(&layer, None));
         files.push(layer.clone(), Some(tree))?;
         Ok(Some(layer))

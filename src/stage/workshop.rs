@@ -179,6 +179,15 @@ impl Workshop {
         Ok(Root::open(path)?.with_owners(self.ownership()))
     }
 
+    /// Removes what was unpacked, once no stage needs it: while layers are still on their way, nobody
+    /// waits for it. What cannot be removed stays for whoever removes the work directory.
+    pub fn remove_unpacked(&self) {
+        if let (Some(parent), Some(name)) = (self.layers_dir.parent(), self.layers_dir.file_name())
+        {
+            _ = Root::open(parent).and_then(|root| root.remove_tree(Path::new(name)));
+        }
+    }
+
     /// Makes a new directory for something short-lived.
     pub fn new_scratch_dir(&self) -> Result<PathBuf> {
         let name = self.counter.fetch_add(1, Ordering::Relaxed).to_string();

@@ -1,5 +1,6 @@
 //! Pushing: blobs, then the manifest that names them.
 
+mod ahead;
 mod chunks;
 mod manifest;
 mod part;

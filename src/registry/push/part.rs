@@ -85,7 +85,7 @@ pub(super) struct Sender<'a> {
 }
 
 /// An answer, read in the client's threads.
-enum Answer {
+pub(super) enum Answer {
     Final(Sent),
     Moved(Url),
 }
@@ -120,7 +120,7 @@ impl Sender<'_> {
         source.go_to(part.offset).map_err(Broken::Source)?;
         let engine = self.client.engine();
         let (writer, body, hangup) = pipe(&engine.handle().map_err(Broken::Way)?);
-        let stream = Stream { body, length: part.length };
+        let stream = Stream { body, length: Some(part.length) };
         let request = self.request(url, part);
         let transport = self.client.transport().clone();
         let task = engine.spawn(async move {
@@ -228,7 +228,7 @@ enum Copy {
 }
 
 /// Registries differ in the status that ends an upload well: 201 by the specification.
-async fn answer(
+pub(super) async fn answer(
     transport: &Transport,
     request: &Request,
     response: Response,

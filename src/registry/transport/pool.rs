@@ -49,8 +49,8 @@ pub(in crate::registry) struct Exchange<'a> {
 #[derive(Debug)]
 pub(in crate::registry) struct Stream {
     pub(in crate::registry) body: Body,
-    /// Bytes.
-    pub(in crate::registry) length: u64,
+    /// Bytes, where that is known before they are sent.
+    pub(in crate::registry) length: Option<u64>,
 }
 
 /// Makes HTTP clients by registry, and keeps them.
@@ -160,7 +160,10 @@ impl Pool {
         let sent = match stream {
             // The writer of the stream has an eye on the time.
             Some(Stream { body, length }) => {
-                builder.header(CONTENT_LENGTH, length).body(body).send().await
+                if let Some(length) = length {
+                    builder = builder.header(CONTENT_LENGTH, length);
+                }
+                builder.body(body).send().await
             }
             None => {
                 if !body.is_empty() {

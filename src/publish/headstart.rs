@@ -1,0 +1,100 @@
+//! A layer's way to a registry before it is complete.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::destination::Destination;
+use super::layer;
+use super::slots::Slots;
+use crate::digest::Digest;
+use crate::event::Task;
+use crate::layer::Growing;
+use crate::registry::{Pushed, Pusher};
+use crate::stage::{ImageLayer, Workshop};
+
+/// A layer that grows, and its way to each registry.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) growing: Growing,
+    pub(super) groups: Vec<Headstart>,
+}
+
+/// Its way to one. Dropped, it waits for the end, which comes soon where the layer comes to nothing.
+#[derive(Debug)]
+pub(super) struct Headstart {
+    upload: Option<JoinHandle<Option<(Digest, Pushed)>>>,
+    shown: Arc<Shown>,
+}
+
+/// What a reader of the log sees of it: nothing before the layer has a name.
+#[derive(Debug, Default)]
+struct Shown {
+    task: Mutex<Option<(Task, u64)>>,
+    sent: AtomicU64,
+}
+
+impl Headstart {
+    /// Begins; nothing is sent before there is a place.
+    pub(super) fn begin(pusher: &Pusher, growing: &Growing, places: &Arc<Slots>) -> Self {
+        let shown = Arc::<Shown>::default();
+        let (pusher, growing, places) = (pusher.clone(), growing.clone(), places.clone());
+        let own = shown.clone();
+        let upload = thread::Builder::new().name("upload".to_owned()).spawn(move || {
+            let _place = places.take();
+            pusher.push_growing(&growing, &|sent| own.progress(sent))
+        });
+        // Without a thread it is sent when it is complete.
+        Self { upload: upload.ok(), shown }
+    }
+
+    /// Waits until it has arrived; nothing where it has not, and is to be sent as any other.
+    pub(super) fn finish(
+        mut self,
+        shop: &Workshop,
+        layer: &ImageLayer,
+        to: &Destination,
+    ) -> Option<()> {
+        let upload = self.upload.take()?;
+        self.shown.name(layer::task(shop, layer, &to.repository), layer.descriptor.size);
+        let outcome = upload.join().ok().flatten();
+        let task = self.shown.take()?;
+        match outcome {
+            Some((digest, pushed)) if digest == layer.descriptor.digest => {
+                layer::close(task, pushed);
+                Some(())
+            }
+            _ => {
+                task.skipped("it broke off, and begins again");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Headstart {
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            _ = upload.join();
+        }
+    }
+}
+
+impl Shown {
+    fn progress(&self, sent: u64) {
+        self.sent.store(sent, Ordering::Relaxed);
+        if let Some((task, total)) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.progress(sent, Some(*total));
+        }
+    }
+
+    fn name(&self, task: Task, total: u64) {
+        task.progress(self.sent.load(Ordering::Relaxed), Some(total));
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some((task, total));
+    }
+
+    fn take(&self) -> Option<Task> {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        task.map(|(task, _)| task)
+    }
+}

@@ -1,0 +1,61 @@
+//! One layer to one repository.
+
+use anyhow::{Context as _, Result};
+
+use super::destination::{Destination, PushFailed};
+use crate::event::Task;
+use crate::registry::{Body, Pushed, Repository};
+use crate::stage::{ImageLayer, Origin, Workshop};
+
+/// Sends a layer, from wherever its bytes are. `sibling` is a repository of the same registry that has
+/// it; `several` says that there are other destinations.
+pub(super) fn send_layer(
+    shop: &Workshop,
+    layer: &ImageLayer,
+    destination: &Destination,
+    sibling: Option<&Repository>,
+    several: bool,
+) -> Result<()> {
+    shop.cancel.check()?;
+    let descriptor = &layer.descriptor;
+    let Destination { repository: to, pusher, .. } = destination;
+    let task = task(shop, layer, to);
+    let progress = |done: u64| task.progress(done, Some(descriptor.size));
+    let path = shop.blobs.path(&descriptor.digest);
+    let fetch = || shop.fetch(layer).map_err(std::io::Error::other);
+    let (body, mount_from) = match &layer.origin {
+        Origin::Built => (Body::File(&path), sibling),
+        Origin::File(_) | Origin::Kept(_) => (Body::Later(&fetch), sibling),
+        Origin::Base(from) => {
+            let stored = layer.is_needed_here() || several;
+            let body = if stored { Body::Later(&fetch) } else { Body::Remote(from) };
+            let same_registry = from.registry == to.registry;
+            (body, if same_registry { Some(from) } else { sibling })
+        }
+    };
+    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress);
+    let pushed = pushed.inspect_err(|error| {
+        if error.is_not_found() && layer.origin != Origin::Built {
+            layer.note_lost();
+        }
+    });
+    let pushed = pushed.with_context(|| {
+        PushFailed::Broken(format!("layer {} to {to}", descriptor.digest.short()))
+    })?;
+    close(task, pushed);
+    Ok(())
+}
+
+/// The task of sending a layer, as it is shown.
+pub(super) fn task(shop: &Workshop, layer: &ImageLayer, to: &Repository) -> Task {
+    shop.reporter.start(&format!("push layer {} to {to}", layer.descriptor.digest.short()))
+}
+
+/// Says what came of it.
+pub(super) fn close(task: Task, pushed: Pushed) {
+    match pushed {
+        Pushed::Exists => task.skipped("already there"),
+        Pushed::Mounted => task.skipped("mounted"),
+        Pushed::Uploaded => task.done(),
+    }
+}
