@@ -1,0 +1,163 @@
+//! What was measured, and what is allowed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::trace::Counts;
+
+/// The variable that says what else to do with what is counted: `print` it, or `write` the table.
+const VARIABLE: &str = "KILN_COUNTS";
+
+/// What a row says: what the count was when it was written down, and what it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    measured: u64,
+    ceiling: u64,
+}
+
+/// Rows by case and by what they count.
+type Table = BTreeMap<String, BTreeMap<String, Row>>;
+
+/// Compares the counts of a case with its rows.
+#[track_caller]
+pub fn check(case: &str, counts: &Counts) {
+    match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+        "" => {}
+        "print" => print!("{}", block(case, &rows(counts))),
+        "write" => return write(case, counts),
+        other => panic!("{VARIABLE} is `{other}`; it may be `print` or `write`"),
+    }
+    let table = parse(&fs::read_to_string(path()).expect("the table"));
+    let said = compare(case, table.get(case).unwrap_or(&BTreeMap::new()), counts);
+    assert!(
+        said.is_empty(),
+        "{said}If this is meant, write the new table with\n    \
+         {VARIABLE}=write cargo test --test counted\n\
+         and commit {} with the reason.\n",
+        path().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path()).display(),
+    );
+}
+
+/// A sentence for each row that does not hold.
+fn compare(case: &str, rows: &BTreeMap<String, Row>, counts: &Counts) -> String {
+    let mut said = String::new();
+    let mut say = |text: String| writeln!(said, "{case}: {text}").expect("memory");
+    for (what, &count) in counts {
+        match rows.get(what) {
+            None if count > 0 => say(format!("{what}: {count}, where there were none before")),
+            Some(row) if count > row.ceiling => say(format!(
+                "{what}: {count} instead of {}, and no more than {} are allowed",
+                row.measured, row.ceiling
+            )),
+            _ => {}
+        }
+    }
+    for (what, row) in rows {
+        let count = counts.get(what).copied().unwrap_or(0);
+        if count < row.measured - row.measured / 3 {
+            say(format!("{what}: {count} instead of {}; lower the ceiling", row.measured));
+        }
+    }
+    said
+}
+
+fn rows(counts: &Counts) -> BTreeMap<String, Row> {
+    let row = |(what, &measured): (&String, &u64)| {
+        (what.clone(), Row { measured, ceiling: ceiling(what, measured) })
+    };
+    counts.iter().filter(|(_, count)| **count > 0).map(row).collect()
+}
+
+/// What is allowed where so much was measured. Requests are counted exactly.
+fn ceiling(what: &str, measured: u64) -> u64 {
+    match what {
+        _ if METHODS.iter().any(|method| what.starts_with(method)) => measured,
+        // Times, names and ports are written with more or fewer digits.
+        _ if what.starts_with("bytes") => measured + measured / 50 + 300,
+        _ => measured + measured / 33 + 2,
+    }
+}
+
+const METHODS: [&str; 6] = ["GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE "];
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counted/counts.table")
+}
+
+/// Puts the counts of a case into the file, between those of others.
+fn write(case: &str, counts: &Counts) {
+    // Tests that run side by side write one after the other.
+    let lock = File::open(path()).expect("the table");
+    lock.lock().expect("a lock");
+    let text = fs::read_to_string(path()).expect("the table");
+    let head: String = text
+        .lines()
+        .take_while(|line| line.starts_with('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let mut table = parse(&text);
+    table.insert(case.to_owned(), rows(counts));
+    let blocks: String = table.iter().map(|(case, rows)| block(case, rows)).collect();
+    fs::write(path(), head + &blocks).expect("the table can be written");
+}
+
+fn block(case: &str, rows: &BTreeMap<String, Row>) -> String {
+    let mut text = format!("\n{case}\n");
+    for (what, Row { measured, ceiling }) in rows {
+        writeln!(text, "  {what:<36} measured {measured:>9}  ceiling {ceiling:>9}")
+            .expect("memory");
+    }
+    text
+}
+
+#[track_caller]
+fn parse(text: &str) -> Table {
+    let mut table = Table::new();
+    let mut case = String::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix("  ") {
+            None => case = line.to_owned(),
+            Some(line) => {
+                let (what, row) = row(line).unwrap_or_else(|| panic!("not a row: {line}"));
+                table.entry(case.clone()).or_default().insert(what, row);
+            }
+        }
+    }
+    table
+}
+
+fn row(line: &str) -> Option<(String, Row)> {
+    let (what, numbers) = line.split_once(" measured ")?;
+    let (measured, ceiling) = numbers.split_once(" ceiling ")?;
+    let row =
+        Row { measured: measured.trim().parse().ok()?, ceiling: ceiling.trim().parse().ok()? };
+    Some((what.trim().to_owned(), row))
+}
+
+#[test]
+fn more_fails_and_much_less_fails() {
+    let rows =
+        parse("case\n  stats   measured 90  ceiling 92\n  GET blob  measured 3  ceiling 3\n");
+    let said = |stats: u64, gets: u64, others: u64| {
+        let counts = [("stats", stats), ("GET blob", gets), ("HEAD blob", others)];
+        let counts = counts.map(|(what, count)| (what.to_owned(), count)).into_iter().collect();
+        compare("case", &rows["case"], &counts)
+    };
+    assert_eq!(said(92, 3, 0), "");
+    assert_eq!(said(60, 2, 0), "");
+    assert_eq!(said(93, 3, 0), "case: stats: 93 instead of 90, and no more than 92 are allowed\n");
+    assert_eq!(said(59, 3, 0), "case: stats: 59 instead of 90; lower the ceiling\n");
+    assert_eq!(said(90, 1, 0), "case: GET blob: 1 instead of 3; lower the ceiling\n");
+    assert_eq!(said(90, 3, 1), "case: HEAD blob: 1, where there were none before\n");
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let counts = Counts::from([("stats".to_owned(), 100), ("GET blob".to_owned(), 2)]);
+    let text = block("a case", &rows(&counts));
+    assert_eq!(parse(&text)["a case"], rows(&counts));
+    assert_eq!(rows(&counts)["GET blob"].ceiling, 2);
+    assert_eq!(rows(&counts)["stats"].ceiling, 105);
+}
