@@ -64,6 +64,8 @@ impl Project {
 
     pub fn kiln(&self) -> Kiln {
         let kiln = self.bench.kiln(&self.dockerfile).args(&self.args);
+        // Times that differ from build to build compress differently.
+        let kiln = kiln.env("SOURCE_DATE_EPOCH", "1700000000");
         self.files.iter().fold(kiln, |kiln, (name, content)| kiln.file(name, content))
     }
 
@@ -138,6 +140,13 @@ pub fn monorepo(files: usize) -> Project {
 pub fn copied(files: usize) -> Project {
     Project::new("FROM BASE/base\nCOPY service /service\n")
         .files(files, |number| format!("service/file{number}"))
+}
+
+/// All of a context is copied but for this many files, which .dockerignore hides.
+pub fn ignored(files: usize) -> Project {
+    Project::new("FROM BASE/base\nCOPY . /all\n")
+        .files(files, |number| format!("modules/file{number}"))
+        .file(".dockerignore", "modules\n")
 }
 
 /// A command that writes this many files.

@@ -5,10 +5,8 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::mode::{Mode, VARIABLE};
 use super::trace::Counts;
-
-/// The variable that says what else to do with what is counted: `print` it, or `write` the table.
-const VARIABLE: &str = "KILN_COUNTS";
 
 /// What a row says: what the count was when it was written down, and what it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +21,20 @@ type Table = BTreeMap<String, BTreeMap<String, Row>>;
 /// Compares the counts of a case with its rows.
 #[track_caller]
 pub fn check(case: &str, counts: &Counts) {
-    match std::env::var(VARIABLE).unwrap_or_default().as_str() {
-        "" => {}
-        "print" => print!("{}", block(case, &rows(counts))),
-        "write" => return write(case, counts),
-        other => panic!("{VARIABLE} is `{other}`; it may be `print` or `write`"),
+    match Mode::of_environment() {
+        Mode::Check | Mode::Keep => {}
+        Mode::Print => print!("{}", block(case, &rows(counts))),
+        Mode::Write => return write(case, counts),
     }
     let table = parse(&fs::read_to_string(path()).expect("the table"));
-    let said = compare(case, table.get(case).unwrap_or(&BTreeMap::new()), counts);
+    let said = match table.get(case) {
+        Some(rows) => compare(case, rows, counts),
+        None => format!("{case}: this case is not in the table\n"),
+    };
     assert!(
         said.is_empty(),
-        "{said}If this is meant, write the new table with\n    \
+        "\n{said}\
+         To see the calls, run it with {VARIABLE}=keep. If this is meant, write the new table with\n    \
          {VARIABLE}=write cargo test --test counted\n\
          and commit {} with the reason.\n",
         path().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path()).display(),
@@ -80,6 +81,9 @@ fn ceiling(what: &str, measured: u64) -> u64 {
     }
 }
 
+/// Stands for no row, so that one can see that it is meant.
+const NOTHING: &str = "nothing";
+
 const METHODS: [&str; 6] = ["GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE "];
 
 fn path() -> PathBuf {
@@ -105,6 +109,9 @@ fn write(case: &str, counts: &Counts) {
 
 fn block(case: &str, rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!("\n{case}\n");
+    if rows.is_empty() {
+        writeln!(text, "  {NOTHING}").expect("memory");
+    }
     for (what, Row { measured, ceiling }) in rows {
         writeln!(text, "  {what:<36} measured {measured:>9}  ceiling {ceiling:>9}")
             .expect("memory");
@@ -118,7 +125,11 @@ fn parse(text: &str) -> Table {
     let mut case = String::new();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.strip_prefix("  ") {
-            None => case = line.to_owned(),
+            None => {
+                case = line.to_owned();
+                table.entry(case.clone()).or_default();
+            }
+            Some(NOTHING) => {}
             Some(line) => {
                 let (what, row) = row(line).unwrap_or_else(|| panic!("not a row: {line}"));
                 table.entry(case.clone()).or_default().insert(what, row);
@@ -158,6 +169,7 @@ fn what_is_written_is_read() {
     let counts = Counts::from([("stats".to_owned(), 100), ("GET blob".to_owned(), 2)]);
     let text = block("a case", &rows(&counts));
     assert_eq!(parse(&text)["a case"], rows(&counts));
+    assert_eq!(parse(&block("a case", &BTreeMap::new()))["a case"].len(), 0);
     assert_eq!(rows(&counts)["GET blob"].ceiling, 2);
     assert_eq!(rows(&counts)["stats"].ceiling, 105);
 }
