@@ -18,12 +18,19 @@ struct Row {
 /// Rows by case and by what they count.
 type Table = BTreeMap<String, BTreeMap<String, Row>>;
 
+/// What depends on time after all. Without an overlay a file that is as young as the clock's grain is
+/// read again after a command, since it may have changed within the same step of the clock
+/// (`src/rootfs/scan/clock.rs`): a busy machine has fewer such files.
+fn is_noise(case: &str, what: &str) -> bool {
+    case.ends_with("chroot") && what == "bytes read from trees"
+}
+
 /// Compares the counts of a case with its rows.
 #[track_caller]
 pub fn check(case: &str, counts: &Counts) {
     match Mode::of_environment() {
         Mode::Check | Mode::Keep => {}
-        Mode::Print => print!("{}", block(case, &rows(counts))),
+        Mode::Print => print!("{}", block(case, &rows(case, counts))),
         Mode::Write => return write(case, counts),
     }
     let table = parse(&fs::read_to_string(path()).expect("the table"));
@@ -47,7 +54,9 @@ fn compare(case: &str, rows: &BTreeMap<String, Row>, counts: &Counts) -> String 
     let mut say = |text: String| writeln!(said, "{case}: {text}").expect("memory");
     for (what, &count) in counts {
         match rows.get(what) {
-            None if count > 0 => say(format!("{what}: {count}, where there were none before")),
+            None if count > 0 && !is_noise(case, what) => {
+                say(format!("{what}: {count}, where there were none before"))
+            }
             Some(row) if count > row.ceiling => say(format!(
                 "{what}: {count} instead of {}, and no more than {} are allowed",
                 row.measured, row.ceiling
@@ -64,11 +73,12 @@ fn compare(case: &str, rows: &BTreeMap<String, Row>, counts: &Counts) -> String 
     said
 }
 
-fn rows(counts: &Counts) -> BTreeMap<String, Row> {
+fn rows(case: &str, counts: &Counts) -> BTreeMap<String, Row> {
     let row = |(what, &measured): (&String, &u64)| {
         (what.clone(), Row { measured, ceiling: ceiling(what, measured) })
     };
-    counts.iter().filter(|(_, count)| **count > 0).map(row).collect()
+    let meant = |what: &str, count: u64| count > 0 && !is_noise(case, what);
+    counts.iter().filter(|(what, count)| meant(what, **count)).map(row).collect()
 }
 
 /// What is allowed where so much was measured. Requests are counted exactly.
@@ -102,7 +112,7 @@ fn write(case: &str, counts: &Counts) {
         .map(|line| format!("{line}\n"))
         .collect();
     let mut table = parse(&text);
-    table.insert(case.to_owned(), rows(counts));
+    table.insert(case.to_owned(), rows(case, counts));
     let blocks: String = table.iter().map(|(case, rows)| block(case, rows)).collect();
     fs::write(path(), head + &blocks).expect("the table can be written");
 }
@@ -167,9 +177,9 @@ fn more_fails_and_much_less_fails() {
 #[test]
 fn what_is_written_is_read() {
     let counts = Counts::from([("stats".to_owned(), 100), ("GET blob".to_owned(), 2)]);
-    let text = block("a case", &rows(&counts));
-    assert_eq!(parse(&text)["a case"], rows(&counts));
+    let text = block("a case", &rows("a case", &counts));
+    assert_eq!(parse(&text)["a case"], rows("a case", &counts));
     assert_eq!(parse(&block("a case", &BTreeMap::new()))["a case"].len(), 0);
-    assert_eq!(rows(&counts)["GET blob"].ceiling, 2);
-    assert_eq!(rows(&counts)["stats"].ceiling, 105);
+    assert_eq!(rows("a case", &counts)["GET blob"].ceiling, 2);
+    assert_eq!(rows("a case", &counts)["stats"].ceiling, 105);
 }

@@ -125,12 +125,11 @@ impl Places<'_> {
     fn place(&self, path: &str) -> Option<&'static str> {
         let path = Path::new(path);
         if path.starts_with(self.context) {
-            Some("the context")
-        } else if path.starts_with(self.work) {
-            Some("the work directory")
-        } else {
-            None
+            return Some("the context");
         }
+        // The first name below is the work directory's, which differs.
+        let mut below = path.strip_prefix(self.work.join("tmp")).ok()?.components().skip(1);
+        Some(if below.next()?.as_os_str() == "blobs" { "blobs" } else { "trees" })
     }
 }
 
@@ -143,21 +142,25 @@ fn calls_of_a_command_are_not_kilns() {
         r#"openat(AT_FDCWD</d>, "a", O_RDONLY|O_CLOEXEC) = 5</d/c/a>"#,
         r#"openat(AT_FDCWD</d>, "b", O_RDONLY|O_CLOEXEC) = -1 ENOENT (No such file or directory)"#,
         r#"read(5</d/c/a>, ""..., 100) = 70"#,
-        r#"copy_file_range(5</d/c/a>, NULL, 6</d/t>, NULL, 100, 0) = 30"#,
+        r#"copy_file_range(5</d/c/a>, NULL, 6</d/tmp/k/l/t>, NULL, 100, 0) = 30"#,
+        r#"sendfile(8</d/tmp/k/blobs/b>, 5</d/c/a>, NULL, 11) = 11"#,
+        r#"pread64(8</d/tmp/k/blobs/b>, ""..., 3, 0) = 3"#,
         r#"read(7<socket:[1]>, ""..., 100) = 9"#,
         r#"execve("/proc/self/fd/9", [""...], 0x1 /* 0 vars */) = 0"#,
-        r#"write(6</d/t>, ""..., 5) = 5"#,
+        r#"write(6</d/tmp/k/l/t>, ""..., 5) = 5"#,
         r#"openat(AT_FDCWD</d>, "/proc/7/stat", O_RDONLY|O_CLOEXEC) = 8</proc/7/stat>"#,
         r#"fstat(8</proc/7/stat>, {st_mode=S_IFREG|0444, st_size=0, ...}) = 0"#,
         r#"openat(AT_FDCWD</d>, "/etc/ssl/certs", O_RDONLY|O_DIRECTORY) = 8</etc/ssl/certs>"#,
         r#"openat2(9</d/root>, "/etc", {flags=O_PATH, resolve=RESOLVE_IN_ROOT}, 24) = 8</d/root/etc>"#,
         r#"execve("/bin/sh", [""...], 0x1 /* 1 var */) = 0"#,
-        r#"write(6</d/t>, ""..., 5) = 5"#,
+        r#"write(6</d/tmp/k/l/t>, ""..., 5) = 5"#,
     ];
     places.count(&lines.join("\n"), &mut counts);
     let expected = [
-        ("bytes read from the context", 100),
-        ("bytes written to the work directory", 35),
+        ("bytes read from blobs", 3),
+        ("bytes read from the context", 111),
+        ("bytes written to blobs", 11),
+        ("bytes written to trees", 35),
         ("directories of certificates read", 1),
         ("files opened", 3),
         ("programs executed", 3),
