@@ -12,6 +12,8 @@ mod common;
 mod allocations;
 #[path = "counted/allocator.rs"]
 mod allocator;
+#[path = "counted/base.rs"]
+mod base;
 #[path = "counted/builds.rs"]
 mod builds;
 #[path = "counted/calls.rs"]

@@ -1,11 +1,10 @@
 //! The builds that are counted. Small, and the same each time.
 
-use serde_json::json;
-use testkit::tar::TarBytes;
-
 use crate::common::Kiln;
-use crate::common::bases::{self, noise};
+use crate::common::bases::noise;
 use crate::common::built::Bench;
+
+use super::base;
 
 /// How RUN is carried out.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +34,7 @@ pub struct Project {
 impl Project {
     pub fn new(dockerfile: &str) -> Self {
         let bench = Bench::new();
-        bases::busybox(&bench.registry, "base", "latest");
+        base::add(&bench);
         Self { bench, dockerfile: dockerfile.to_owned(), files: Vec::new(), args: Vec::new() }
     }
 
@@ -160,12 +159,8 @@ pub fn writes(isolation: Isolation, files: usize) -> Project {
 
 /// A base image with this many files, below a command that writes one.
 pub fn wide_base(isolation: Isolation, files: usize) -> Project {
-    let project = Project::new("FROM BASE/wide\nRUN echo > /made\n").isolation(isolation);
-    let tar = (0..files).fold(TarBytes::new().dir("data"), |tar, number| {
-        tar.file(format!("data/file{number}"), format!("file {number}\n"))
-    });
-    let layers = vec![testkit::base::busybox().expect("busybox"), tar];
-    project.bench.base("wide", layers, json!({}));
+    let project = Project::new("FROM BASE/base\nRUN echo > /made\n").isolation(isolation);
+    base::add_wide(&project.bench, files);
     project
 }
 
