@@ -14,6 +14,8 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    pub const BOTH: [Self; 2] = [Self::Namespaces, Self::Chroot];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Namespaces => "namespaces",

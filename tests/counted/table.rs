@@ -30,26 +30,41 @@ fn is_noise(case: &str, what: &str) -> bool {
     has_young_files(case) && what == "bytes read from trees"
 }
 
-/// Compares the counts of a case with its rows.
+/// Compares the counts of a case with its rows, or does what else the environment says.
 #[track_caller]
 pub fn check(case: &str, counts: &Counts) {
+    assert_none(&complaints(case, counts));
+}
+
+/// What does not hold of a case, a line for each.
+#[track_caller]
+pub fn complaints(case: &str, counts: &Counts) -> String {
     match Mode::of_environment() {
         Mode::Check | Mode::Keep => {}
         Mode::Print => print!("{}", block(case, &rows(case, counts))),
-        Mode::Write => return write(case, counts),
+        Mode::Write => {
+            write(case, counts);
+            return String::new();
+        }
     }
     let table = parse(&fs::read_to_string(path()).expect("the table"));
-    let said = match table.get(case) {
+    match table.get(case) {
         Some(rows) => compare(case, rows, counts),
         None => format!("{case}: this case is not in the table\n"),
-    };
+    }
+}
+
+/// Fails with all complaints, and says how the table is changed.
+#[track_caller]
+pub fn assert_none(complaints: &str) {
+    let path = path();
     assert!(
-        said.is_empty(),
-        "\n{said}\
+        complaints.is_empty(),
+        "\n{complaints}\
          To see the calls, run it with {VARIABLE}=keep. If this is meant, write the new table with\n    \
          {VARIABLE}=write cargo test --test counted\n\
          and commit {} with the reason.\n",
-        path().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path()).display(),
+        path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path).display(),
     );
 }
 
