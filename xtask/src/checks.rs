@@ -10,8 +10,8 @@ use testkit::base;
 use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
 use crate::{emulators, gitlab_ci_local, image, moto, packages};
 
-/// What tests compare kiln with, and what they make base images from.
-const PACKAGES: [&str; 18] = [
+/// What tests compare kiln with, what they make base images from, and what they watch it with.
+const PACKAGES: [&str; 19] = [
     "attr",
     "buildah",
     "busybox-static",
@@ -28,6 +28,7 @@ const PACKAGES: [&str; 18] = [
     "rsync",
     "runc",
     "skopeo",
+    "strace",
     "uidmap",
     "umoci",
 ];
