@@ -72,7 +72,8 @@ impl Pusher {
         Self { client, reference, repository, place }
     }
 
-    /// Asks for the permission to push, by starting an upload and cancelling it.
+    /// Asks for the permission to push, by starting an upload and cancelling it; the latter is not waited
+    /// for before [`Client::settle`].
     ///
     /// # Errors
     /// [`RegistryError::Unauthorized`] and [`RegistryError::NotFound`] are the registry's no.
@@ -81,7 +82,10 @@ impl Pusher {
         let engine = self.client.engine();
         let begin = self.client.policy().run(async || session.begin().await);
         let upload = engine.finish(begin)?;
-        engine.tidy(session.cancel(upload.url));
+        let (transport, place) = (self.client.transport().clone(), self.place.clone());
+        engine.tidy_later(async move {
+            Session { transport: &transport, place: &place }.cancel(upload.url).await
+        });
         Ok(())
     }
 

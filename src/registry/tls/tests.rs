@@ -181,7 +181,12 @@ fn files_that_are_no_certificates_are_named() {
     let tls = Tls::new(&missing).expect("a bundle that is not there stops nothing");
     assert!(tls.note("any.io").contains("/nowhere/ca.pem"));
     let key = Options { ca_bundle: Some(fixture("key.pem")), ..Options::default() };
-    let error = Tls::new(&key).err().expect("a key is no certificate").to_string();
+    let tls = Tls::new(&key).expect("nothing is read before a certificate is shown");
+    assert!(tls.failure().is_none());
+    let config = tls.config("any.io").expect("settings");
+    let error = handshake(config, "listed.pem", "localhost").expect_err("nobody is trusted");
+    assert!(error.contains("no PEM certificate"), "{error}");
+    let error = tls.failure().expect("a key is no certificate").to_string();
     assert!(error.contains("key.pem") && error.contains("no PEM certificate"), "{error}");
     let gone = options("gone.pem");
     let error = Tls::new(&gone).err().expect("named for a host, so needed").to_string();
