@@ -169,7 +169,9 @@ fn attempt(
     // 4. Stages, and 5. their layers on their way to the destinations and to caches
     mark_needed(request, &plans, &cached, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
-        .ignoring_immutable_tags(request.ignore_immutable_tags);
+        .ignoring_immutable_tags(request.ignore_immutable_tags)
+        // With a fixed time the same files are the same layer; what a cache knows is not made again.
+        .of_a_repeated_build(request.source_date_epoch.is_some() && !request.cache.is_used());
     let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
     let trip = Trip::begin(&shop, &plans);

@@ -13,7 +13,7 @@ use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
-use crate::registry::{Body, Pushed, Reference, RegistryError, Repository};
+use crate::registry::{Body, Chance, Pushed, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// Background uploads to all destinations of a build.
@@ -27,6 +27,8 @@ pub struct Uploads {
     running: Mutex<Vec<JoinHandle<Result<()>>>>,
     arrivals: Arc<Arrivals>,
     ignore_immutable_tags: bool,
+    /// Of what the build makes.
+    chance: Chance,
 }
 
 impl std::fmt::Debug for Uploads {
@@ -47,12 +49,19 @@ impl Uploads {
             running: Mutex::default(),
             arrivals: Arc::default(),
             ignore_immutable_tags: false,
+            chance: Chance::Little,
         }
     }
 
     /// Takes a tag that exists and may not be changed for one that was set.
     pub fn ignoring_immutable_tags(self, ignore: bool) -> Self {
         Self { ignore_immutable_tags: ignore, ..self }
+    }
+
+    /// What the build makes may be there, as an earlier build made the same.
+    pub fn of_a_repeated_build(self, is_one: bool) -> Self {
+        let chance = if is_one { Chance::Some } else { Chance::Little };
+        Self { chance, ..self }
     }
 
     /// Begins to send a layer everywhere.
@@ -68,12 +77,16 @@ impl Uploads {
             let arrivals = self.arrivals.clone();
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
             let (places, several) = (places.clone(), self.destinations.len() > 1);
+            // What comes from elsewhere was often pushed before.
+            let is_new = layer.origin == Origin::Built;
+            let chance = if is_new { self.chance } else { Chance::Some };
             let upload = thread::spawn(move || {
                 let arrival = arrivals.expect(&group[0].repository, layer.descriptor.digest);
                 let _place = places.take();
                 let result = (0..group.len()).try_for_each(|at| {
                     let sibling = group[..at].first().map(|first| &first.repository);
-                    send_layer(&shop, &layer, &group[at], sibling, several)
+                    let way = Way { sibling, several, chance };
+                    send_layer(&shop, &layer, &group[at], way)
                 });
                 arrival.settle(result.is_ok());
                 if result.is_err() {
@@ -115,15 +128,22 @@ impl Uploads {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Sends the configs, then sets every tag.
+    /// Sends the configs while the last layers are on their way, then sets every tag.
     pub fn finish(&self, product: &Product) -> Result<()> {
-        self.wait()?;
+        thread::scope(|scope| {
+            let configs = scope.spawn(|| self.send_configs(product));
+            let layers = self.wait();
+            let configs =
+                configs.join().unwrap_or_else(|_| Err(anyhow!("a push ended abnormally")));
+            match (layers, configs) {
+                // Which was cancelled by the other's failure.
+                (Err(layers), Err(configs)) if Cancelled::caused(layers.as_ref()) => Err(configs),
+                (layers, configs) => layers.and(configs),
+            }
+        })?;
         // A registry that does not take a document shall not be found out when others have the tag.
         let untagged = (self.destinations.len() > 1).then(|| product.document());
         self.everywhere(|group| {
-            for image in product.images() {
-                self.send_config(group, image)?;
-            }
             let below = product.manifests_below().iter().map(FinishedImage::document);
             below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
         })?;
@@ -169,12 +189,20 @@ impl Uploads {
         })
     }
 
+    fn send_configs(&self, product: &Product) -> Result<()> {
+        let sent = self.everywhere(|group| {
+            product.images().iter().try_for_each(|image| self.send_config(group, image))
+        });
+        // Layers that are still on their way are of no use.
+        sent.inspect_err(|_| self.shop.cancel.cancel())
+    }
+
     fn send_config(&self, group: &[Destination], image: &FinishedImage) -> Result<()> {
         let config = Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
         for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
             let sibling = group[..at].first().map(|first| &first.repository);
             let body = Body::Bytes(&image.config);
-            pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
+            pusher.push_blob(&config, body, sibling, self.chance, &|_| {}).with_context(|| {
                 PushFailed::Broken(format!("the config to {}", repository.familiar()))
             })?;
         }
@@ -237,13 +265,23 @@ fn check_digest(name: &str, answered: &Digest, sent: &Digest) -> Result<()> {
     Err(anyhow!("{name}: the registry stored {answered}, but {sent} was sent"))
 }
 
+/// How a layer may come to a destination.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    /// A repository of the same registry that has got it.
+    sibling: Option<&'a Repository>,
+    /// Whether there are other destinations.
+    several: bool,
+    chance: Chance,
+}
+
 fn send_layer(
     shop: &Workshop,
     layer: &ImageLayer,
     destination: &Destination,
-    sibling: Option<&Repository>,
-    several: bool,
+    way: Way<'_>,
 ) -> Result<()> {
+    let Way { sibling, several, chance } = way;
     shop.cancel.check()?;
     let descriptor = &layer.descriptor;
     let Destination { repository: to, pusher, .. } = destination;
@@ -261,7 +299,7 @@ fn send_layer(
             (body, if same_registry { Some(from) } else { sibling })
         }
     };
-    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress);
+    let pushed = pusher.push_blob(descriptor, body, mount_from, chance, &progress);
     let pushed = pushed.inspect_err(|error| {
         if error.is_not_found() && layer.origin != Origin::Built {
             layer.note_lost();

@@ -121,7 +121,11 @@ impl Engine {
 
     /// For threads that wait inside of a call.
     pub(super) fn handle(&self) -> Result<Handle, RegistryError> {
-        self.threads.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or(Cancelled.into())
+        self.threads
+            .runtime
+            .as_ref()
+            .map(|runtime| runtime.handle().clone())
+            .ok_or(Cancelled.into())
     }
 
     /// For tasks that do something else when cancelled.

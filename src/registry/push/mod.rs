@@ -45,6 +45,16 @@ impl std::fmt::Debug for Body<'_> {
     }
 }
 
+/// Whether a repository may have a blob before it is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chance {
+    /// It is asked first.
+    Some,
+    /// This build has just made it, so only another that made the same can have pushed it. A small one
+    /// is sent without a question; a larger one is asked about while its upload begins.
+    Little,
+}
+
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
@@ -100,7 +110,8 @@ impl Pusher {
     }
 
     /// Puts a blob into the repository: not at all where it is there, by a mount where `mount_from`
-    /// is a repository of the same registry, else by an upload. `progress` is told how many bytes
+    /// is a repository of the same registry, else by an upload. `chance` decides whether anybody looks
+    /// whether it is there. `progress` is told how many bytes
     /// of the blob were handed over so far; the number starts again when an upload does.
     ///
     /// # Errors
@@ -110,6 +121,7 @@ impl Pusher {
         descriptor: &Descriptor,
         body: Body<'_>,
         mount_from: Option<&Repository>,
+        chance: Chance,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed, RegistryError> {
         let upload = upload::Upload {
@@ -118,6 +130,7 @@ impl Pusher {
             descriptor,
             body,
             mount_from: mount_from.filter(|from| from.registry == self.repository.registry),
+            chance,
             progress,
             chunk: self.client.upload_chunk(),
         };

@@ -138,11 +138,7 @@ pub(super) fn may_complain(scheme: Scheme, status: u16) -> bool {
 pub(super) fn judge_response(scheme: Scheme, status: u16, body: &[u8]) -> Verdict {
     let body = String::from_utf8_lossy(body);
     let wants_tls = body.contains("HTTPS") || body.contains("SSL-enabled");
-    if may_complain(scheme, status) && wants_tls {
-        Verdict::Other
-    } else {
-        Verdict::Speaks
-    }
+    if may_complain(scheme, status) && wants_tls { Verdict::Other } else { Verdict::Speaks }
 }
 
 /// The error to show when neither scheme worked: a server that speaks TLS and has a bad certificate
