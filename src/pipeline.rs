@@ -48,7 +48,7 @@ pub use self::dry_run::dry_run;
 use self::exports::write_exports;
 use self::furnish::{fetch_ahead, fetch_for_keys, mark_needed, tools};
 pub use self::index::{IndexMade, index};
-use self::isolation::settle;
+use self::isolation::{make_ahead, settle};
 pub use self::login::{LoggedIn, LoggedOut, log_in, log_out};
 use self::prepare::{Prepared, PushCheck, Source};
 use self::probe::{Probed, Shelves};
@@ -146,11 +146,15 @@ fn attempt(
 
     // 2. Plan
     let client = client.stopped_by(ground.cancel.clone());
-    let prepared = Prepared::new(request, ground, source, client, PushCheck::Ask)?;
-    let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared;
+    let (prepared, made) = thread::scope(|scope| {
+        let made = scope.spawn(|| make_ahead(request, ground, source));
+        let prepared = Prepared::new(request, ground, source, client, PushCheck::Ask);
+        (prepared, made.join().unwrap_or_default())
+    });
+    let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared?;
 
     // 3. Probe
-    let (sandbox, work_dir) = settle(request, ground, &plans, source)?;
+    let (sandbox, work_dir) = settle(request, ground, &plans, source, made)?;
     if matches!(sandbox, Sandbox::Inplace(_)) {
         // The machine's own, before `/` has the image's.
         client.read_certificates();
