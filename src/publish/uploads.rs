@@ -135,11 +135,8 @@ impl Uploads {
             let layers = self.wait();
             let configs =
                 configs.join().unwrap_or_else(|_| Err(anyhow!("a push ended abnormally")));
-            match (layers, configs) {
-                // Which was cancelled by the other's failure.
-                (Err(layers), Err(configs)) if Cancelled::caused(layers.as_ref()) => Err(configs),
-                (layers, configs) => layers.and(configs),
-            }
+            // Where both fail, people know what a layer is.
+            layers.and(configs)
         })?;
         // A registry that does not take a document shall not be found out when others have the tag.
         let untagged = (self.destinations.len() > 1).then(|| product.document());
@@ -190,11 +187,9 @@ impl Uploads {
     }
 
     fn send_configs(&self, product: &Product) -> Result<()> {
-        let sent = self.everywhere(|group| {
+        self.everywhere(|group| {
             product.images().iter().try_for_each(|image| self.send_config(group, image))
-        });
-        // Layers that are still on their way are of no use.
-        sent.inspect_err(|_| self.shop.cancel.cancel())
+        })
     }
 
     fn send_config(&self, group: &[Destination], image: &FinishedImage) -> Result<()> {

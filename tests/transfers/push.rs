@@ -57,6 +57,23 @@ fn a_push_asks_and_sends_no_more_than_it_must() {
 }
 
 #[test]
+fn what_was_just_made_is_asked_about_only_where_that_can_save_much() {
+    let registry = Registry::start();
+    Kiln::build()
+        .dockerfile("FROM scratch\nCOPY a /a\nCOPY b /b\n")
+        .file("a", bases::noise(1000, 3))
+        .file("b", bases::noise(100_000, 4))
+        .args(["-t", &format!("{}/app:1", registry.host())])
+        .run()
+        .ok();
+    let traffic = Traffic::of(&registry);
+    let text = traffic.text();
+    assert_eq!(traffic.count("HEAD", "/blobs/"), 1, "{text}");
+    assert_eq!((traffic.count("POST", "/blobs/uploads/"), traffic.uploads()), (4, 3), "{text}");
+    assert_eq!(registry.open_uploads(), 0);
+}
+
+#[test]
 fn the_second_push_of_an_image_uploads_nothing() {
     let registry = Registry::start();
     let name = format!("{}/app:1", registry.host());

@@ -107,6 +107,26 @@ fn bundles_replace_and_directories_add() {
 }
 
 #[test]
+fn files_are_read_at_the_first_certificate_or_when_that_is_asked_for() {
+    for (early, trusted) in [(true, true), (false, false)] {
+        let dir = tempfile::tempdir().expect("temp");
+        let bundle = dir.path().join("ca.pem");
+        std::fs::copy(fixture("listed.pem"), &bundle).expect("copy");
+        let options = Options { ca_bundle: Some(bundle.clone()), ..Options::default() };
+        let tls = Tls::new(&options).expect("settings");
+        let config = tls.config("any.io").expect("config");
+        assert!(!tls.trust.is_read());
+        if early {
+            tls.read();
+        }
+        // As where `/` becomes an image's.
+        std::fs::remove_file(&bundle).expect("removed");
+        assert_eq!(handshake(config, "listed.pem", "localhost").is_ok(), trusted);
+        assert!(tls.trust.is_read());
+    }
+}
+
+#[test]
 fn files_in_addition_and_directories_of_hosts_add() {
     let dir = tempfile::tempdir().expect("temp");
     let pem = fixture("listed.pem");
