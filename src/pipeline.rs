@@ -48,7 +48,7 @@ pub use self::dry_run::dry_run;
 use self::exports::write_exports;
 use self::furnish::{fetch_ahead, fetch_for_keys, mark_needed, tools};
 pub use self::index::{IndexMade, index};
-use self::isolation::settle;
+use self::isolation::{make_ahead, settle};
 pub use self::login::{LoggedIn, LoggedOut, log_in, log_out};
 use self::prepare::{Prepared, PushCheck, Source};
 use self::probe::{Probed, Shelves};
@@ -68,9 +68,9 @@ use crate::plan::Plan;
 use crate::publish::{
     LostLayers, Uploads, send_digest, write_digest_files, write_iid_file, write_metadata_file,
 };
-use crate::registry::Reference;
+use crate::registry::{Client, Reference};
 use crate::request::{Export, Request};
-use crate::sandbox::Entered;
+use crate::sandbox::{Entered, Sandbox};
 pub use crate::schedule::was_cancelled;
 use crate::schedule::{Hear, run_stages};
 use crate::settings;
@@ -111,13 +111,19 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     let start = Instant::now();
     // 1. Context
     let source = Source::open(request, ground)?;
+    let options = settings::registry_options(&request.registry);
+    let client = Client::new(options, ground.cancel.clone())?;
     let mut lost = HashSet::new();
     loop {
         let part = Ground { cancel: ground.cancel.child(), ..ground.clone() };
-        let error = match attempt(request, &part, &ground.cancel, &source, &lost) {
-            Ok(built) => return Ok(Built { time: start.elapsed(), ..built }),
+        let error = match attempt(request, &part, &client, &source, &lost) {
+            Ok(built) => {
+                client.settle();
+                return Ok(Built { time: start.elapsed(), ..built });
+            }
             Err(error) => error,
         };
+        client.settle();
         let more = error.downcast_ref::<LostLayers>().map(|LostLayers(more)| more.clone());
         let before = lost.len();
         lost.extend(more.into_iter().flatten());
@@ -128,23 +134,32 @@ pub fn build(request: &Request, ground: &Ground) -> Result<Built> {
     }
 }
 
-/// Builds once. `interrupt` is the user's, and stops also what goes on where a build has failed.
+/// Builds once. `client` is stopped by the user, and serves also what goes on where a build has failed.
 fn attempt(
     request: &Request,
     ground: &Ground,
-    interrupt: &Cancel,
+    client: &Client,
     source: &Source,
     lost: &HashSet<Digest>,
 ) -> Result<Built> {
     let start = Instant::now();
-    let shelves = Shelves::begin(request, source, interrupt, &ground.reporter)?;
+    let shelves = Shelves::begin(request, source, client, &ground.reporter)?;
 
     // 2. Plan
-    let prepared = Prepared::new(request, ground, source, PushCheck::Ask)?;
-    let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared;
+    let client = client.stopped_by(ground.cancel.clone());
+    let (prepared, made) = thread::scope(|scope| {
+        let made = scope.spawn(|| make_ahead(request, ground, source));
+        let prepared = Prepared::new(request, ground, source, client, PushCheck::Ask);
+        (prepared, made.join().unwrap_or_default())
+    });
+    let Prepared { client, bases, plans, platforms, images, names, destinations } = prepared?;
 
     // 3. Probe
-    let (sandbox, work_dir) = settle(request, ground, &plans, source)?;
+    let (sandbox, work_dir) = settle(request, ground, &plans, source, made)?;
+    if matches!(sandbox, Sandbox::Inplace(_)) {
+        // The machine's own, before `/` has the image's.
+        client.read_certificates();
+    }
     let travel = travel::open(request, ground, &shelves);
     let tools = tools(request, ground, source, sandbox, client, bases, travel);
     let shop = Arc::new(Workshop::open(work_dir.path(), tools)?);
@@ -159,7 +174,9 @@ fn attempt(
     // 4. Stages, and 5. their layers on their way to the destinations and to caches
     mark_needed(request, &plans, &cached, &images);
     let uploads = Uploads::new(shop.clone(), destinations)
-        .ignoring_immutable_tags(request.ignore_immutable_tags);
+        .ignoring_immutable_tags(request.ignore_immutable_tags)
+        // With a fixed time the same files are the same layer; what a cache knows is not made again.
+        .of_a_repeated_build(request.source_date_epoch.is_some() && !request.cache.is_used());
     let uploads = Arc::new(uploads);
     fetch_ahead(&shop, &plans);
     let trip = Trip::begin(&shop, &plans);

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::image::Descriptor;
 use crate::publish::{Destination, PushFailed};
-use crate::registry::{Body, Client, Pushed, Reference, Repository};
+use crate::registry::{Body, Chance, Client, Pushed, Reference, Repository};
 
 /// Blobs on their way at the same time, over all destinations.
 const AT_ONCE: usize = 4;
@@ -221,7 +221,7 @@ impl Sender<'_> {
             Home::Registry(from) => (Body::Remote(from), sibling),
             Home::Layout(_) | Home::Store(_) => (Body::Later(&checked), sibling),
         };
-        let pushed = pusher.push_blob(blob, body, mount_from, &progress);
+        let pushed = pusher.push_blob(blob, body, mount_from, Chance::Some, &progress);
         let pushed = pushed.with_context(|| PushFailed::Broken(what))?;
         match pushed {
             Pushed::Exists => task.skipped("already there"),

@@ -230,8 +230,7 @@ impl BlobFile {
 
     fn follow(&mut self) -> Result<Growing, StoreError> {
         let file = self.file.reopen();
-        let file =
-            file.map_err(|source| self.store.error("open", self.file.path(), source))?;
+        let file = file.map_err(|source| self.store.error("open", self.file.path(), source))?;
         let (growing, grower) = Growing::begin(file);
         grower.reached(self.written);
         self.grower = Some(grower);

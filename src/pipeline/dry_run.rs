@@ -5,12 +5,17 @@ use anyhow::Result;
 use super::Ground;
 use super::prepare::{Prepared, PushCheck, Source};
 use crate::plan::{Base, Plan, Stage};
+use crate::registry::Client;
 use crate::request::Request;
+use crate::settings;
 
 /// What [`super::build`] would do, in lines for people.
 pub fn dry_run(request: &Request, ground: &Ground) -> Result<Vec<String>> {
     let source = Source::open(request, ground)?;
-    let Prepared { plans, names, .. } = Prepared::new(request, ground, &source, PushCheck::Skip)?;
+    let options = settings::registry_options(&request.registry);
+    let client = Client::new(options, ground.cancel.clone())?;
+    let prepared = Prepared::new(request, ground, &source, client, PushCheck::Skip)?;
+    let Prepared { plans, names, .. } = prepared;
     let mut lines: Vec<String> = plans.iter().flat_map(plan_lines).collect();
     let pushed = names.iter().filter(|_| request.push);
     lines.extend(pushed.map(|name| format!("PUSH {}", name.familiar())));

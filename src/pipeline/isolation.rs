@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::Ground;
 use super::prepare::Source;
 use crate::base_cache::layout_dir;
-use crate::dockerfile::Located;
+use crate::dockerfile::{Instruction, Located, Node};
 use crate::event::Reporter;
 use crate::plan::{Action, Plan, Step};
 use crate::request::{CachePlace, CacheTarget, NamedSource, Request};
@@ -39,13 +39,29 @@ pub(super) fn can_run(plans: &[Plan], ground: &Ground, place: &Place) -> Result<
     Ok(())
 }
 
+/// Makes the work directory while registries are asked, where namespaces may be needed: whether it can hold
+/// an overlay is tried, by a process of its own. Nothing where that is not to be found out.
+pub(super) fn make_ahead(
+    request: &Request,
+    ground: &Ground,
+    source: &Source,
+) -> Option<Result<WorkDir>> {
+    let strongest = ground.sandbox.strongest();
+    let is_run = |node: &Node| matches!(node.instruction, Instruction::Run(_));
+    let mut stages = source.dockerfile.stages.iter();
+    let runs = stages.any(|stage| stage.nodes.iter().any(is_run));
+    (runs && matches!(strongest, Sandbox::Namespaces(_)))
+        .then(|| WorkDir::create(request, &strongest, &ground.reporter))
+}
+
 /// Decides how commands are run, which depends on what the work directory can hold, and says so where
-/// they are run with less than most expect.
+/// they are run with less than most expect. `made` is what [`make_ahead`] has made.
 pub(super) fn settle(
     request: &Request,
     ground: &Ground,
     plans: &[Plan],
     source: &Source,
+    made: Option<Result<WorkDir>>,
 ) -> Result<(Sandbox, WorkDir)> {
     let Ground { sandbox, reporter, .. } = ground;
     if !plans.iter().any(needs_files) {
@@ -59,7 +75,8 @@ pub(super) fn settle(
         })?;
     }
     let strongest = sandbox.strongest();
-    let (sandbox, dir) = match (WorkDir::create(request, &strongest, reporter), &strongest) {
+    let made = made.unwrap_or_else(|| WorkDir::create(request, &strongest, reporter));
+    let (sandbox, dir) = match (made, &strongest) {
         (Ok(dir), _) => (strongest, dir),
         (Err(error), Sandbox::Namespaces(_)) => match sandbox.without_overlay() {
             Sandbox::None(_) => return Err(error),

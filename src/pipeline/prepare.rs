@@ -85,11 +85,10 @@ impl Prepared {
         request: &Request,
         ground: &Ground,
         source: &Source,
+        client: Client,
         check: PushCheck,
     ) -> Result<Self> {
         let names = references(&request.destinations)?;
-        let options = settings::registry_options(&request.registry);
-        let client = Client::new(options, ground.cancel.clone())?;
         let cache_dir = request.cache_dir.clone().filter(|_| !request.freshness.pull);
         let bases = BaseCache::new(cache_dir, ground.reporter.clone());
         let inputs = inputs(request, &source.place.path);

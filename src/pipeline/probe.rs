@@ -24,7 +24,6 @@ use crate::plan::Plan;
 use crate::publish::{Keeping, Policy, Target};
 use crate::registry::Client;
 use crate::request::{CacheReach, CacheTarget, DockerfileSource, Request};
-use crate::settings;
 use crate::stage::{Cached, Fingerprints, Workshop};
 
 /// How long a cache is waited for when all else is known: it can only save time.
@@ -57,14 +56,15 @@ pub(super) struct Probed {
 }
 
 impl Shelves {
-    /// Begins to read all places, while others ask registries for the bases. `interrupt` stops it, and
-    /// not what stops a build that fails.
+    /// Begins to read all places, while others ask registries for the bases. What stops the client stops
+    /// it, and not what stops a build that fails.
     pub(super) fn begin(
         request: &Request,
         source: &Source,
-        interrupt: &Cancel,
+        client: &Client,
         reporter: &Reporter,
     ) -> Result<Self> {
+        let interrupt = client.cancel();
         let choice = &request.cache;
         let mut shelves = Self {
             from: Vec::new(),
@@ -87,9 +87,7 @@ impl Shelves {
         if wanted.is_empty() {
             return Ok(shelves);
         }
-        let mut options = settings::registry_options(&request.registry);
-        options.retry_budget = options.retry_budget.min(BUDGET);
-        let client = Client::new(options, interrupt.clone())?;
+        let client = client.within(BUDGET);
         let name = name_for(&dockerfile_name(request, source));
         let mut places: Vec<Place> = Vec::new();
         for (place, written) in wanted {

@@ -7,10 +7,9 @@ use std::thread::{self, JoinHandle};
 use super::destination::Destination;
 use super::layer;
 use super::slots::Slots;
-use crate::digest::Digest;
 use crate::event::Task;
 use crate::layer::Growing;
-use crate::registry::{Pushed, Pusher};
+use crate::registry::{Pusher, Sent, Unfinished};
 use crate::stage::{ImageLayer, Workshop};
 
 /// A layer that grows, and its way to each registry.
@@ -23,8 +22,17 @@ pub(super) struct Ahead {
 /// Its way to one. Dropped, it waits for the end, which comes soon where the layer comes to nothing.
 #[derive(Debug)]
 pub(super) struct Headstart {
-    upload: Option<JoinHandle<Option<(Digest, Pushed)>>>,
+    upload: Option<JoinHandle<Sent>>,
     shown: Arc<Shown>,
+}
+
+/// What has come of it.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The layer is there.
+    Arrived,
+    /// It is to be sent as any other, or to be completed.
+    Broken(Option<Unfinished>),
 }
 
 /// What a reader of the log sees of it: nothing before the layer has a name.
@@ -48,25 +56,29 @@ impl Headstart {
         Self { upload: upload.ok(), shown }
     }
 
-    /// Waits until it has arrived; nothing where it has not, and is to be sent as any other.
-    pub(super) fn finish(
-        mut self,
-        shop: &Workshop,
-        layer: &ImageLayer,
-        to: &Destination,
-    ) -> Option<()> {
-        let upload = self.upload.take()?;
+    /// Waits until it has arrived, or has not.
+    pub(super) fn finish(mut self, shop: &Workshop, layer: &ImageLayer, to: &Destination) -> End {
+        let Some(upload) = self.upload.take() else { return End::Broken(None) };
         self.shown.name(layer::task(shop, layer, &to.repository), layer.descriptor.size);
-        let outcome = upload.join().ok().flatten();
-        let task = self.shown.take()?;
-        match outcome {
-            Some((digest, pushed)) if digest == layer.descriptor.digest => {
+        let sent = upload.join();
+        let Some(task) = self.shown.take() else { return End::Broken(None) };
+        match sent {
+            Ok(Sent::There(digest, pushed)) if digest == layer.descriptor.digest => {
                 layer::close(task, pushed);
-                Some(())
+                End::Arrived
             }
-            _ => {
+            // Nothing was begun: this is no news to anybody.
+            Ok(Sent::Nothing) => {
+                task.skipped("it is sent when it is complete");
+                End::Broken(None)
+            }
+            Ok(Sent::Part(unfinished)) => {
+                task.skipped("it broke off, and goes on");
+                End::Broken(Some(unfinished))
+            }
+            Ok(Sent::There(..)) | Err(_) => {
                 task.skipped("it broke off, and begins again");
-                None
+                End::Broken(None)
             }
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::uploads::Uploads;
 use crate::cache::graph::Flag;
 use crate::cache::library::Place;
-use crate::cache::record::{Record, Rivals, write};
+use crate::cache::record::{Record, Rivals, rehearse, write};
 use crate::cache::{CacheError, Content, Entry};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -92,7 +92,8 @@ pub struct Keeping {
 
 /// A result on its way.
 struct Parcel {
-    entry: Entry,
+    /// Of what is expected.
+    number: usize,
     layer: Arc<ImageLayer>,
     /// Know of repositories that have it, or will.
     uploads: Option<Arc<Uploads>>,
@@ -103,7 +104,10 @@ struct Kept {
     target: Target,
     queue: Mutex<VecDeque<Parcel>>,
     running: Mutex<Vec<JoinHandle<()>>>,
-    arrived: Mutex<Vec<Entry>>,
+    /// What is to arrive, in the order in which it was offered.
+    expected: Mutex<Vec<Entry>>,
+    /// What has, by its place there.
+    arrived: Mutex<Vec<usize>>,
     failure: Mutex<Option<CacheError>>,
 }
 
@@ -118,8 +122,8 @@ impl Keeping {
     pub fn new(shop: Arc<Workshop>, cancel: Cancel, policy: Policy, targets: Vec<Target>) -> Self {
         let kept = |mut target: Target| {
             let failure = Mutex::new(target.error.take());
-            let (queue, running, arrived) = Default::default();
-            Arc::new(Kept { target, queue, running, arrived, failure })
+            let (queue, running, expected, arrived) = Default::default();
+            Arc::new(Kept { target, queue, running, expected, arrived, failure })
         };
         let targets = targets.into_iter().map(kept).collect();
         let (in_image, taken, lost) = Default::default();
@@ -169,7 +173,10 @@ impl Keeping {
             match known {
                 Some(known) if !self.policy.is_fading(known) => {}
                 // Its own: the layer may be another one.
-                Some(known) => kept.arrive(Entry { used: self.policy.now, ..known.clone() }),
+                Some(known) => {
+                    let entry = Entry { used: self.policy.now, ..known.clone() };
+                    self.send(kept, entry, None);
+                }
                 None => self.send(kept, entry, layer.map(|layer| (layer.clone(), None))),
             }
         }
@@ -199,8 +206,9 @@ impl Keeping {
         entry: Entry,
         layer: Option<(Arc<ImageLayer>, Option<Arc<Uploads>>)>,
     ) {
-        let Some((layer, uploads)) = layer else { return kept.arrive(entry) };
-        kept.queue().push_back(Parcel { entry, layer, uploads });
+        let number = kept.expect(entry);
+        let Some((layer, uploads)) = layer else { return kept.arrive(number) };
+        kept.queue().push_back(Parcel { number, layer, uploads });
         let mut running = kept.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|thread| !thread.is_finished());
         if running.len() >= AT_ONCE {
@@ -215,8 +223,14 @@ impl Keeping {
     /// Waits for all layers, and writes what leads to them. What went wrong is a warning, unless it
     /// must succeed.
     pub fn finish(&self) -> Result<()> {
-        self.targets.iter().for_each(|kept| kept.join());
-        self.targets.iter().for_each(|kept| kept.send_all(&self.shop, &self.cancel));
+        thread::scope(|scope| {
+            for kept in &self.targets {
+                // While layers are on their way. What fails here fails again, and is told then.
+                scope.spawn(|| self.rehearse(kept));
+            }
+            self.targets.iter().for_each(|kept| kept.join());
+            self.targets.iter().for_each(|kept| kept.send_all(&self.shop, &self.cancel));
+        });
         if self.cancel.is_cancelled() {
             return Ok(());
         }
@@ -260,31 +274,52 @@ impl Keeping {
         taken.iter().filter(|layer| layer.is_lost()).map(|layer| layer.diff_id).collect()
     }
 
+    /// Does what can be done of the writing before all has arrived.
+    fn rehearse(&self, kept: &Kept) {
+        let coming = kept.expected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if coming.is_empty() || kept.target.is_told || kept.has_failed() {
+            return;
+        }
+        let place = &kept.target.place;
+        let lost = self.all_lost();
+        let change = &mut |record: &mut Record| self.change(kept, &coming, &lost, record);
+        _ = rehearse(&*place.backend, &place.name, change);
+    }
+
     fn write(&self, kept: &Kept) -> Result<(), CacheError> {
-        let arrived =
-            std::mem::take(&mut *kept.arrived.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut lost = self.lost();
-        lost.extend(&self.lost);
+        let arrived = kept.take_arrived();
+        let lost = self.all_lost();
         if arrived.is_empty() && lost.is_empty() {
             return Ok(());
         }
         let place = &kept.target.place;
         let task = self.shop.reporter.start(&format!("write cache {}", place.shown()));
         let count = arrived.len();
-        let Policy { rivals, ttl, now, .. } = self.policy;
         write(&*place.backend, &place.name, &mut |record| {
-            record.drop_older(now.saturating_sub(ttl));
-            record
-                .entries
-                .retain(|entry| !entry.layer.as_ref().is_some_and(|it| lost.contains(&it.diff_id)));
-            // A result that nobody can take must not keep out the one that was made for want of it.
-            record.entries.retain(|old| {
-                !arrived.iter().any(|new| new.is_rival_of(old)) || kept.has_layer_of(old)
-            });
-            record.merge(arrived.clone(), rivals);
+            self.change(kept, &arrived, &lost, record);
         })?;
         task.done_with(format!("{count} step{}", if count == 1 { "" } else { "s" }));
         Ok(())
+    }
+
+    fn all_lost(&self) -> HashSet<Digest> {
+        let mut lost = self.lost();
+        lost.extend(&self.lost);
+        lost
+    }
+
+    /// What becomes of a record when these results have arrived.
+    fn change(&self, kept: &Kept, new: &[Entry], lost: &HashSet<Digest>, record: &mut Record) {
+        let Policy { rivals, ttl, now, .. } = self.policy;
+        record.drop_older(now.saturating_sub(ttl));
+        record
+            .entries
+            .retain(|entry| !entry.layer.as_ref().is_some_and(|it| lost.contains(&it.diff_id)));
+        // A result that nobody can take must not keep out the one that was made for want of it.
+        record
+            .entries
+            .retain(|old| !new.iter().any(|new| new.is_rival_of(old)) || kept.has_layer_of(old));
+        record.merge(new.to_vec(), rivals);
     }
 }
 
@@ -318,12 +353,12 @@ impl Kept {
         loop {
             // The lock is not held while something is sent.
             let next = self.queue().pop_front();
-            let Some(Parcel { entry, layer, uploads }) = next else { return };
+            let Some(Parcel { number, layer, uploads }) = next else { return };
             if cancel.is_cancelled() || self.has_failed() {
                 continue;
             }
             match self.send_layer(shop, &layer, uploads.as_deref()) {
-                Ok(()) => self.arrive(entry),
+                Ok(()) => self.arrive(number),
                 // The build has failed, and with it the fetching of what was not here. That says
                 // nothing of this place.
                 Err(_) if shop.cancel.is_cancelled() && layer.origin != Origin::Built => {}
@@ -332,8 +367,24 @@ impl Kept {
         }
     }
 
-    fn arrive(&self, entry: Entry) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    /// A result is to come; its number.
+    fn expect(&self, entry: Entry) -> usize {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.push(entry);
+        expected.len() - 1
+    }
+
+    fn arrive(&self, number: usize) {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+    }
+
+    /// What has arrived, in the order in which it was offered.
+    fn take_arrived(&self) -> Vec<Entry> {
+        let mut arrived =
+            std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
+        arrived.sort_unstable();
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.into_iter().filter_map(|number| expected.get(number).cloned()).collect()
     }
 
     /// The first failure is told; after it nothing more is sent.

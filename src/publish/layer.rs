@@ -4,18 +4,29 @@ use anyhow::{Context as _, Result};
 
 use super::destination::{Destination, PushFailed};
 use crate::event::Task;
-use crate::registry::{Body, Pushed, Repository};
+use crate::registry::{Body, Chance, Pushed, Repository, Unfinished};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
-/// Sends a layer, from wherever its bytes are. `sibling` is a repository of the same registry that has
-/// it; `several` says that there are other destinations.
+/// How a layer may come to a destination.
+pub(super) struct Way<'a> {
+    /// A repository of the same registry that has got it.
+    pub(super) sibling: Option<&'a Repository>,
+    /// Whether there are other destinations.
+    pub(super) several: bool,
+    /// Whether it may be there.
+    pub(super) chance: Chance,
+    /// What is there of it.
+    pub(super) begun: Option<Unfinished>,
+}
+
+/// Sends a layer, from wherever its bytes are.
 pub(super) fn send_layer(
     shop: &Workshop,
     layer: &ImageLayer,
     destination: &Destination,
-    sibling: Option<&Repository>,
-    several: bool,
+    way: Way<'_>,
 ) -> Result<()> {
+    let Way { sibling, several, chance, begun } = way;
     shop.cancel.check()?;
     let descriptor = &layer.descriptor;
     let Destination { repository: to, pusher, .. } = destination;
@@ -33,7 +44,10 @@ pub(super) fn send_layer(
             (body, if same_registry { Some(from) } else { sibling })
         }
     };
-    let pushed = pusher.push_blob(descriptor, body, mount_from, &progress);
+    let pushed = match begun {
+        Some(begun) => pusher.go_on(begun, descriptor, body, &progress),
+        None => pusher.push_blob(descriptor, body, mount_from, chance, &progress),
+    };
     let pushed = pushed.inspect_err(|error| {
         if error.is_not_found() && layer.origin != Origin::Built {
             layer.note_lost();

@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::arrivals::Arrivals;
 use super::destination::{Destination, PushFailed};
-use super::headstart::{Ahead, Headstart};
-use super::layer::send_layer;
+use super::headstart::{Ahead, End, Headstart};
+use super::layer::{Way, send_layer};
 use super::slots::Slots;
 use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
 use crate::layer::{Extent, Growing};
-use crate::registry::{Body, Reference, RegistryError, Repository};
-use crate::stage::{ImageLayer, Workshop};
+use crate::registry::{Body, Chance, Reference, RegistryError, Repository};
+use crate::stage::{ImageLayer, Origin, Workshop};
 
 /// Background uploads to all destinations of a build.
 pub struct Uploads {
@@ -33,6 +33,8 @@ pub struct Uploads {
     ahead: Mutex<Vec<Ahead>>,
     arrivals: Arc<Arrivals>,
     ignore_immutable_tags: bool,
+    /// Of what the build makes.
+    chance: Chance,
 }
 
 impl std::fmt::Debug for Uploads {
@@ -54,6 +56,7 @@ impl Uploads {
             ahead: Mutex::default(),
             arrivals: Arc::default(),
             ignore_immutable_tags: false,
+            chance: Chance::Little,
         }
     }
 
@@ -78,11 +81,15 @@ impl Uploads {
     /// What was begun for a layer before it was complete; one for each registry.
     fn headstarts(&self, layer: &Digest) -> Vec<Headstart> {
         let mut all = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |ahead: &Ahead| {
-            matches!(ahead.growing.extent(), Extent::Whole { digest, .. } if digest == *layer)
-        };
+        let is_it = |ahead: &Ahead| matches!(ahead.growing.extent(), Extent::Whole { digest, .. } if digest == *layer);
         let found = all.iter().position(is_it).map(|at| all.swap_remove(at).groups);
         found.unwrap_or_default()
+    }
+
+    /// What the build makes may be there, as an earlier build made the same.
+    pub fn of_a_repeated_build(self, is_one: bool) -> Self {
+        let chance = if is_one { Chance::Some } else { Chance::Little };
+        Self { chance, ..self }
     }
 
     /// Begins to send a layer everywhere.
@@ -100,13 +107,22 @@ impl Uploads {
             let arrivals = self.arrivals.clone();
             let (shop, layer, group) = (self.shop.clone(), layer.clone(), group.to_vec());
             let (places, several) = (places.clone(), self.destinations.len() > 1);
+            // What comes from elsewhere was often pushed before.
+            let is_new = layer.origin == Origin::Built;
+            let chance = if is_new { self.chance } else { Chance::Some };
             let upload = thread::spawn(move || {
                 let arrival = arrivals.expect(&group[0].repository, layer.descriptor.digest);
-                let ahead = headstart.and_then(|it| it.finish(&shop, &layer, &group[0]));
+                let mut begun = headstart.map(|it| it.finish(&shop, &layer, &group[0]));
                 let _place = places.take();
-                let result = (usize::from(ahead.is_some())..group.len()).try_for_each(|at| {
+                let result = (0..group.len()).try_for_each(|at| {
+                    let begun = match begun.take() {
+                        Some(End::Arrived) => return Ok(()),
+                        Some(End::Broken(unfinished)) => unfinished,
+                        None => None,
+                    };
                     let sibling = group[..at].first().map(|first| &first.repository);
-                    send_layer(&shop, &layer, &group[at], sibling, several)
+                    let way = Way { sibling, several, chance, begun };
+                    send_layer(&shop, &layer, &group[at], way)
                 });
                 arrival.settle(result.is_ok());
                 if result.is_err() {
@@ -150,15 +166,19 @@ impl Uploads {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Sends the configs, then sets every tag.
+    /// Sends the configs while the last layers are on their way, then sets every tag.
     pub fn finish(&self, product: &Product) -> Result<()> {
-        self.wait()?;
+        thread::scope(|scope| {
+            let configs = scope.spawn(|| self.send_configs(product));
+            let layers = self.wait();
+            let configs =
+                configs.join().unwrap_or_else(|_| Err(anyhow!("a push ended abnormally")));
+            // Where both fail, people know what a layer is.
+            layers.and(configs)
+        })?;
         // A registry that does not take a document shall not be found out when others have the tag.
         let untagged = (self.destinations.len() > 1).then(|| product.document());
         self.everywhere(|group| {
-            for image in product.images() {
-                self.send_config(group, image)?;
-            }
             let below = product.manifests_below().iter().map(FinishedImage::document);
             below.chain(untagged).try_for_each(|document| self.put_untagged(group, document))
         })?;
@@ -204,12 +224,18 @@ impl Uploads {
         })
     }
 
+    fn send_configs(&self, product: &Product) -> Result<()> {
+        self.everywhere(|group| {
+            product.images().iter().try_for_each(|image| self.send_config(group, image))
+        })
+    }
+
     fn send_config(&self, group: &[Destination], image: &FinishedImage) -> Result<()> {
         let config = Descriptor::new(OCI_CONFIG, image.config_digest, image.config.len() as u64);
         for (at, Destination { repository, pusher, .. }) in group.iter().enumerate() {
             let sibling = group[..at].first().map(|first| &first.repository);
             let body = Body::Bytes(&image.config);
-            pusher.push_blob(&config, body, sibling, &|_| {}).with_context(|| {
+            pusher.push_blob(&config, body, sibling, self.chance, &|_| {}).with_context(|| {
                 PushFailed::Broken(format!("the config to {}", repository.familiar()))
             })?;
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::blob::{self, Ahead, BlobReader};
 use super::engine::Engine;
@@ -26,11 +27,16 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    transport: Arc<Transport>,
     policy: Policy,
+    cancel: Cancel,
+    shared: Arc<Shared>,
+}
+
+/// What clients have in common that were made of one.
+struct Shared {
+    transport: Arc<Transport>,
     mirrors: Mirrors,
     memo: Memo,
-    cancel: Cancel,
     upload_chunk: Option<u64>,
     ahead: Ahead,
     /// Mirrors that answered, and what stands behind them if a blob is not there.
@@ -39,30 +45,61 @@ struct Inner {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("mirrors", &self.0.mirrors).finish_non_exhaustive()
+        f.debug_struct("Client").field("mirrors", &self.0.shared.mirrors).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// Reads the certificates and credentials that the options name, and starts the client's
-    /// threads. Connects to nothing.
+    /// Reads the credentials that the options name and the certificates that they name for hosts, and
+    /// starts the client's threads. Connects to nothing.
     ///
     /// # Errors
     /// A file that exists and cannot be used, a certificate that was named for a host and does not
     /// exist, or a mirror that is none.
     pub fn new(options: Options, cancel: Cancel) -> Result<Self, RegistryError> {
         let mirrors = Mirrors::new(&options)?;
-        Ok(Self(Arc::new(Inner {
+        let shared = Shared {
             transport: Arc::new(Transport::new(&options, mirrors.schemes(), &cancel)?),
-            engine: Engine::new(&cancel)?,
-            policy: Policy::new(&options),
             mirrors,
             memo: Memo::default(),
-            cancel,
             upload_chunk: options.upload_chunk,
             ahead: Ahead::new(options.ranges),
             behind: Mutex::default(),
+        };
+        Ok(Self(Arc::new(Inner {
+            engine: Engine::new(&cancel)?,
+            policy: Policy::new(&options),
+            cancel,
+            shared: Arc::new(shared),
         })))
+    }
+
+    /// The same connections, logins and answers, for work that another cancellation stops.
+    #[must_use]
+    pub fn stopped_by(&self, cancel: Cancel) -> Self {
+        let Inner { engine, policy, shared, .. } = &*self.0;
+        let (engine, shared) = (engine.stopped_by(&cancel), shared.clone());
+        Self(Arc::new(Inner { engine, policy: *policy, cancel, shared }))
+    }
+
+    /// The same, with pauses between attempts that come to no more than so much.
+    #[must_use]
+    pub fn within(&self, budget: Duration) -> Self {
+        let Inner { engine, policy, cancel, shared } = &*self.0;
+        let (engine, cancel) = (engine.stopped_by(cancel), cancel.clone());
+        let (policy, shared) = (policy.within(budget), shared.clone());
+        Self(Arc::new(Inner { engine, policy, cancel, shared }))
+    }
+
+    /// Waits for what leaves registries tidy and was not waited for so far.
+    pub fn settle(&self) {
+        self.0.engine.settle();
+    }
+
+    /// Reads the certificates that are trusted, if that was not necessary so far: where the machine's
+    /// files are about to be replaced by an image's.
+    pub fn read_certificates(&self) {
+        self.transport().pool().read_certificates();
     }
 
     /// Finds an image for a platform: its manifest and config, checked. Mirrors are asked first, and
@@ -76,7 +113,7 @@ impl Client {
         reference: &Reference,
         platform: &Platform,
     ) -> Result<Resolved, RegistryError> {
-        let places = self.0.mirrors.places(reference);
+        let places = self.0.shared.mirrors.places(reference);
         let question = pull::Question { reference, platform };
         let work = question.ask(self.way(), &places);
         let resolved = self.0.engine.block_on(work)?;
@@ -88,7 +125,7 @@ impl Client {
     /// request where the reference has the digest, and otherwise one that transfers nothing; none
     /// is no news, and [`Client::resolve`] says why.
     pub fn peek(&self, reference: &Reference) -> Option<(Repository, Digest)> {
-        let places = self.0.mirrors.places(reference);
+        let places = self.0.shared.mirrors.places(reference);
         let found = match reference.digest {
             Some(digest) => Some((places.first()?.clone(), digest)),
             None => {
@@ -102,13 +139,13 @@ impl Client {
     }
 
     fn way(&self) -> pull::Way<'_> {
-        let Inner { transport, memo, policy, .. } = &*self.0;
-        pull::Way { transport, memo, policy: *policy }
+        let Shared { transport, memo, .. } = &*self.0.shared;
+        pull::Way { transport, memo, policy: self.0.policy }
     }
 
     fn remember_origin(&self, places: &[Repository], found: &Repository) {
         if let Some(origin) = places.last().filter(|last| *last != found) {
-            let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut behind = self.0.shared.behind.lock().unwrap_or_else(PoisonError::into_inner);
             behind.insert(found.clone(), origin.clone());
         }
     }
@@ -134,7 +171,7 @@ impl Client {
         offset: u64,
     ) -> Result<BlobReader, RegistryError> {
         let opened = blob::open(self, repository, descriptor, offset);
-        let behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = self.0.shared.behind.lock().unwrap_or_else(PoisonError::into_inner);
         let origin = behind.get(repository).cloned();
         drop(behind);
         match (opened, origin) {
@@ -150,7 +187,7 @@ impl Client {
     /// What people should know of the places of credentials that were asked so far, and was not told
     /// before; sentences.
     pub fn take_warnings(&self) -> Vec<String> {
-        self.0.transport.take_warnings()
+        self.0.shared.transport.take_warnings()
     }
 
     /// Pushes to a reference's repository.
@@ -160,12 +197,12 @@ impl Client {
 
     /// All certificates that are trusted for a host, in PEM; none where they are Mozilla's.
     pub fn trusted_certificates(&self, host: &str) -> Option<String> {
-        self.0.transport.pool().tls().trusted_pem(&canonical_registry(host))
+        self.0.shared.transport.pool().tls().trusted_pem(&canonical_registry(host))
     }
 
     /// Whether the certificate of a host is checked.
     pub fn verifies(&self, host: &str) -> bool {
-        self.0.transport.pool().tls().verifies(&canonical_registry(host))
+        self.0.shared.transport.pool().tls().verifies(&canonical_registry(host))
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -173,7 +210,7 @@ impl Client {
     }
 
     pub(super) fn transport(&self) -> &Arc<Transport> {
-        &self.0.transport
+        &self.0.shared.transport
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -181,14 +218,15 @@ impl Client {
     }
 
     pub(super) fn ahead(&self) -> Ahead {
-        self.0.ahead.clone()
+        self.0.shared.ahead.clone()
     }
 
     pub(super) fn upload_chunk(&self) -> Option<u64> {
-        self.0.upload_chunk
+        self.0.shared.upload_chunk
     }
 
-    pub(super) fn cancel(&self) -> &Cancel {
+    /// What stops it.
+    pub fn cancel(&self) -> &Cancel {
         &self.0.cancel
     }
 }

@@ -1,7 +1,8 @@
-//! The asynchronous inside: a runtime that belongs to one client, and waits that lose to a
-//! cancellation.
+//! The asynchronous inside: a runtime that belongs to one client and those made of it, and waits that
+//! lose to a cancellation.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -18,9 +19,16 @@ const TIDYING: Duration = Duration::from_secs(3);
 
 /// Runs futures for blocking callers.
 pub(super) struct Engine {
+    threads: Arc<Threads>,
+    stop: Stop,
+}
+
+/// What the futures run on.
+struct Threads {
     /// Taken when dropped.
     runtime: Option<Runtime>,
-    stop: Stop,
+    /// What leaves things tidy while others go on.
+    tidying: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Tells when the build was cancelled.
@@ -35,11 +43,13 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| RegistryError::Start(error.to_string()))?;
-        let (sender, receiver) = watch::channel(false);
-        cancel.on_cancel(move || {
-            sender.send_replace(true);
-        });
-        Ok(Self { runtime: Some(runtime), stop: Stop(receiver) })
+        let threads = Arc::new(Threads { runtime: Some(runtime), tidying: Mutex::default() });
+        Ok(Self { threads, stop: Stop::of(cancel) })
+    }
+
+    /// The same threads, with waits that end with another cancellation.
+    pub(super) fn stopped_by(&self, cancel: &Cancel) -> Self {
+        Self { threads: self.threads.clone(), stop: Stop::of(cancel) }
     }
 
     /// Runs a future to its end, or to the cancellation, in the caller's thread.
@@ -47,7 +57,7 @@ impl Engine {
         &self,
         future: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        match &self.runtime {
+        match &self.threads.runtime {
             Some(runtime) => runtime.block_on(self.stop.or(future)),
             None => Err(Cancelled.into()),
         }
@@ -59,7 +69,7 @@ impl Engine {
         future: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
     ) -> Result<JoinHandle<Result<T, RegistryError>>, RegistryError> {
         let stop = self.stop.clone();
-        match &self.runtime {
+        match &self.threads.runtime {
             Some(runtime) => Ok(runtime.spawn(async move { stop.or(future).await })),
             None => Err(Cancelled.into()),
         }
@@ -71,7 +81,7 @@ impl Engine {
         &self,
         future: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let Some(runtime) = &self.runtime else { return Err(Cancelled.into()) };
+        let Some(runtime) = &self.threads.runtime else { return Err(Cancelled.into()) };
         let too_late = async {
             let forever = std::future::pending::<Result<(), RegistryError>>();
             let _ = self.stop.or(forever).await;
@@ -89,14 +99,33 @@ impl Engine {
     /// Runs a future that leaves things tidy, even after the cancellation, but not for long: what
     /// it does not achieve is the registry's to clean up.
     pub(super) fn tidy<T>(&self, future: impl Future<Output = Result<T, RegistryError>>) {
-        if let Some(runtime) = &self.runtime {
+        if let Some(runtime) = &self.threads.runtime {
             let _ = runtime.block_on(async { tokio::time::timeout(TIDYING, future).await });
         }
     }
 
+    /// The same, while the caller goes on. [`Self::settle`] waits for it, or the end of the threads.
+    pub(super) fn tidy_later<T: Send>(
+        &self,
+        future: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
+    ) {
+        let Some(runtime) = &self.threads.runtime else { return };
+        let work = runtime.spawn(async { drop(tokio::time::timeout(TIDYING, future).await) });
+        self.threads.tidying().push(work);
+    }
+
+    /// Waits until all is tidy.
+    pub(super) fn settle(&self) {
+        self.threads.settle();
+    }
+
     /// For threads that wait inside of a call.
     pub(super) fn handle(&self) -> Result<Handle, RegistryError> {
-        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or(Cancelled.into())
+        self.threads
+            .runtime
+            .as_ref()
+            .map(|runtime| runtime.handle().clone())
+            .ok_or(Cancelled.into())
     }
 
     /// For tasks that do something else when cancelled.
@@ -106,6 +135,14 @@ impl Engine {
 }
 
 impl Stop {
+    fn of(cancel: &Cancel) -> Self {
+        let (sender, receiver) = watch::channel(false);
+        cancel.on_cancel(move || {
+            sender.send_replace(true);
+        });
+        Self(receiver)
+    }
+
     /// The future's result, or `Cancelled`, whichever comes first.
     pub(super) async fn or<T>(
         &self,
@@ -126,8 +163,27 @@ impl Stop {
     }
 }
 
-impl Drop for Engine {
+impl Threads {
+    fn tidying(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tidying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self) {
+        let work = std::mem::take(&mut *self.tidying());
+        // Its own threads cannot wait for themselves.
+        if let Some(runtime) = self.runtime.as_ref().filter(|_| Handle::try_current().is_err()) {
+            runtime.block_on(async {
+                for work in work {
+                    _ = work.await;
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
+        self.settle();
         // Dropping a runtime waits for its blocking threads, which may sit in a read.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -70,7 +70,7 @@ pub use options::{Options, Ranges};
 pub use post::Answer;
 pub use proxy::{ProxySettings, ProxyVariable};
 pub use pull::{Resolved, choose, choose_from};
-pub use push::{Body, Pushed, Pusher};
+pub use push::{Body, Chance, Pushed, Pusher, Sent, Unfinished};
 pub use put::put_text;
 pub use reference::{HUB, Reference, ReferenceError, Repository};
 pub(crate) use transport::same_origin;

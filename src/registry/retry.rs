@@ -46,6 +46,11 @@ impl Policy {
         }
     }
 
+    /// With pauses that come to no more than so much.
+    pub(super) fn within(self, budget: Duration) -> Self {
+        Self { budget: self.budget.min(budget), ..self }
+    }
+
     pub(super) fn start(self) -> Attempts {
         Attempts { policy: self, failed: 0, paused: Duration::ZERO }
     }

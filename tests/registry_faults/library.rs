@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kiln::cancel::Cancel;
 use kiln::image::Descriptor;
-use kiln::registry::{Body, Client, CredentialSource, Options, Pusher, Reference, RegistryError};
+use kiln::registry::{
+    Body, Chance, Client, CredentialSource, Options, Pusher, Reference, RegistryError,
+};
 use testkit::Registry;
 use testkit::digest::sha256;
 
@@ -77,7 +79,7 @@ pub fn push(world: &World, seed: &Seed, mount: bool, chunk: Option<u64>) -> Resu
     let work = || {
         pusher.check()?;
         for (descriptor, body) in blobs {
-            pusher.push_blob(&descriptor, body, from, &|_| {})?;
+            pusher.push_blob(&descriptor, body, from, Chance::Some, &|_| {})?;
         }
         put(&pusher, seed)
     };
@@ -93,10 +95,16 @@ pub fn copy(world: &World) -> Result<(), String> {
     let from = reference(&world.source, "base:1").repository();
     let work = || {
         for layer in &seed.layers {
-            pusher.push_blob(&described(LAYER, layer), Body::Remote(&from), None, &|_| {})?;
+            pusher.push_blob(
+                &described(LAYER, layer),
+                Body::Remote(&from),
+                None,
+                Chance::Some,
+                &|_| {},
+            )?;
         }
         let config = described(CONFIG, &seed.config);
-        pusher.push_blob(&config, Body::Bytes(&seed.config), None, &|_| {})?;
+        pusher.push_blob(&config, Body::Bytes(&seed.config), None, Chance::Some, &|_| {})?;
         put(&pusher, &seed)
     };
     work().map_err(|error| error.to_string())?;

@@ -35,6 +35,8 @@ pub enum Content<'a> {
     Later(&'a (dyn Fn() -> io::Result<PathBuf> + Sync)),
     /// In memory.
     Bytes(&'a [u8]),
+    /// In memory, and the same in every build: it is likely to be there.
+    Constant(&'static [u8]),
 }
 
 impl Debug for Content<'_> {
@@ -43,6 +45,7 @@ impl Debug for Content<'_> {
             Self::File(_) => "File",
             Self::Later(_) => "Later",
             Self::Bytes(_) => "Bytes",
+            Self::Constant(_) => "Constant",
         })
     }
 }
@@ -84,6 +87,12 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Keeps a document that another one, which comes later, leads to.
     fn keep_document(&self, document: &Document) -> Result<(), CacheError>;
+
+    /// What was under a name when it was read last, if anything; nothing where nobody has read it, or
+    /// reading it costs nothing.
+    fn remembered(&self, _name: &str) -> Option<Option<Document>> {
+        None
+    }
 
     /// Puts what `change` makes of a document in its place, under the same name. All blobs that it
     /// names are there already. Whoever reads sees the old one or the new one, whole. Where the place

@@ -1,19 +1,40 @@
 //! A repository of a registry: documents are manifests, names are tags.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, Change, Content, Document, LayerPlace};
 use crate::cache::error::CacheError;
 use crate::digest::Digest;
-use crate::image::Descriptor;
-use crate::registry::{Body, Client, Reference, RegistryError, Repository};
+use crate::image::{Descriptor, media_type};
+use crate::registry::{BlobReader, Body, Chance, Client, Reference, RegistryError, Repository};
+
+/// Configs of so many bytes are remembered.
+const REMEMBERED_MAX: u64 = 1 << 20;
 
 /// One repository.
 #[derive(Clone)]
 pub struct Registry {
     client: Client,
     repository: Repository,
+    memory: Arc<Memory>,
+}
+
+/// What was said and sent so far: none of it is asked or sent again. Documents under names may be
+/// others' by now.
+#[derive(Default)]
+struct Memory {
+    documents: Mutex<HashMap<String, Option<Document>>>,
+    configs: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    kept: Mutex<HashSet<Digest>>,
+}
+
+impl Memory {
+    fn remember(&self, name: &str, document: Option<Document>) {
+        lock(&self.documents).insert(name.to_owned(), document);
+    }
 }
 
 impl fmt::Debug for Registry {
@@ -25,7 +46,7 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// A repository, which nobody asks anything yet.
     pub fn new(client: Client, repository: Repository) -> Self {
-        Self { client, repository }
+        Self { client, repository, memory: Arc::default() }
     }
 
     /// The repository.
@@ -61,6 +82,43 @@ impl Registry {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// What is under a name now: where it is what it was, in an answer without a body.
+    fn now(&self, name: &str, reference: &Reference) -> Result<Option<Document>, CacheError> {
+        if let Some(known @ Some(_)) = self.remembered(name) {
+            let digest = known.as_ref().map(|known| Digest::of(&known.bytes));
+            match self.client.pusher(reference).head_manifest() {
+                Ok(None) => return Ok(None),
+                Ok(found) if found == digest => return Ok(known),
+                // Another build's; or who knows no such question.
+                _ => {}
+            }
+        }
+        self.read(reference)
+    }
+}
+
+/// Remembers a blob when all of it was read, and with that found to be the right one.
+struct Remembering {
+    reader: BlobReader,
+    read: Vec<u8>,
+    digest: Digest,
+    memory: Arc<Memory>,
+}
+
+impl Read for Remembering {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.read.extend_from_slice(&buffer[..count]);
+        if count == 0 && !buffer.is_empty() {
+            lock(&self.memory.configs).insert(self.digest, std::mem::take(&mut self.read).into());
+        }
+        Ok(count)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A repository that does not exist yet is an empty cache.
@@ -78,7 +136,13 @@ impl Backend for Registry {
     }
 
     fn document(&self, name: &str) -> Result<Option<Document>, CacheError> {
-        self.read(&self.reference(Some(name), None))
+        let found = self.read(&self.reference(Some(name), None))?;
+        self.memory.remember(name, found.clone());
+        Ok(found)
+    }
+
+    fn remembered(&self, name: &str) -> Option<Option<Document>> {
+        lock(&self.memory.documents).get(name).cloned()
     }
 
     fn document_by_digest(&self, digest: &Digest) -> Result<Option<Document>, CacheError> {
@@ -94,15 +158,24 @@ impl Backend for Registry {
 
     fn update(&self, name: &str, change: &mut Change<'_>) -> Result<(), CacheError> {
         let reference = self.reference(Some(name), None);
-        let old = self.read(&reference)?;
+        let old = self.now(name, &reference)?;
         let Some(new) = change(old.as_ref())? else { return Ok(()) };
         let pusher = self.client.pusher(&reference);
         pusher.put_manifest(Some(name), &new.bytes, &new.media_type)?;
+        self.memory.remember(name, Some(new));
         Ok(())
     }
 
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>, CacheError> {
-        Ok(Box::new(self.client.open_blob(&self.repository, blob)?))
+        if let Some(known) = lock(&self.memory.configs).get(&blob.digest) {
+            return Ok(Box::new(io::Cursor::new(known.clone())));
+        }
+        let reader = self.client.open_blob(&self.repository, blob)?;
+        if blob.media_type != media_type::OCI_CONFIG || blob.size > REMEMBERED_MAX {
+            return Ok(Box::new(reader));
+        }
+        let (digest, memory) = (blob.digest, self.memory.clone());
+        Ok(Box::new(Remembering { reader, read: Vec::new(), digest, memory }))
     }
 
     fn keep(
@@ -112,13 +185,18 @@ impl Backend for Registry {
         mount_from: Option<&Repository>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), CacheError> {
-        let body = match content {
-            Content::File(path) => Body::File(path),
-            Content::Later(make) => Body::Later(make),
-            Content::Bytes(bytes) => Body::Bytes(bytes),
+        if lock(&self.memory.kept).contains(&blob.digest) {
+            return Ok(());
+        }
+        let (body, chance) = match content {
+            Content::File(path) => (Body::File(path), Chance::Little),
+            Content::Later(make) => (Body::Later(make), Chance::Some),
+            Content::Bytes(bytes) => (Body::Bytes(bytes), Chance::Little),
+            Content::Constant(bytes) => (Body::Bytes(bytes), Chance::Some),
         };
         let pusher = self.client.pusher(&self.reference(None, None));
-        pusher.push_blob(blob, body, mount_from, progress)?;
+        pusher.push_blob(blob, body, mount_from, chance, progress)?;
+        lock(&self.memory.kept).insert(blob.digest);
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl Saving<'_> {
         let packs: Vec<Pack> = kept.iter().copied().cloned().chain(new).collect();
         let tree = sender.tree(&tree(self.seen, &packs)?.encode()?)?;
         if there.is_none() {
-            place.backend.keep(&config(), Content::Bytes(CONFIG_BYTES), None, &|_| {})?;
+            place.backend.keep(&config(), Content::Constant(CONFIG_BYTES), None, &|_| {})?;
         }
         let snapshot = Snapshot {
             tree,

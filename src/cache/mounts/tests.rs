@@ -81,7 +81,7 @@ impl Backend for Shelf {
         let bytes = match content {
             Content::File(path) => fs::read(path).unwrap(),
             Content::Later(make) => fs::read(make().unwrap()).unwrap(),
-            Content::Bytes(bytes) => bytes.to_vec(),
+            Content::Bytes(bytes) | Content::Constant(bytes) => bytes.to_vec(),
         };
         assert_eq!((Digest::of(&bytes), bytes.len() as u64), (blob.digest, blob.size));
         if self.blobs.lock().unwrap().insert(blob.digest, bytes).is_none() {

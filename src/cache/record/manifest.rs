@@ -207,18 +207,47 @@ pub fn write(
     change: &mut (dyn FnMut(&mut Record) + Send),
 ) -> Result<(), CacheError> {
     backend.update(name, &mut |old| {
-        let mut record = match old {
-            Some(old) => own(backend, name, old)?,
-            None => Record::default(),
-        };
-        let before = record.clone();
-        change(&mut record);
-        if record == before && old.is_some() {
-            return Ok(None);
-        }
-        record.keep_newest(ENTRIES_MAX);
+        let Some(record) = changed(backend, name, old, change)? else { return Ok(None) };
         store(backend, &record).map(Some)
     })
+}
+
+/// Does what [`write`] will do before the place has all layers, but for what leads to them: if nobody
+/// else writes meanwhile, little is left to do later. `change` may be called again.
+///
+/// # Errors
+/// As [`write`]; it will fail, too, or do what was not done here.
+pub fn rehearse(
+    backend: &dyn Backend,
+    name: &str,
+    change: &mut dyn FnMut(&mut Record),
+) -> Result<(), CacheError> {
+    let Some(old) = backend.remembered(name) else { return Ok(()) };
+    match changed(backend, name, old.as_ref(), change)? {
+        // A larger one has parts that name layers.
+        Some(record) if record.entries.len() <= PART => part(backend, &record.entries).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// The record that is to take the place of another; nothing if it stays as it is.
+fn changed(
+    backend: &dyn Backend,
+    name: &str,
+    old: Option<&Document>,
+    change: &mut dyn FnMut(&mut Record),
+) -> Result<Option<Record>, CacheError> {
+    let mut record = match old {
+        Some(old) => own(backend, name, old)?,
+        None => Record::default(),
+    };
+    let before = record.clone();
+    change(&mut record);
+    if record == before && old.is_some() {
+        return Ok(None);
+    }
+    record.keep_newest(ENTRIES_MAX);
+    Ok(Some(record))
 }
 
 /// A record that is to be written again. An image that carries keys is none.
@@ -266,14 +295,18 @@ fn part(backend: &dyn Backend, entries: &[Entry]) -> Result<Document, CacheError
         "rootfs": { "type": "layers", "diff_ids": diff_ids.collect::<Vec<_>>() },
         ABOUT: about,
     });
-    let config = keep(backend, OCI_CONFIG, &json(&config)?)?;
+    let config = json(&config)?;
+    let size = config.len() as u64;
+    let descriptor = Descriptor::new(OCI_CONFIG, Digest::of(&config), size);
+    backend.keep(&descriptor, Content::Bytes(&config), None, &|_| {})?;
     if entries.iter().any(|entry| entry.layer.is_none()) {
-        keep(backend, OCI_LAYER, EMPTY)?;
+        let empty = Descriptor::new(OCI_LAYER, Digest::of(EMPTY), EMPTY.len() as u64);
+        backend.keep(&empty, Content::Constant(EMPTY), None, &|_| {})?;
     }
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(OCI_MANIFEST.to_owned()),
-        config,
+        config: descriptor,
         layers: entries.iter().map(layer).collect::<Result<_, _>>()?,
         annotations: version(),
         other: Map::new(),
@@ -289,12 +322,6 @@ fn layer(entry: &Entry) -> Result<Descriptor, CacheError> {
     let noted = Noted::of(entry);
     let noted = String::from_utf8_lossy(&json(&noted)?).into_owned();
     descriptor.annotations = BTreeMap::from([(ENTRY.to_owned(), noted)]);
-    Ok(descriptor)
-}
-
-fn keep(backend: &dyn Backend, kind: &str, bytes: &[u8]) -> Result<Descriptor, CacheError> {
-    let descriptor = Descriptor::new(kind, Digest::of(bytes), bytes.len() as u64);
-    backend.keep(&descriptor, Content::Bytes(bytes), None, &|_| {})?;
     Ok(descriptor)
 }
 

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::manifest::{Detail, VERSION, of_document, read, write};
+pub use self::manifest::{Detail, VERSION, of_document, read, rehearse, write};
 pub use self::merge::Rivals;
 use super::facts::Facts;
 use super::key::{Input, Key};

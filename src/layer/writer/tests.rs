@@ -114,7 +114,9 @@ fn a_tree_is_written_in_an_order_that_unpacks() {
         .into_iter()
         .map(|(path, kind, content)| (path.into(), Node { entry: entry(path, kind), content }))
         .collect();
-    let layer = write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &tree).expect("written");
+    let layer =
+        write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &tree)
+            .expect("written");
     let entries = read(&store, &layer);
     let order: Vec<_> = entries.iter().map(|e| e.path.to_str().expect("text")).collect();
     assert_eq!(order, ["", "a", "a/z", "a.txt", "a/link-to-link", "m", "n"]);
@@ -131,8 +133,11 @@ fn links_in_a_circle_are_refused() {
             (path.into(), Node { entry, content: Content::None })
         })
         .into();
-    let error = write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &tree).expect_err("refused");
+    let error =
+        write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &tree)
+            .expect_err("refused");
     assert!(matches!(error, LayerError::LinkLoop { .. }), "{error}");
     let empty = BTreeMap::new();
-    write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &empty).expect("an empty layer is one");
+    write_tree(LayerWriter::create(&store, &LayerOptions::default()).expect("a writer"), &empty)
+        .expect("an empty layer is one");
 }

@@ -9,7 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 
-use super::part::{Answer, Part, Sender, Sent, answer};
+use super::part::{self, Answer, Part, Sender, answer};
+use super::session::Opened;
 use super::source::Source;
 use super::{Body, Pushed, Pusher};
 use crate::digest::Digest;
@@ -24,45 +25,74 @@ const BUFFER: usize = 256 << 10;
 /// With more than so many bytes left, it is worth a request to learn that the registry has the blob.
 const WORTH_ASKING: u64 = 4 << 20;
 
+/// What has come of a blob that was sent while it grew.
+#[derive(Debug)]
+pub enum Sent {
+    /// It is there.
+    There(Digest, Pushed),
+    /// The way broke, and the registry may have a part of it.
+    Part(Unfinished),
+    /// Nothing was begun, or nothing is left of it.
+    Nothing,
+}
+
+/// An upload that the registry may know how to go on with.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub(super) url: Url,
+    pub(super) chunk_min: Option<u64>,
+    /// Bytes that it can have.
+    pub(super) most: u64,
+}
+
 /// How far the bytes have come.
 enum Copied {
     /// All of them are on their way.
     All(Digest, u64),
     /// The registry has the blob already.
     Exists(Digest),
-    /// The blob came to nothing, or the way did.
-    Broken,
+    /// The way broke after so many.
+    Broken(u64),
+    /// The blob came to nothing.
+    Gone,
 }
 
 impl Pusher {
-    /// Sends a blob while it grows. The answer is nothing where that did not work, or the blob came
-    /// to nothing; then nothing of it is left there. `progress` is told how many bytes were handed over.
-    pub fn push_growing(
-        &self,
-        growing: &Growing,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Option<(Digest, Pushed)> {
+    /// Sends a blob while it grows. `progress` is told how many bytes were handed over.
+    pub fn push_growing(&self, growing: &Growing, progress: &(dyn Fn(u64) + Sync)) -> Sent {
         // Somebody knows that whole blobs do not get through.
         if self.client.upload_chunk().is_some() {
-            return None;
+            return Sent::Nothing;
         }
         let session = self.session();
-        let opened = self.client.engine().finish(session.begin()).ok()?;
-        match self.send_growing(&opened.url, growing, progress) {
-            Ok(Some(done @ (_, Pushed::Uploaded))) => Some(done),
-            other => {
-                self.client.engine().tidy(session.cancel(opened.url));
-                other.ok().flatten()
+        let Ok(opened) = self.client.engine().finish(session.begin()) else { return Sent::Nothing };
+        let Opened { mut url, chunk_min } = opened;
+        let sent = self.send_growing(&mut url, growing, progress);
+        let forget = || self.client.engine().tidy(session.cancel(url.clone()));
+        let unfinished = |most| Sent::Part(Unfinished { url: url.clone(), chunk_min, most });
+        match sent {
+            Ok(Copied::All(digest, size)) => match self.commit(&url, digest, size, progress) {
+                true => Sent::There(digest, Pushed::Uploaded),
+                false => unfinished(size),
+            },
+            Ok(Copied::Broken(most)) => unfinished(most),
+            Ok(Copied::Exists(digest)) => {
+                forget();
+                Sent::There(digest, Pushed::Exists)
+            }
+            Ok(Copied::Gone) | Err(_) => {
+                forget();
+                Sent::Nothing
             }
         }
     }
 
     fn send_growing(
         &self,
-        upload: &Url,
+        upload: &mut Url,
         growing: &Growing,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Option<(Digest, Pushed)>, RegistryError> {
+    ) -> Result<Copied, RegistryError> {
         let engine = self.client.engine();
         let (writer, body, hangup) = pipe(&engine.handle()?);
         let action = format!("upload a layer to `{}`", self.repository.familiar());
@@ -74,29 +104,35 @@ impl Pusher {
             drop(hangup); // unblocks the writer if the registry answered before the end
             answer(&transport, &request, outcome?, false).await
         })?;
-        let (digest, size) = match self.copy_growing(growing, writer, progress) {
-            Copied::All(digest, size) => (digest, size),
-            Copied::Exists(digest) => {
-                task.abort();
-                return Ok(Some((digest, Pushed::Exists)));
-            }
-            Copied::Broken => {
-                task.abort();
-                return Ok(None);
-            }
+        let copied = self.copy_growing(growing, writer, progress);
+        let Copied::All(_, size) = copied else {
+            task.abort();
+            return Ok(copied);
         };
         let answer = engine.block_on(async { Ok(task.await) })?;
-        let Ok(Ok(Answer::Final(Sent::Taken { next, .. }))) = answer else { return Ok(None) };
-        let url = next.unwrap_or_else(|| upload.clone());
+        let Ok(Ok(Answer::Final(part::Sent::Taken { next, .. }))) = answer else {
+            return Ok(Copied::Broken(size));
+        };
+        if let Some(next) = next {
+            *upload = next;
+        }
+        Ok(copied)
+    }
+
+    /// Says which blob the bytes are; whether that worked.
+    fn commit(
+        &self,
+        url: &Url,
+        digest: Digest,
+        size: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> bool {
         let descriptor = Descriptor::new(OCI_LAYER_GZIP, digest, size);
         let sender =
             Sender { client: &self.client, place: &self.place, descriptor: &descriptor, progress };
         let mut nothing = Source::new(&self.client, &descriptor, Body::Bytes(&[]));
         let end = Part { offset: size, length: 0, commits: true };
-        Ok(match sender.send(&url, end, &mut nothing) {
-            Ok(Sent::Committed) => Some((digest, Pushed::Uploaded)),
-            _ => None,
-        })
+        matches!(sender.send(url, end, &mut nothing), Ok(part::Sent::Committed))
     }
 
     fn copy_growing(
@@ -110,7 +146,7 @@ impl Pusher {
         let (mut sent, mut has_asked) = (0, false);
         loop {
             let there = match growing.wait(sent + 1) {
-                Extent::Gone => return Copied::Broken,
+                Extent::Gone => return Copied::Gone,
                 Extent::Whole { digest, size } if sent == size => return Copied::All(digest, size),
                 Extent::Whole { digest, size } => {
                     let is_worth_it = !has_asked && size - sent > WORTH_ASKING;
@@ -123,19 +159,19 @@ impl Pusher {
                 Extent::Part(len) => len,
             };
             if self.client.cancel().check().is_err() {
-                return Copied::Broken;
+                return Copied::Gone;
             }
             let room = usize::try_from(there - sent).unwrap_or(BUFFER).min(BUFFER);
             match reader.read(&mut buffer[..room]) {
                 Ok(count @ 1..) => {
                     if writer.write_all(&buffer[..count]).is_err() {
-                        return Copied::Broken;
+                        return Copied::Broken(sent + count as u64);
                     }
                     sent += count as u64;
                     progress(sent);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return Copied::Broken,
+                Ok(0) | Err(_) => return Copied::Broken(sent),
             }
         }
     }

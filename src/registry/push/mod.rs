@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
+pub use self::ahead::{Sent, Unfinished};
 use self::session::Session;
 use super::client::Client;
 use super::error::RegistryError;
@@ -46,6 +47,16 @@ impl std::fmt::Debug for Body<'_> {
     }
 }
 
+/// Whether a repository may have a blob before it is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chance {
+    /// It is asked first.
+    Some,
+    /// This build has just made it, so only another that made the same can have pushed it. A small one
+    /// is sent without a question; a larger one is asked about while its upload begins.
+    Little,
+}
+
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
@@ -73,7 +84,8 @@ impl Pusher {
         Self { client, reference, repository, place }
     }
 
-    /// Asks for the permission to push, by starting an upload and cancelling it.
+    /// Asks for the permission to push, by starting an upload and cancelling it; the latter is not waited
+    /// for before [`Client::settle`].
     ///
     /// # Errors
     /// [`RegistryError::Unauthorized`] and [`RegistryError::NotFound`] are the registry's no.
@@ -82,7 +94,10 @@ impl Pusher {
         let engine = self.client.engine();
         let begin = self.client.policy().run(async || session.begin().await);
         let upload = engine.finish(begin)?;
-        engine.tidy(session.cancel(upload.url));
+        let (transport, place) = (self.client.transport().clone(), self.place.clone());
+        engine.tidy_later(async move {
+            Session { transport: &transport, place: &place }.cancel(upload.url).await
+        });
         Ok(())
     }
 
@@ -97,7 +112,8 @@ impl Pusher {
     }
 
     /// Puts a blob into the repository: not at all where it is there, by a mount where `mount_from`
-    /// is a repository of the same registry, else by an upload. `progress` is told how many bytes
+    /// is a repository of the same registry, else by an upload. `chance` decides whether anybody looks
+    /// whether it is there. `progress` is told how many bytes
     /// of the blob were handed over so far; the number starts again when an upload does.
     ///
     /// # Errors
@@ -107,6 +123,7 @@ impl Pusher {
         descriptor: &Descriptor,
         body: Body<'_>,
         mount_from: Option<&Repository>,
+        chance: Chance,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed, RegistryError> {
         let upload = upload::Upload {
@@ -115,10 +132,35 @@ impl Pusher {
             descriptor,
             body,
             mount_from: mount_from.filter(|from| from.registry == self.repository.registry),
+            chance,
             progress,
             chunk: self.client.upload_chunk(),
         };
-        upload.run()
+        upload.run(None)
+    }
+
+    /// Completes a blob of which the repository may have a part, in whatever way is left.
+    ///
+    /// # Errors
+    /// As [`Pusher::push_blob`].
+    pub fn go_on(
+        &self,
+        unfinished: Unfinished,
+        descriptor: &Descriptor,
+        body: Body<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Pushed, RegistryError> {
+        let upload = upload::Upload {
+            client: &self.client,
+            session: self.session(),
+            descriptor,
+            body,
+            mount_from: None,
+            chance: Chance::Some,
+            progress,
+            chunk: self.client.upload_chunk(),
+        };
+        upload.run(Some(unfinished))
     }
 
     /// Writes a manifest, by the tag of the reference or by another tag or digest. Returns its

@@ -17,9 +17,11 @@ use super::chunks::Way;
 use super::part::{Broken, Part, Sender, Sent};
 use super::session::{Begun, Opened, Session};
 use super::source::Source;
-use super::{Body, Pushed};
+use super::{Body, Chance, Pushed, Unfinished};
 use crate::image::Descriptor;
 
+/// Blobs up to so many bytes are sent sooner than a question about them is answered.
+const SMALL: u64 = 64 << 10;
 /// After so many more bytes the failures before them no longer count.
 const PROGRESS: u64 = 1 << 20;
 /// How often a registry may refuse the credentials, or break off, before chunks are tried.
@@ -32,6 +34,8 @@ pub(super) struct Upload<'a> {
     pub(super) descriptor: &'a Descriptor,
     pub(super) body: Body<'a>,
     pub(super) mount_from: Option<&'a Repository>,
+    /// Whether the repository may have it already.
+    pub(super) chance: Chance,
     pub(super) progress: &'a (dyn Fn(u64) + Sync),
     /// Length of the chunks that the user wants.
     pub(super) chunk: Option<u64>,
@@ -75,6 +79,8 @@ struct Course<'a> {
     in_parts: bool,
     /// Whether the registry refused what it had got so, and a new upload was begun for it.
     began_again: bool,
+    /// Whether an upload was begun before anybody looked for the blob.
+    began_unseen: bool,
     may_mount: bool,
     refusals: u32,
     breaks: u32,
@@ -86,8 +92,8 @@ struct Course<'a> {
 }
 
 impl Upload<'_> {
-    /// Looks, mounts or uploads, until the blob is there.
-    pub(super) fn run(&self) -> Result<Pushed, RegistryError> {
+    /// Looks, mounts or uploads, until the blob is there; goes on with what is begun.
+    pub(super) fn run(&self, begun: Option<Unfinished>) -> Result<Pushed, RegistryError> {
         let mut course = Course {
             upload: self,
             source: Source::new(self.client, self.descriptor, self.body),
@@ -97,13 +103,17 @@ impl Upload<'_> {
             knows_no_parts: false,
             in_parts: false,
             began_again: false,
+            began_unseen: false,
             may_mount: true,
             refusals: 0,
             breaks: 0,
             farthest: 0,
             counted: 0,
         };
-        let mut step = Step::Begin;
+        let mut step = match begun {
+            None => Step::Begin,
+            Some(begun) => course.take_over(begun),
+        };
         loop {
             let upload = step.url().cloned();
             step = match course.take(step) {
@@ -111,7 +121,7 @@ impl Upload<'_> {
                 Ok(Next::There(pushed)) => return Ok(pushed),
                 Err(error) => {
                     upload.into_iter().for_each(|url| self.forget(url));
-                    return Err(error);
+                    return if course.was_there(&error) { Ok(Pushed::Exists) } else { Err(error) };
                 }
             };
             // A registry keeps what has come of an upload for days, unless it is told not to.
@@ -119,6 +129,30 @@ impl Upload<'_> {
                 upload.into_iter().for_each(|url| self.forget(url));
             }
         }
+    }
+
+    /// Begins an upload, and looks for the blob at the same time: one answer less to wait for.
+    async fn begin_and_look(&self) -> Result<Option<Begun>, RegistryError> {
+        let Self { session, descriptor, .. } = self;
+        let (opened, there) = tokio::join!(session.begin(), session.has_blob(&descriptor.digest));
+        Ok(self.judge(opened?, there))
+    }
+
+    async fn look_beside(&self, opened: Opened) -> Result<Option<Begun>, RegistryError> {
+        let there = self.session.has_blob(&self.descriptor.digest).await;
+        Ok(self.judge(opened, there))
+    }
+
+    /// An upload goes on unless the blob is there. Who cannot say that may still take it.
+    fn judge(&self, opened: Opened, there: Result<bool, RegistryError>) -> Option<Begun> {
+        if !there.unwrap_or(false) {
+            return Some(Begun::Upload(opened));
+        }
+        let (transport, place) = (self.client.transport().clone(), self.session.place.clone());
+        self.client.engine().tidy_later(async move {
+            Session { transport: &transport, place: &place }.cancel(opened.url).await
+        });
+        None
     }
 
     fn forget(&self, upload: Url) {
@@ -141,6 +175,14 @@ impl Step {
 }
 
 impl Course<'_> {
+    fn take_over(&mut self, begun: Unfinished) -> Step {
+        let Unfinished { url, chunk_min, most } = begun;
+        let size = self.upload.descriptor.size;
+        self.way = Some(Way::first(size, self.upload.chunk, chunk_min));
+        self.in_parts = true;
+        Step::Ask(Going { url, chunk_min, offset: 0, most: most.min(size), perhaps_done: false })
+    }
+
     fn take(&mut self, step: Step) -> Result<Next, RegistryError> {
         self.upload.client.cancel().check()?;
         match step {
@@ -156,15 +198,25 @@ impl Course<'_> {
     fn begin(&mut self) -> Result<Next, RegistryError> {
         let Upload { client, session, descriptor, .. } = self.upload;
         let from = self.upload.mount_from.filter(|_| self.may_mount);
+        // What was begun before is asked about, as the answer that it is there may have been lost.
+        let chance = if self.way.is_none() { self.upload.chance } else { Chance::Some };
+        let small = descriptor.size <= SMALL;
+        self.began_unseen |= chance == Chance::Little && small;
         // To its end, as an upload whose address nobody has read cannot be cancelled.
         let begun = client.engine().finish(async {
-            if session.has_blob(&descriptor.digest).await? {
-                return Ok(None);
+            match (chance, from) {
+                (Chance::Some, _) if session.has_blob(&descriptor.digest).await? => Ok(None),
+                (Chance::Little, None) if !small => self.upload.begin_and_look().await,
+                (_, None) => Ok(Some(Begun::Upload(session.begin().await?))),
+                (chance, Some(from)) => {
+                    let begun = session.mount(&descriptor.digest, &from.name).await?;
+                    let Begun::Upload(opened) = begun else { return Ok(Some(begun)) };
+                    if chance == Chance::Little && !small {
+                        return self.upload.look_beside(opened).await;
+                    }
+                    Ok(Some(Begun::Upload(opened)))
+                }
             }
-            Ok(Some(match from {
-                Some(from) => session.mount(&descriptor.digest, &from.name).await?,
-                None => Begun::Upload(session.begin().await?),
-            }))
         })?;
         self.may_mount = false;
         let Opened { url, chunk_min } = match begun {
@@ -179,6 +231,14 @@ impl Course<'_> {
         self.in_parts = false;
         let going = Going { url, chunk_min, offset: 0, most: 0, perhaps_done: false };
         Ok(Next::Step(Step::Send(going)))
+    }
+
+    /// Whether a blob that nobody had looked for was there, and this is how the registry says so.
+    fn was_there(&self, error: &RegistryError) -> bool {
+        let Upload { client, session, descriptor, .. } = self.upload;
+        let refused = matches!(error, RegistryError::Status { .. });
+        let look = || client.engine().block_on(session.has_blob(&descriptor.digest));
+        self.began_unseen && self.way.is_some() && refused && look().unwrap_or(false)
     }
 
     /// What it means that the blob is there: that of an answer which was lost is kiln's own.

@@ -39,7 +39,7 @@ fn blob() -> Descriptor {
 }
 
 fn push(pusher: &Pusher, from: Option<&Repository>) -> Result<Pushed, RegistryError> {
-    pusher.push_blob(&blob(), Body::Bytes(BLOB), from, &|_| ())
+    pusher.push_blob(&blob(), Body::Bytes(BLOB), from, Chance::Some, &|_| ())
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_blob_is_sent_in_one_piece_to_the_place_that_the_registry_names() {
         let pusher = client(options()).pusher(&reference(&server, "app/x:1"));
         let told = Mutex::new(Vec::new());
         let pushed = pusher
-            .push_blob(&blob(), Body::File(&path), None, &|done| {
+            .push_blob(&blob(), Body::File(&path), None, Chance::Some, &|done| {
                 told.lock().expect("lock").push(done);
             })
             .expect("pushed");
@@ -194,7 +194,7 @@ fn a_registry_that_hangs_up_does_not_block_the_sender() {
     });
     let reference: Reference = format!("{host}/app:1").parse().expect("a reference");
     let pusher = client(Options { retries: 1, ..options() }).pusher(&reference);
-    let error = pusher.push_blob(&descriptor, Body::Bytes(&bytes), None, &|_| ());
+    let error = pusher.push_blob(&descriptor, Body::Bytes(&bytes), None, Chance::Some, &|_| ());
     let error = error.expect_err("the registry never takes it");
     let expected = matches!(
         error,
@@ -237,9 +237,10 @@ fn a_blob_goes_from_registry_to_registry() {
     let pusher = client(options()).pusher(&reference(&target, "app:1"));
     let from = reference(&source, "base:1").repository();
     let told = Mutex::new(0);
-    let pushed = pusher.push_blob(&layer, Body::Remote(&from), Some(&from), &|done| {
-        *told.lock().expect("lock") = done;
-    });
+    let pushed =
+        pusher.push_blob(&layer, Body::Remote(&from), Some(&from), Chance::Some, &|done| {
+            *told.lock().expect("lock") = done;
+        });
     assert_eq!(pushed.expect("pushed"), Pushed::Uploaded);
     assert_eq!(Digest::of(&target.seen().pop().expect("a PUT").body), layer.digest);
     assert_eq!(told.into_inner().expect("lock"), layer.size);
@@ -251,7 +252,7 @@ fn the_error_of_a_bad_source_is_the_sources() {
     let pusher = client(options()).pusher(&reference(&target, "app:1"));
     let source = Server::start(|_| Reply::new(200, "SOME bytes of a layer"));
     let from = reference(&source, "base:1").repository();
-    let error = pusher.push_blob(&blob(), Body::Remote(&from), None, &|_| ());
+    let error = pusher.push_blob(&blob(), Body::Remote(&from), None, Chance::Some, &|_| ());
     let error = error.expect_err("damaged");
     assert!(
         matches!(&error, RegistryError::Digest { host, .. } if *host == source.host()),
@@ -261,9 +262,9 @@ fn the_error_of_a_bad_source_is_the_sources() {
     assert_eq!(puts, 0, "the target never got a whole body");
 
     let missing = std::path::Path::new("/nowhere/blob");
-    let error = pusher.push_blob(&blob(), Body::File(missing), None, &|_| ());
+    let error = pusher.push_blob(&blob(), Body::File(missing), None, Chance::Some, &|_| ());
     assert!(matches!(error.expect_err("missing"), RegistryError::File { .. }));
-    let error = pusher.push_blob(&blob(), Body::Bytes(b"short"), None, &|_| ());
+    let error = pusher.push_blob(&blob(), Body::Bytes(b"short"), None, Chance::Some, &|_| ());
     let error = error.expect_err("short");
     assert!(matches!(error, RegistryError::Length { expected: 21, found: 5, .. }), "{error:?}");
 }
@@ -410,4 +411,45 @@ fn a_tag_is_looked_up() {
     assert_eq!(head("2").expect("an answer"), Some(Digest::of(b"body")));
     assert_eq!(head("3").expect("an answer"), None);
     assert!(head("4").expect_err("refused").is_unauthorized());
+}
+
+/// How a blob that this build has made gets there, and in which requests.
+#[test]
+fn what_was_just_made_is_looked_for_where_that_costs_nothing() {
+    let small = b"small".to_vec();
+    let large = vec![7; 65 << 10];
+    let mount = |server: &Server| reference(server, "other:1").repository();
+    for (blob, there, mounts, takes, expected, methods) in [
+        (&small, false, None, true, Pushed::Uploaded, "POST PUT"),
+        (&small, true, None, true, Pushed::Uploaded, "POST PUT"),
+        // Whoever does not want it again is asked why.
+        (&small, true, None, false, Pushed::Exists, "DELETE HEAD POST PUT"),
+        (&small, false, Some(true), true, Pushed::Mounted, "POST"),
+        (&small, false, Some(false), true, Pushed::Uploaded, "POST PUT"),
+        (&large, false, None, true, Pushed::Uploaded, "HEAD POST PUT"),
+        (&large, true, None, true, Pushed::Exists, "DELETE HEAD POST"),
+        (&large, true, Some(true), true, Pushed::Mounted, "POST"),
+        (&large, true, Some(false), true, Pushed::Exists, "DELETE HEAD POST"),
+    ] {
+        let server = Server::start(move |seen| match &*seen.method {
+            "HEAD" => Reply::new(if there { 200 } else { 404 }, ""),
+            "POST" if mounts == Some(true) => Reply::new(201, ""),
+            "POST" => Reply::new(202, "").header("Location", "/v2/app/blobs/uploads/1"),
+            "PUT" if takes => Reply::new(201, ""),
+            "PUT" => Reply::new(400, r#"{"errors":[{"code":"EXISTS","message":"it is here"}]}"#),
+            _ => Reply::new(204, ""),
+        });
+        let client = client(options());
+        let pusher = client.pusher(&reference(&server, "app:1"));
+        let descriptor =
+            Descriptor::new(media_type::OCI_LAYER, Digest::of(blob), blob.len() as u64);
+        let from = mounts.map(|_| mount(&server));
+        let body = Body::Bytes(blob);
+        let pushed = pusher.push_blob(&descriptor, body, from.as_ref(), Chance::Little, &|_| ());
+        client.settle();
+        let mut seen: Vec<_> = server.seen().into_iter().map(|seen| seen.method).collect();
+        seen.sort();
+        let seen = seen.join(" ");
+        assert_eq!((pushed.expect(methods), &*seen), (expected, methods), "{there} {mounts:?}");
+    }
 }

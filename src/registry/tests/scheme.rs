@@ -61,6 +61,32 @@ fn a_loopback_port_that_speaks_tls_is_spoken_to_by_tls() {
 }
 
 #[test]
+fn the_first_request_finds_the_scheme_out() {
+    let server = Server::start(|_| Reply::new(404, ""));
+    assert!(resolve(options(), &server.host()).is_not_found());
+    assert_eq!(server.lines(), ["GET /v2/app/manifests/1"]);
+    // Others' 400 are no TLS server's.
+    let server = Server::start(|_| Reply::new(400, "HTTP is fine"));
+    let error = resolve(options(), &server.host());
+    assert!(matches!(error, RegistryError::Status { status: 400, .. }), "{error:?}");
+    let server = Server::start(|seen| match seen.header("authorization") {
+        Some(_) => Reply::new(404, ""),
+        None => Reply::new(401, "").header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let login = HostLogin {
+        variables: "X".into(),
+        host: "127_0_0_1".into(),
+        user: "u".into(),
+        password: "geheim".into(),
+    };
+    let credentials = vec![CredentialSource::Hosts(vec![login])];
+    assert!(resolve(Options { credentials, ..options() }, &server.host()).is_not_found());
+    let shown = server.seen();
+    let shown: Vec<_> = shown.iter().map(|seen| seen.header("authorization").is_some()).collect();
+    assert_eq!(shown, [false, true]);
+}
+
+#[test]
 fn an_insecure_registry_may_be_plain_and_others_may_not() {
     let server = Server::start(|_| Reply::new(404, ""));
     // A name that is not loopback by its spelling, with a mirror's scheme for its address.

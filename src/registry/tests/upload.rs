@@ -13,7 +13,7 @@ fn descriptor_of(bytes: &[u8]) -> Descriptor {
 
 fn send(registry: &Uploads, bytes: &[u8], options: Options) -> Result<Pushed, RegistryError> {
     let pusher = client(options).pusher(&reference(&registry.server, "app:1"));
-    pusher.push_blob(&descriptor_of(bytes), Body::Bytes(bytes), None, &|_| ())
+    pusher.push_blob(&descriptor_of(bytes), Body::Bytes(bytes), None, Chance::Some, &|_| ())
 }
 
 fn refused(status: u16) -> Reply {
@@ -280,7 +280,7 @@ fn a_file_and_a_registry_are_read_on_in_the_middle() {
         let pusher = client(options()).pusher(&reference(&registry.server, "app:1"));
         let told = Mutex::new(Vec::new());
         let tell = |done| told.lock().expect("lock").push(done);
-        let pushed = pusher.push_blob(&layer, body, None, &tell);
+        let pushed = pusher.push_blob(&layer, body, None, Chance::Some, &tell);
         assert_eq!(pushed.expect("pushed"), Pushed::Uploaded);
         assert!(registry.blob(&layer.digest).expect("there") == bytes);
         let told = told.into_inner().expect("lock");
@@ -312,7 +312,8 @@ fn redirects_are_followed_without_credentials() {
         let chunk = methods.contains(&"PATCH").then_some(10);
         let pusher = client(Options { upload_chunk: chunk, ..logged_in })
             .pusher(&reference(&server, "app:1"));
-        let pushed = pusher.push_blob(&descriptor_of(BLOB), Body::Bytes(BLOB), None, &|_| ());
+        let pushed =
+            pusher.push_blob(&descriptor_of(BLOB), Body::Bytes(BLOB), None, Chance::Some, &|_| ());
         assert_eq!(pushed.expect("pushed"), Pushed::Uploaded, "{methods:?}");
         assert_eq!(store.blob(&Digest::of(BLOB)).expect("there"), BLOB);
     }

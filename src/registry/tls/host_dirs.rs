@@ -27,9 +27,9 @@ pub(super) struct Own {
 /// A file that cannot be used.
 #[derive(Debug, Clone)]
 pub(super) struct Bad {
-    path: PathBuf,
-    purpose: String,
-    reason: String,
+    pub(super) path: PathBuf,
+    pub(super) purpose: String,
+    pub(super) reason: String,
 }
 
 impl From<Bad> for RegistryError {

@@ -7,6 +7,7 @@
 
 mod host_dirs;
 mod roots;
+mod trust;
 mod validity;
 mod verifier;
 
@@ -16,13 +17,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use self::host_dirs::HostDirs;
-use self::roots::Roots;
+use self::roots::Named;
+use self::trust::Trust;
 use super::error::RegistryError;
 use super::options::Options;
 use super::proxy::Proxies;
@@ -33,7 +36,7 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 /// What is trusted, and what is shown, to whom.
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
-    roots: Roots,
+    trust: Trust,
     host_dirs: HostDirs,
     /// Which way the connections go.
     pub(super) proxies: Arc<Proxies>,
@@ -44,7 +47,8 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads all files that the options name.
+    /// Reads the files that the options name for hosts. Those that are for all are read when the first
+    /// certificate is to be judged.
     pub(super) fn new(options: &Options) -> Result<Self, RegistryError> {
         let mut extra: HashMap<_, Vec<_>> = HashMap::new();
         for (host, path) in &options.registry_ca {
@@ -58,7 +62,7 @@ impl Tls {
         }
         Ok(Self {
             provider: Arc::new(rustls::crypto::ring::default_provider()),
-            roots: Roots::load(options)?,
+            trust: Trust::new(Named::of(options)),
             host_dirs: HostDirs::new(options.host_dirs.clone()),
             proxies: Arc::new(Proxies::new(&options.proxies)?),
             extra,
@@ -84,7 +88,10 @@ impl Tls {
         };
         let own = self.host_dirs.of(registry).map(|own| own.notes.clone()).unwrap_or_default();
         let own: String = own.iter().map(|note| format!(", {note}")).collect();
-        format!("{}{own}{place}{}", self.roots.trusted(), self.roots.missing())
+        match self.trust.roots() {
+            Ok(roots) => format!("{}{own}{place}{}", roots.trusted(), roots.missing()),
+            Err(_) => format!("{own}{place}"),
+        }
     }
 
     /// The settings for one registry.
@@ -99,9 +106,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(
-                self.verifier(registry, &own.certificates).map_err(failed)?,
-            );
+            .with_custom_certificate_verifier(self.verifier(registry, &own.certificates));
         match self.identities.get(registry).or(own.identity.as_ref()) {
             Some((chain, key)) => builder
                 .with_client_auth_cert(chain.clone(), key.clone_key())
@@ -120,7 +125,7 @@ impl Tls {
     pub(super) fn trusted_pem(&self, registry: &str) -> Option<String> {
         let own = self.host_dirs.of(registry).ok()?;
         let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
-        let (_, listed) = self.roots.with(&[given, &own.certificates].concat());
+        let (_, listed) = self.trust.roots().ok()?.with(&[given, &own.certificates].concat());
         let pem = |certificate: &CertificateDer<'_>| {
             let body = STANDARD.encode(certificate);
             format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
@@ -128,17 +133,35 @@ impl Tls {
         (!listed.is_empty()).then(|| listed.iter().map(pem).collect())
     }
 
+    /// Reads what all registries share, if nobody has: while a connection is made it costs no time.
+    pub(super) fn begin(&self, url: &Url) {
+        if url.scheme() == "https" && !self.trust.is_read() {
+            let trust = self.trust.clone();
+            tokio::task::spawn_blocking(move || _ = trust.roots());
+        }
+    }
+
+    /// The same, before it goes on.
+    pub(super) fn read(&self) {
+        _ = self.trust.roots();
+    }
+
+    /// What is wrong with the roots that all registries share, where somebody wanted them.
+    pub(super) fn failure(&self) -> Option<RegistryError> {
+        self.trust.failure().cloned().map(RegistryError::from)
+    }
+
     fn verifier(
         &self,
         registry: &str,
         own: &[CertificateDer<'static>],
-    ) -> Result<Arc<dyn rustls::client::danger::ServerCertVerifier>, String> {
+    ) -> Arc<dyn rustls::client::danger::ServerCertVerifier> {
         if !self.verifies(registry) {
-            return Ok(Arc::new(verifier::Unverified::new(&self.provider)));
+            return Arc::new(verifier::Unverified::new(&self.provider));
         }
         let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
-        let (store, listed) = self.roots.with(&[given, own].concat());
-        Ok(Arc::new(verifier::Verifier::new(&self.provider, store, listed)?))
+        let more = [given, own].concat();
+        Arc::new(verifier::Verifier::new(&self.provider, self.trust.clone(), more))
     }
 }
 

@@ -9,8 +9,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::super::error::RegistryError;
 use super::super::options::Options;
+use super::host_dirs::Bad;
 
 /// Where distributions keep their bundle (the list of Go's crypto/x509, root_linux.go).
 const SYSTEM_BUNDLES: [&str; 6] = [
@@ -40,19 +40,37 @@ pub(super) struct Roots {
     missing: Vec<String>,
 }
 
+/// Where the user says that certificates are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    bundle: Option<PathBuf>,
+    dirs: Vec<PathBuf>,
+    more: Vec<PathBuf>,
+}
+
+impl Named {
+    pub(super) fn of(options: &Options) -> Self {
+        Self {
+            bundle: options.ca_bundle.clone(),
+            dirs: options.ca_dirs.clone(),
+            more: options.more_ca.clone(),
+        }
+    }
+}
+
 impl Roots {
     /// Reads the bundle (the configured, else the system's) and what is trusted in addition.
-    pub(super) fn load(options: &Options) -> Result<Self, RegistryError> {
+    pub(super) fn load(named: &Named) -> Result<Self, Bad> {
         let mut roots = Self::default();
-        match &options.ca_bundle {
+        match &named.bundle {
             Some(path) if path.exists() => roots.add(path, read_file(path, "as the CA bundle")?),
             Some(path) => roots.missing.push(format!("{} does not exist", path.display())),
             None => {}
         }
         if roots.certificates.is_empty() {
-            roots.add_system(options.ca_dirs.is_empty());
+            roots.add_system(named.dirs.is_empty());
         }
-        for path in options.ca_dirs.iter().chain(&options.more_ca) {
+        for path in named.dirs.iter().chain(&named.more) {
             roots.add_place(path);
         }
         let mut seen = HashSet::new();
@@ -163,15 +181,9 @@ impl Roots {
 }
 
 /// All certificates of a PEM file that the user named: at least one.
-pub(super) fn read_file(
-    path: &Path,
-    purpose: &str,
-) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
-    let failed = |reason: String| RegistryError::Certificate {
-        path: path.to_owned(),
-        purpose: purpose.to_owned(),
-        reason,
-    };
+pub(super) fn read_file(path: &Path, purpose: &str) -> Result<Vec<CertificateDer<'static>>, Bad> {
+    let failed =
+        |reason: String| Bad { path: path.to_owned(), purpose: purpose.to_owned(), reason };
     let bytes = read_limited(path).map_err(|error| failed(error.to_string()))?;
     parse(&bytes).map_err(failed)
 }

@@ -107,6 +107,26 @@ fn bundles_replace_and_directories_add() {
 }
 
 #[test]
+fn files_are_read_at_the_first_certificate_or_when_that_is_asked_for() {
+    for (early, trusted) in [(true, true), (false, false)] {
+        let dir = tempfile::tempdir().expect("temp");
+        let bundle = dir.path().join("ca.pem");
+        std::fs::copy(fixture("listed.pem"), &bundle).expect("copy");
+        let options = Options { ca_bundle: Some(bundle.clone()), ..Options::default() };
+        let tls = Tls::new(&options).expect("settings");
+        let config = tls.config("any.io").expect("config");
+        assert!(!tls.trust.is_read());
+        if early {
+            tls.read();
+        }
+        // As where `/` becomes an image's.
+        std::fs::remove_file(&bundle).expect("removed");
+        assert_eq!(handshake(config, "listed.pem", "localhost").is_ok(), trusted);
+        assert!(tls.trust.is_read());
+    }
+}
+
+#[test]
 fn files_in_addition_and_directories_of_hosts_add() {
     let dir = tempfile::tempdir().expect("temp");
     let pem = fixture("listed.pem");
@@ -181,7 +201,12 @@ fn files_that_are_no_certificates_are_named() {
     let tls = Tls::new(&missing).expect("a bundle that is not there stops nothing");
     assert!(tls.note("any.io").contains("/nowhere/ca.pem"));
     let key = Options { ca_bundle: Some(fixture("key.pem")), ..Options::default() };
-    let error = Tls::new(&key).err().expect("a key is no certificate").to_string();
+    let tls = Tls::new(&key).expect("nothing is read before a certificate is shown");
+    assert!(tls.failure().is_none());
+    let config = tls.config("any.io").expect("settings");
+    let error = handshake(config, "listed.pem", "localhost").expect_err("nobody is trusted");
+    assert!(error.contains("no PEM certificate"), "{error}");
+    let error = tls.failure().expect("a key is no certificate").to_string();
     assert!(error.contains("key.pem") && error.contains("no PEM certificate"), "{error}");
     let gone = options("gone.pem");
     let error = Tls::new(&gone).err().expect("named for a host, so needed").to_string();

@@ -1,7 +1,7 @@
 //! Who a server may be.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,8 +11,9 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
+use super::trust::Trust;
 use super::validity;
 
 /// The usual verification, and one exception: a certificate that is itself in the list of roots is
@@ -21,23 +22,50 @@ use super::validity;
 /// That is what `openssl req -x509` makes and what private registries are set up with. rustls
 /// refuses it because such a certificate is marked as a CA (webpki's CaUsedAsEndEntity, see
 /// rustls/webpki#114); OpenSSL and Go accept it.
+///
+/// What is trusted is read when the first certificate is shown.
 pub(super) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trust: Trust,
+    /// Trusted in addition.
+    more: Vec<CertificateDer<'static>>,
+    made: OnceLock<Result<Made, String>>,
+}
+
+/// What it takes to judge a certificate.
+struct Made {
     usual: Arc<WebPkiServerVerifier>,
     listed: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
+    /// Reads nothing yet.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
-        roots: Arc<RootCertStore>,
-        listed: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, String> {
-        let usual = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { usual, listed })
+        trust: Trust,
+        more: Vec<CertificateDer<'static>>,
+    ) -> Self {
+        Self { provider: provider.clone(), trust, more, made: OnceLock::new() }
     }
 
+    fn made(&self) -> Result<&Made, Error> {
+        let make = || {
+            // Who asked says what is wrong with the file; see `Tls::failure`.
+            let roots = self.trust.roots().map_err(|bad| bad.reason.clone())?;
+            let (store, listed) = roots.with(&self.more);
+            let usual = WebPkiServerVerifier::builder_with_provider(store, self.provider.clone());
+            let usual = usual.build().map_err(|error| error.to_string())?;
+            Ok(Made { usual, listed })
+        };
+        self.made.get_or_init(make).as_ref().map_err(|reason| Error::General(reason.clone()))
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+}
+
+impl Made {
     fn is_listed(&self, certificate: &CertificateDer<'_>) -> bool {
         self.listed.iter().any(|listed| listed.as_ref() == certificate.as_ref())
     }
@@ -45,7 +73,7 @@ impl Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("listed", &self.listed.len()).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("more", &self.more.len()).finish_non_exhaustive()
     }
 }
 
@@ -58,7 +86,8 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let usual = self.usual.verify_server_cert(
+        let made = self.made()?;
+        let usual = made.usual.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -69,7 +98,7 @@ impl ServerCertVerifier for Verifier {
         let Err(Error::InvalidCertificate(CertificateError::Other(_))) = &usual else {
             return usual;
         };
-        if !self.is_listed(end_entity) {
+        if !made.is_listed(end_entity) {
             return usual;
         }
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -91,7 +120,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, self.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -100,11 +129,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.algorithms().supported_schemes()
     }
 }
 

@@ -15,7 +15,7 @@ mod unread;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use reqwest::header::{HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
 pub(super) use self::answer::{clean, is_one_of, read_body, redirect, retry_after};
@@ -116,16 +116,17 @@ impl Transport {
         request: &Request,
         stream: Option<Stream>,
     ) -> Result<Response, RegistryError> {
-        let base = self.base(&request.place).await?;
+        let (base, first) = self.opening(request, stream.is_some()).await?;
         let url = self.url(&base, request)?;
         let scopes = request.scopes();
         let ours = guard::same_origin(&base, &url);
-        let used = match ours {
+        let used = match ours && first.is_none() {
             true => self.authorizer.header(&self.pool, &request.place, &base, &scopes).await?,
             false => None,
         };
         let streaming = stream.is_some();
-        let response = self.follow(request, &base, url.clone(), used.as_ref(), stream).await?;
+        let first = first.map_or(First::Send(stream), First::Answered);
+        let response = self.follow(request, &base, url.clone(), used.as_ref(), first).await?;
         let refused = response.status() == StatusCode::UNAUTHORIZED
             && guard::same_origin(&base, response.url());
         if !refused || !ours {
@@ -140,7 +141,7 @@ impl Transport {
         if renewed == used {
             return Ok(response);
         }
-        self.follow(request, &base, url, renewed.as_ref(), None).await
+        self.follow(request, &base, url, renewed.as_ref(), First::Send(None)).await
     }
 
     /// A URL outside of the registry's protocol, such as a foreign layer's: never with credentials.
@@ -151,7 +152,7 @@ impl Transport {
     ) -> Result<Response, RegistryError> {
         let base = self.base(&request.place).await?;
         self.check(request, &url)?;
-        self.follow(request, &base, url, None, None).await
+        self.follow(request, &base, url, None, First::Send(None)).await
     }
 
     /// Where an upload goes on: the Location of a response, which may be relative.
@@ -211,13 +212,16 @@ impl Transport {
         base: &Url,
         mut url: Url,
         authorization: Option<&HeaderValue>,
-        mut stream: Option<Stream>,
+        mut first: First,
     ) -> Result<Response, RegistryError> {
         let reads = request.method == Method::GET || request.method == Method::HEAD;
-        let streaming = stream.is_some();
+        let streaming = matches!(first, First::Send(Some(_)));
         for _ in 0..REDIRECTS_MAX {
             let authorization = authorization.filter(|_| guard::same_origin(base, &url));
-            let response = self.once(request, &url, authorization, stream.take()).await?;
+            let response = match std::mem::replace(&mut first, First::Send(None)) {
+                First::Answered(response) => response,
+                First::Send(stream) => self.once(request, &url, authorization, stream).await?,
+            };
             let repeats = !streaming && matches!(response.status().as_u16(), 307 | 308);
             let Some(location) = answer::redirect(&response).filter(|_| reads || repeats) else {
                 return Ok(response);
@@ -249,6 +253,54 @@ impl Transport {
         self.pool.exchange(exchange, stream).await
     }
 
+    /// `scheme://host/` of a registry. Where nobody knows the scheme yet, the request itself finds it
+    /// out, and here is its answer: a question just for that would be one more to wait for. It shows no
+    /// credentials, and is one that may be sent again.
+    async fn opening(
+        &self,
+        request: &Request,
+        streaming: bool,
+    ) -> Result<(Url, Option<Response>), RegistryError> {
+        let place = &request.place;
+        if let Some(scheme) = self.schemes.known(place) {
+            return Ok((base_url(place, scheme)?, None));
+        }
+        let begins = [Method::GET, Method::HEAD, Method::POST].contains(&request.method);
+        if streaming || !begins || matches!(request.target, Target::Url(_)) {
+            return Ok((self.base(place).await?, None));
+        }
+        let mut errors = Vec::new();
+        for scheme in scheme::order(&place.registry) {
+            let base = base_url(place, scheme)?;
+            let url = self.url(&base, request)?;
+            match self.once(request, &url, None, None).await {
+                Ok(response) if may_complain(scheme, &response) => {
+                    if self.verdict(place, scheme, response).await == Verdict::Speaks {
+                        self.schemes.remember(place, scheme);
+                        // The answer was read, and is asked for again.
+                        return Ok((base, None));
+                    }
+                }
+                Ok(response) => {
+                    self.schemes.remember(place, scheme);
+                    return Ok((base, Some(response)));
+                }
+                Err(error) if scheme::judge_error(scheme, &error) == Verdict::Failed => {
+                    return Err(error);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        Err(unspeakable(place, errors))
+    }
+
+    /// What an answer says of the scheme by which it was asked for.
+    async fn verdict(&self, place: &Place, scheme: Scheme, response: Response) -> Verdict {
+        let status = response.status().as_u16();
+        let body = read_body(response, place.host(), PROBE_MAX, "connect").await;
+        scheme::judge_response(scheme, status, &body.unwrap_or_default())
+    }
+
     /// `scheme://host/` of a registry.
     async fn base(&self, place: &Place) -> Result<Url, RegistryError> {
         if let Some(scheme) = self.schemes.known(place) {
@@ -270,11 +322,7 @@ impl Transport {
             let url = base_url(place, scheme)?;
             let request = Request::new(Method::GET, place, Target::Url(url.clone()), "connect");
             let (verdict, error) = match self.once(&request, &probe_url(&url), None, None).await {
-                Ok(response) => {
-                    let status = response.status().as_u16();
-                    let body = read_body(response, place.host(), PROBE_MAX, "connect").await;
-                    (scheme::judge_response(scheme, status, &body.unwrap_or_default()), None)
-                }
+                Ok(response) => (self.verdict(place, scheme, response).await, None),
                 Err(error) => (scheme::judge_error(scheme, &error), Some(error)),
             };
             match (verdict, error) {
@@ -286,12 +334,33 @@ impl Transport {
                 (_, error) => errors.extend(error),
             }
         }
-        Err(scheme::telling(errors).unwrap_or_else(|| RegistryError::Protocol {
-            host: place.host().to_owned(),
-            action: "connect".into(),
-            reason: "it speaks neither HTTP nor TLS".into(),
-        }))
+        Err(unspeakable(place, errors))
     }
+}
+
+/// How a row of hops begins.
+enum First {
+    /// With a request, and the body that can be sent only once.
+    Send(Option<Stream>),
+    /// With the answer to a request that was sent already.
+    Answered(Response),
+}
+
+/// Whether an answer may be a TLS server's complaint, so that its body has to be looked at: those are
+/// sentences, in plain text or HTML.
+fn may_complain(scheme: Scheme, response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_empty = response.content_length() == Some(0);
+    scheme::may_complain(scheme, response.status().as_u16()) && !is_json && !is_empty
+}
+
+fn unspeakable(place: &Place, errors: Vec<RegistryError>) -> RegistryError {
+    scheme::telling(errors).unwrap_or_else(|| RegistryError::Protocol {
+        host: place.host().to_owned(),
+        action: "connect".into(),
+        reason: "it speaks neither HTTP nor TLS".into(),
+    })
 }
 
 fn probe_url(base: &Url) -> Url {

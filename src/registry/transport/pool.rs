@@ -78,6 +78,14 @@ impl Pool {
         &self.tls
     }
 
+    /// Reads what is trusted, if nobody has.
+    pub(in crate::registry) fn read_certificates(&self) {
+        self.tls.read();
+        if let Some(verified) = &self.verified {
+            verified.tls.read();
+        }
+    }
+
     pub(in crate::registry) fn new(options: &Options) -> Result<Self, RegistryError> {
         let tls = Tls::new(options)?;
         let ordinary = build(&tls, "", &options.user_agent)?;
@@ -149,6 +157,7 @@ impl Pool {
         let Exchange { registry, method, url, headers, authorization, body } = exchange;
         let host = host_of(&url);
         let asked = url.clone();
+        self.tls.begin(&url);
         let has_body = method == Method::POST || method == Method::PUT;
         let mut builder = self.client_for(&url, registry)?.request(method, url);
         for (name, value) in headers {
@@ -176,7 +185,15 @@ impl Pool {
                 sent.map_err(|_| timed_out(&host))?
             }
         };
-        let note = self.tls.note(&canonical_registry(&host));
+        let note = match &sent {
+            Ok(_) => String::new(),
+            // Where there is no way to tell a good certificate, that is what is wrong.
+            Err(error) if is_tls(error) => match self.tls.failure() {
+                Some(failure) => return Err(failure),
+                None => self.tls.note(&canonical_registry(&host)),
+            },
+            Err(_) => String::new(),
+        };
         let response = self.tls.proxies.judge(&asked, &note, &self.nearby, sent).await?;
         // Through a proxy it is the proxy that resolves names, and that answers.
         let direct = !self.tls.proxies.are_for(&asked);
@@ -295,6 +312,10 @@ fn sorted(host: &str, note: &str, error: reqwest::Error, limits: Limits) -> Regi
             None => RegistryError::Connection { host, cause, hint: "" },
         },
     }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    find::<rustls::Error>(error).is_some()
 }
 
 fn tls_error(host: String, note: &str, error: &rustls::Error) -> RegistryError {

@@ -1,7 +1,7 @@
 //! Plain HTTP or TLS.
 //!
-//! Docker's rule: loopback hosts and those marked as insecure may speak plain HTTP, and each is
-//! asked once. kiln asks loopback ports by HTTP first: that is what runs there nearly always.
+//! Docker's rule: loopback hosts and those marked as insecure may speak plain HTTP. Their answer to the
+//! first request tells. kiln asks loopback ports by HTTP first: that is what runs there nearly always.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,17 +127,18 @@ pub(super) fn judge_error(scheme: Scheme, error: &RegistryError) -> Verdict {
     }
 }
 
+/// Whether an answer may be a TLS server's complaint, so that its body has to be looked at.
+pub(super) fn may_complain(scheme: Scheme, status: u16) -> bool {
+    scheme == Scheme::Http && matches!(status, 400 | 426 | 497)
+}
+
 /// Judges a response. TLS servers answer plain HTTP with a 400 and a sentence: Go's
 /// "Client sent an HTTP request to an HTTPS server", nginx's "The plain HTTP request was sent to
 /// HTTPS port", Apache's "speaking plain HTTP to an SSL-enabled server port".
 pub(super) fn judge_response(scheme: Scheme, status: u16, body: &[u8]) -> Verdict {
     let body = String::from_utf8_lossy(body);
     let wants_tls = body.contains("HTTPS") || body.contains("SSL-enabled");
-    if scheme == Scheme::Http && matches!(status, 400 | 426 | 497) && wants_tls {
-        Verdict::Other
-    } else {
-        Verdict::Speaks
-    }
+    if may_complain(scheme, status) && wants_tls { Verdict::Other } else { Verdict::Speaks }
 }
 
 /// The error to show when neither scheme worked: a server that speaks TLS and has a bad certificate

@@ -274,7 +274,7 @@ impl Backend for Layout {
                 let source = make().map_err(CacheError::io("fetch", &self.blob(&blob.digest)))?;
                 self.keep_file(blob, &source, progress)
             }
-            Content::Bytes(bytes) => {
+            Content::Bytes(bytes) | Content::Constant(bytes) => {
                 self.write(&self.blob(&blob.digest), bytes)?;
                 progress(bytes.len() as u64);
                 Ok(())
