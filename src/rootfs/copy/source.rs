@@ -270,7 +270,7 @@ impl SourceFile {
 
 impl Source for SourceFile {
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(self.root.open_file(&self.path)?))
+        Ok(Box::new(self.root.open_seen_file(&self.path)?))
     }
 }
 
