@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::bases::noise;
 use common::built::{Bench, need_root};
 use common::{Kiln, Outcome};
@@ -90,6 +92,10 @@ fn a_registry_that_takes_it_not_gets_it_when_it_is_complete() {
         Action::WithoutHeader("Location"),
         Action::DropConnection,
         Action::DropAnswer,
+        Action::status(401),
+        Action::status(411),
+        Action::status(413),
+        Action::status(429),
     ] {
         let bench = Bench::new();
         let shown = format!("{action:?}");
@@ -130,11 +136,36 @@ fn each_registry_gets_it_once_and_each_repository_has_it() {
 }
 
 #[test]
-fn two_stages_that_make_the_same_layer_are_no_trouble() {
+fn a_layer_that_is_made_twice_is_no_trouble() {
     let bench = Bench::new();
     let dockerfile = "FROM scratch AS one\nCOPY large /\nFROM one\nCOPY large /\n";
     let outcome = bench.kiln(dockerfile).file("large", noise(LARGE, 7)).run().ok();
     is_right(&bench, &outcome);
+}
+
+/// What was built before is asked about, and that needs a digest.
+#[test]
+fn a_repeated_build_sends_nothing_again() {
+    let bench = Bench::new();
+    let epoch = |kiln: Kiln| kiln.args(["--source-date-epoch", "1700000000"]);
+    epoch(copy(&bench)).run().ok();
+    bench.registry.clear_requests();
+    let outcome = epoch(copy(&bench)).run().ok();
+    is_right(&bench, &outcome);
+    assert_eq!(methods(&uploads(&bench.registry, "app")), [""; 0], "{outcome}");
+}
+
+/// On its way when the build ends: the registry is slow.
+#[test]
+fn nothing_is_left_of_a_build_that_fails_meanwhile() {
+    need_root();
+    let bench = Bench::new();
+    let slow = Action::SlowUpload { piece: 1 << 20, pause: Duration::from_millis(200) };
+    bench.registry.fault(Fault::on("PATCH", "/app/blobs/uploads/", slow).always());
+    let dockerfile = "FROM BASE/busybox\nCOPY large /\nRUN false\n";
+    let outcome = bench.kiln(dockerfile).file("large", noise(LARGE, 7)).run();
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert_eq!(bench.registry.open_uploads(), 0, "{outcome}");
 }
 
 #[test]

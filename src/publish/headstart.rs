@@ -1,6 +1,6 @@
 //! A layer's way to a registry before it is complete.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -31,15 +31,16 @@ pub(super) struct Headstart {
 pub(super) enum End {
     /// The layer is there.
     Arrived,
-    /// It is to be sent as any other, or to be completed.
-    Broken(Option<Unfinished>),
+    /// It is to be sent as any other, or to be completed; the task is still open.
+    Broken(Option<Unfinished>, Option<Task>),
 }
 
-/// What a reader of the log sees of it: nothing before the layer has a name.
+/// What others see of it, and it of them. In the log nothing before the layer has a name.
 #[derive(Debug, Default)]
 struct Shown {
     task: Mutex<Option<(Task, u64)>>,
     sent: AtomicU64,
+    is_unwanted: AtomicBool,
 }
 
 impl Headstart {
@@ -50,36 +51,31 @@ impl Headstart {
         let own = shown.clone();
         let upload = thread::Builder::new().name("upload".to_owned()).spawn(move || {
             let _place = places.take();
-            pusher.push_growing(&growing, &|sent| own.progress(sent))
+            let is_wanted = || !own.is_unwanted.load(Ordering::Relaxed);
+            pusher.push_growing(&growing, &is_wanted, &|sent| own.progress(sent))
         });
         // Without a thread it is sent when it is complete.
         Self { upload: upload.ok(), shown }
     }
 
+    /// Ends it soon: the registry gets the same layer in another way.
+    pub(super) fn stop(self) {
+        self.shown.is_unwanted.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until it has arrived, or has not.
     pub(super) fn finish(mut self, shop: &Workshop, layer: &ImageLayer, to: &Destination) -> End {
-        let Some(upload) = self.upload.take() else { return End::Broken(None) };
+        let Some(upload) = self.upload.take() else { return End::Broken(None, None) };
         self.shown.name(layer::task(shop, layer, &to.repository), layer.descriptor.size);
         let sent = upload.join();
-        let Some(task) = self.shown.take() else { return End::Broken(None) };
-        match sent {
-            Ok(Sent::There(digest, pushed)) if digest == layer.descriptor.digest => {
+        let task = self.shown.take();
+        match (sent, task) {
+            (Ok(Sent::There(digest, pushed)), Some(task)) if digest == layer.descriptor.digest => {
                 layer::close(task, pushed);
                 End::Arrived
             }
-            // Nothing was begun: this is no news to anybody.
-            Ok(Sent::Nothing) => {
-                task.skipped("it is sent when it is complete");
-                End::Broken(None)
-            }
-            Ok(Sent::Part(unfinished)) => {
-                task.skipped("it broke off, and goes on");
-                End::Broken(Some(unfinished))
-            }
-            Ok(Sent::There(..)) | Err(_) => {
-                task.skipped("it broke off, and begins again");
-                End::Broken(None)
-            }
+            (Ok(Sent::Part(unfinished)), task) => End::Broken(Some(unfinished), task),
+            (_, task) => End::Broken(None, task),
         }
     }
 }

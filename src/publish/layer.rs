@@ -17,6 +17,8 @@ pub(super) struct Way<'a> {
     pub(super) chance: Chance,
     /// What is there of it.
     pub(super) begun: Option<Unfinished>,
+    /// If it was shown before.
+    pub(super) task: Option<Task>,
 }
 
 /// Sends a layer, from wherever its bytes are.
@@ -26,11 +28,11 @@ pub(super) fn send_layer(
     destination: &Destination,
     way: Way<'_>,
 ) -> Result<()> {
-    let Way { sibling, several, chance, begun } = way;
+    let Way { sibling, several, chance, begun, task: shown } = way;
     shop.cancel.check()?;
     let descriptor = &layer.descriptor;
     let Destination { repository: to, pusher, .. } = destination;
-    let task = task(shop, layer, to);
+    let task = shown.unwrap_or_else(|| task(shop, layer, to));
     let progress = |done: u64| task.progress(done, Some(descriptor.size));
     let path = shop.blobs.path(&descriptor.digest);
     let fetch = || shop.fetch(layer).map_err(std::io::Error::other);

@@ -66,7 +66,12 @@ impl Uploads {
     }
 
     /// Begins to send a layer that is still being made. Once it is complete it is offered, or never.
+    /// What may be there already is asked about when it has a digest.
     pub fn follow(&self, growing: &Growing) {
+        let sends_whole = self.destinations.iter().all(|it| it.pusher.sends_whole());
+        if self.chance == Chance::Some || !sends_whole {
+            return;
+        }
         let groups = self.destinations.chunk_by(Destination::shares_registry);
         let start = |(group, places): (&[Destination], &Arc<Slots>)| {
             Headstart::begin(&group[0].pusher, growing, places)
@@ -96,6 +101,9 @@ impl Uploads {
     pub fn offer(&self, layer: &Arc<ImageLayer>) {
         let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
         if !offered.insert(layer.descriptor.digest) {
+            drop(offered);
+            // Made twice, and on its way twice: once is enough.
+            self.headstarts(&layer.descriptor.digest).into_iter().for_each(Headstart::stop);
             return;
         }
         drop(offered);
@@ -112,16 +120,16 @@ impl Uploads {
             let chance = if is_new { self.chance } else { Chance::Some };
             let upload = thread::spawn(move || {
                 let arrival = arrivals.expect(&group[0].repository, layer.descriptor.digest);
-                let mut begun = headstart.map(|it| it.finish(&shop, &layer, &group[0]));
+                let mut ahead = headstart.map(|it| it.finish(&shop, &layer, &group[0]));
                 let _place = places.take();
                 let result = (0..group.len()).try_for_each(|at| {
-                    let begun = match begun.take() {
+                    let (begun, task) = match ahead.take() {
                         Some(End::Arrived) => return Ok(()),
-                        Some(End::Broken(unfinished)) => unfinished,
-                        None => None,
+                        Some(End::Broken(begun, task)) => (begun, task),
+                        None => (None, None),
                     };
                     let sibling = group[..at].first().map(|first| &first.repository);
-                    let way = Way { sibling, several, chance, begun };
+                    let way = Way { sibling, several, chance, begun, task };
                     send_layer(&shop, &layer, &group[at], way)
                 });
                 arrival.settle(result.is_ok());
@@ -149,8 +157,9 @@ impl Uploads {
 
     /// Waits for all uploads; the error that came first, not the cancellations that it caused.
     pub fn wait(&self) -> Result<()> {
-        // Of layers that were never complete, or that were there twice.
-        drop(std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)));
+        let ahead = std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner));
+        // Of layers that were never complete.
+        drop(ahead);
         let running =
             std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         let mut failure: Option<anyhow::Error> = None;

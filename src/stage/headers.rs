@@ -18,8 +18,10 @@ use crate::rootfs::{Entries, Index};
 
 /// Headers that are handed over at once, and how many such batches a layer may be ahead of its turn: an
 /// ordinary one altogether.
-const BATCH: usize = 512;
-const BATCHES: usize = 64;
+const BATCH: usize = 2048;
+const BATCHES: usize = 16;
+/// With so many bytes a batch is full too: attributes and contents can be a megabyte each.
+const BATCH_BYTES: usize = 64 << 10;
 /// Longer content is not read: nobody keeps it.
 const CONTENT_MAX: u64 = 1 << 20;
 
@@ -49,15 +51,19 @@ impl Workshop {
             layers.iter().map(|_| sync_channel(BATCHES)).unzip();
         let waiting: VecDeque<_> = layers.iter().map(Arc::as_ref).zip(senders).collect();
         let queue = Queue(Mutex::new(waiting));
+        let failure = Mutex::new(None);
         let work = || {
             // In their order, so that the one whose turn it is always has somebody who reads it.
             while let Some(turn) = queue.next() {
                 if let Err(error) = self.hand_over(turn) {
                     queue.close();
-                    return Err(error);
+                    if !error.is::<Abandoned>() {
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        failure.get_or_insert(error);
+                    }
+                    return;
                 }
             }
-            Ok(())
         };
         thread::scope(|scope| {
             let count = layers.len().min(AT_ONCE);
@@ -66,15 +72,14 @@ impl Workshop {
                 self.cancel.check()?;
                 look(&mut Received { batches, current: Vec::new().into_iter() })
             });
-            // A layer that broke off looks like one that ends: the reason comes first.
             for reader in readers {
-                let read = reader.join().map_err(|_| anyhow!("a reader ended abnormally"))?;
-                match read {
-                    Err(error) if !error.is::<Abandoned>() => return Err(error),
-                    _ => {}
-                }
+                reader.join().map_err(|_| anyhow!("a reader ended abnormally"))?;
             }
-            looked
+            // A layer that broke off looks like one that ends: the reason comes first.
+            match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(error) => Err(error),
+                None => looked,
+            }
         })
     }
 
@@ -84,13 +89,14 @@ impl Workshop {
         let _lock = (!here).then_some(lock);
         self.with_bytes(layer, |bytes| {
             through_tar(layer, bytes, |entries| {
-                let mut batch = Batch::with_capacity(BATCH);
+                let (mut batch, mut bytes) = (Batch::new(), 0);
                 while let Some((entry, mut content)) = entries.next_entry()? {
                     let content = kept_content(&entry, &mut *content)?;
+                    bytes += content.len() + size_of_attributes(&entry);
                     batch.push((entry, content));
-                    if batch.len() == BATCH {
-                        let full = std::mem::replace(&mut batch, Batch::with_capacity(BATCH));
-                        to.send(full).map_err(|_| Abandoned)?;
+                    if batch.len() == BATCH || bytes >= BATCH_BYTES {
+                        bytes = 0;
+                        to.send(std::mem::take(&mut batch)).map_err(|_| Abandoned)?;
                     }
                 }
                 Ok(to.send(batch).map_err(|_| Abandoned)?)
@@ -108,6 +114,10 @@ fn kept_content(entry: &Entry, content: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn size_of_attributes(entry: &Entry) -> usize {
+    entry.meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// Layers that nobody reads yet, and where what is in them goes.
 struct Queue<'a>(Mutex<VecDeque<(&'a ImageLayer, SyncSender<Batch>)>>);
 
@@ -120,7 +130,7 @@ struct Turn<'a> {
 
 impl<'a> Queue<'a> {
     /// Where an image has a layer twice, its first place gets the lock first: the second could wait for
-    /// its turn with it.
+    /// its turn with it. So others wait too while somebody else fetches a layer, which is rare.
     fn next(&self) -> Option<Turn<'a>> {
         let mut waiting = self.lock();
         let (layer, to) = waiting.pop_front()?;

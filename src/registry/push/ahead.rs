@@ -8,6 +8,7 @@ use std::io::{self, Read as _, Write as _};
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
+use tokio::time::timeout;
 
 use super::part::{self, Answer, Part, Sender, answer};
 use super::session::Opened;
@@ -36,13 +37,35 @@ pub enum Sent {
     Nothing,
 }
 
-/// An upload that the registry may know how to go on with.
+/// An upload that the registry may know how to go on with. Dropped, it is cancelled there.
 #[derive(Debug)]
 pub struct Unfinished {
+    pusher: Pusher,
+    begun: Option<Begun>,
+}
+
+/// What is known of it.
+#[derive(Debug)]
+pub(super) struct Begun {
     pub(super) url: Url,
     pub(super) chunk_min: Option<u64>,
-    /// Bytes that it can have.
+    /// Bytes that the registry can have.
     pub(super) most: u64,
+}
+
+impl Unfinished {
+    /// What is known; now it is somebody else's.
+    pub(super) fn take(mut self) -> Option<Begun> {
+        self.begun.take()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.pusher.client.engine().tidy(self.pusher.session().cancel(begun.url));
+        }
+    }
 }
 
 /// How far the bytes have come.
@@ -51,70 +74,85 @@ enum Copied {
     All(Digest, u64),
     /// The registry has the blob already.
     Exists(Digest),
-    /// The way broke after so many.
-    Broken(u64),
-    /// The blob came to nothing.
+    /// The way broke.
+    Broken,
+    /// The blob came to nothing, or nobody wants it.
     Gone,
 }
 
 impl Pusher {
-    /// Sends a blob while it grows. `progress` is told how many bytes were handed over.
-    pub fn push_growing(&self, growing: &Growing, progress: &(dyn Fn(u64) + Sync)) -> Sent {
-        // Somebody knows that whole blobs do not get through.
-        if self.client.upload_chunk().is_some() {
-            return Sent::Nothing;
-        }
-        let session = self.session();
-        let Ok(opened) = self.client.engine().finish(session.begin()) else { return Sent::Nothing };
-        let Opened { mut url, chunk_min } = opened;
-        let sent = self.send_growing(&mut url, growing, progress);
-        let forget = || self.client.engine().tidy(session.cancel(url.clone()));
-        let unfinished = |most| Sent::Part(Unfinished { url: url.clone(), chunk_min, most });
-        match sent {
-            Ok(Copied::All(digest, size)) => match self.commit(&url, digest, size, progress) {
-                true => Sent::There(digest, Pushed::Uploaded),
-                false => unfinished(size),
-            },
-            Ok(Copied::Broken(most)) => unfinished(most),
-            Ok(Copied::Exists(digest)) => {
-                forget();
-                Sent::There(digest, Pushed::Exists)
+    /// Whether blobs may go in one piece: nobody has said that they do not get through.
+    pub fn sends_whole(&self) -> bool {
+        self.client.upload_chunk().is_none()
+    }
+
+    /// Sends a blob while it grows, as long as it `is_wanted`. `progress` is told how many bytes were
+    /// handed over.
+    pub fn push_growing(
+        &self,
+        growing: &Growing,
+        is_wanted: &(dyn Fn() -> bool + Sync),
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Sent {
+        let opened = self.client.engine().finish(self.session().begin());
+        let Ok(Opened { url, chunk_min }) = opened else { return Sent::Nothing };
+        let begun = Some(Begun { url, chunk_min, most: 0 });
+        let mut unfinished = Unfinished { pusher: self.clone(), begun };
+        let Some(begun) = &mut unfinished.begun else { return Sent::Nothing };
+        match self.send_growing(begun, growing, is_wanted, progress) {
+            Ok(Copied::All(digest, size)) if self.commit(&begun.url, digest, size, progress) => {
+                unfinished.take();
+                Sent::There(digest, Pushed::Uploaded)
             }
-            Ok(Copied::Gone) | Err(_) => {
-                forget();
-                Sent::Nothing
-            }
+            Ok(Copied::All(..) | Copied::Broken) => Sent::Part(unfinished),
+            Ok(Copied::Exists(digest)) => Sent::There(digest, Pushed::Exists),
+            Ok(Copied::Gone) | Err(_) => Sent::Nothing,
         }
     }
 
     fn send_growing(
         &self,
-        upload: &mut Url,
+        begun: &mut Begun,
         growing: &Growing,
+        is_wanted: &(dyn Fn() -> bool + Sync),
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Copied, RegistryError> {
         let engine = self.client.engine();
-        let (writer, body, hangup) = pipe(&engine.handle()?);
+        let (mut writer, body, hangup) = pipe(&engine.handle()?);
         let action = format!("upload a layer to `{}`", self.repository.familiar());
-        let request = Request::new(Method::PATCH, &self.place, Target::Url(upload.clone()), action)
+        let target = Target::Url(begun.url.clone());
+        let request = Request::new(Method::PATCH, &self.place, target, action)
             .header(CONTENT_TYPE, "application/octet-stream");
         let transport = self.client.transport().clone();
-        let task = engine.spawn(async move {
+        let mut task = engine.spawn(async move {
             let outcome = transport.send(&request, Some(Stream { body, length: None })).await;
             drop(hangup); // unblocks the writer if the registry answered before the end
             answer(&transport, &request, outcome?, false).await
         })?;
-        let copied = self.copy_growing(growing, writer, progress);
-        let Copied::All(_, size) = copied else {
+        let copied = self.copy_growing(growing, &mut writer, is_wanted, &mut |sent| {
+            begun.most = sent;
+            progress(sent);
+        });
+        let part = Part { offset: 0, length: begun.most, commits: false };
+        let answer = engine.block_on(async {
+            if matches!(copied, Copied::All(..)) {
+                drop(writer);
+                if let Ok(answer) = timeout(part.patience(begun.most), &mut task).await {
+                    return Ok(answer.ok());
+                }
+            }
+            // Ended before the writer is, so that what is cut does not look like all of it; and before
+            // anybody else writes to this upload.
             task.abort();
-            return Ok(copied);
-        };
-        let answer = engine.block_on(async { Ok(task.await) })?;
-        let Ok(Ok(Answer::Final(part::Sent::Taken { next, .. }))) = answer else {
-            return Ok(Copied::Broken(size));
+            _ = task.await;
+            Ok(None)
+        })?;
+        let Copied::All(..) = copied else { return Ok(copied) };
+        let Some(Ok(Answer::Final(part::Sent::Taken { next, .. }))) = answer else {
+            return Ok(Copied::Broken);
         };
         if let Some(next) = next {
-            *upload = next;
+            begun.url = next;
         }
         Ok(copied)
     }
@@ -138,8 +176,9 @@ impl Pusher {
     fn copy_growing(
         &self,
         growing: &Growing,
-        mut writer: BodyWriter,
-        progress: &(dyn Fn(u64) + Sync),
+        writer: &mut BodyWriter,
+        is_wanted: &(dyn Fn() -> bool + Sync),
+        sent_so_far: &mut dyn FnMut(u64),
     ) -> Copied {
         let mut reader = growing.read_from(0);
         let mut buffer = vec![0; BUFFER];
@@ -150,7 +189,7 @@ impl Pusher {
                 Extent::Whole { digest, size } if sent == size => return Copied::All(digest, size),
                 Extent::Whole { digest, size } => {
                     let is_worth_it = !has_asked && size - sent > WORTH_ASKING;
-                    if is_worth_it && self.has_blob(&digest).unwrap_or(false) {
+                    if is_worth_it && self.is_there(&digest) {
                         return Copied::Exists(digest);
                     }
                     has_asked = true;
@@ -158,21 +197,26 @@ impl Pusher {
                 }
                 Extent::Part(len) => len,
             };
-            if self.client.cancel().check().is_err() {
+            if self.client.cancel().check().is_err() || !is_wanted() {
                 return Copied::Gone;
             }
             let room = usize::try_from(there - sent).unwrap_or(BUFFER).min(BUFFER);
             match reader.read(&mut buffer[..room]) {
                 Ok(count @ 1..) => {
-                    if writer.write_all(&buffer[..count]).is_err() {
-                        return Copied::Broken(sent + count as u64);
-                    }
                     sent += count as u64;
-                    progress(sent);
+                    sent_so_far(sent);
+                    if writer.write_all(&buffer[..count]).is_err() {
+                        return Copied::Broken;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return Copied::Broken(sent),
+                Ok(0) | Err(_) => return Copied::Broken,
             }
         }
+    }
+
+    /// Asked once: the upload waits for the answer.
+    fn is_there(&self, digest: &Digest) -> bool {
+        self.client.engine().block_on(self.session().has_blob(digest)).unwrap_or(false)
     }
 }

@@ -113,8 +113,8 @@ impl Pusher {
 
     /// Puts a blob into the repository: not at all where it is there, by a mount where `mount_from`
     /// is a repository of the same registry, else by an upload. `chance` decides whether anybody looks
-    /// whether it is there. `progress` is told how many bytes
-    /// of the blob were handed over so far; the number starts again when an upload does.
+    /// whether it is there. `progress` is told how many bytes of the blob were handed over so far; the
+    /// number starts again when an upload does.
     ///
     /// # Errors
     /// Those of the destination, of the source, and a source that is not what the descriptor says.

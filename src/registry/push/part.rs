@@ -44,7 +44,7 @@ pub(super) struct Part {
 impl Part {
     /// How long the answer may take once the registry has the bytes of this request to a blob of so
     /// many. The one that ends the blob has the registry copy all of it.
-    fn patience(self, size: u64) -> Duration {
+    pub(super) fn patience(self, size: u64) -> Duration {
         let bytes = if self.commits { size } else { self.length };
         COMMIT_MAX.min(COMMIT_MIN + Duration::from_secs(bytes / COMMIT_RATE))
     }

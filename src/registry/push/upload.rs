@@ -17,7 +17,7 @@ use super::chunks::Way;
 use super::part::{Broken, Part, Sender, Sent};
 use super::session::{Begun, Opened, Session};
 use super::source::Source;
-use super::{Body, Chance, Pushed, Unfinished};
+use super::{Body, Chance, Pushed, Unfinished, ahead};
 use crate::image::Descriptor;
 
 /// Blobs up to so many bytes are sent sooner than a question about them is answered.
@@ -112,7 +112,7 @@ impl Upload<'_> {
         };
         let mut step = match begun {
             None => Step::Begin,
-            Some(begun) => course.take_over(begun),
+            Some(begun) => begun.take().map_or(Step::Begin, |it| course.take_over(it)),
         };
         loop {
             let upload = step.url().cloned();
@@ -175,10 +175,11 @@ impl Step {
 }
 
 impl Course<'_> {
-    fn take_over(&mut self, begun: Unfinished) -> Step {
-        let Unfinished { url, chunk_min, most } = begun;
+    fn take_over(&mut self, begun: ahead::Begun) -> Step {
+        let ahead::Begun { url, chunk_min, most } = begun;
         let size = self.upload.descriptor.size;
-        self.way = Some(Way::first(size, self.upload.chunk, chunk_min));
+        let way = Way::first(size, self.upload.chunk, chunk_min);
+        (self.way, self.way_is_wanted) = (Some(way), way != Way::Whole);
         self.in_parts = true;
         Step::Ask(Going { url, chunk_min, offset: 0, most: most.min(size), perhaps_done: false })
     }
