@@ -62,6 +62,10 @@ pub(crate) fn adapt(mut config: Value, to: &Container) -> Value {
     if let Some(cgroup) = &to.cgroup {
         config["linux"]["cgroupsPath"] = json!(cgroup);
     }
+    // The machine's network, which dockerd shows through a file of its own.
+    let namespaces = config["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
+    let own = |namespace: &Value| namespace["type"] != "network";
+    config["linux"]["namespaces"] = namespaces.into_iter().filter(own).collect();
     let mounts = config["mounts"].as_array().cloned().unwrap_or_default();
     let mut mounts: Vec<Value> = mounts.into_iter().filter_map(of_machine).collect();
     mounts.push(bind(&to.directory, &to.context.to_string_lossy()));
@@ -118,7 +122,11 @@ mod tests {
                 "cgroupsPath": "/docker/1",
                 "seccomp": { "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": ["read"] }] },
                 "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
-                "namespaces": [{ "type": "mount" }, { "type": "pid" }],
+                "namespaces": [
+                    { "type": "mount" },
+                    { "type": "network", "path": "/x/docker/netns/default" },
+                    { "type": "pid" },
+                ],
             },
         })
     }
@@ -140,9 +148,11 @@ mod tests {
         for path in ["/process/capabilities", "/process/apparmorProfile", "/linux/seccomp"] {
             assert_eq!(config.pointer(path), before.pointer(path), "{path}");
         }
-        for path in ["/linux/maskedPaths", "/linux/readonlyPaths", "/linux/namespaces"] {
+        for path in ["/linux/maskedPaths", "/linux/readonlyPaths"] {
             assert_eq!(config.pointer(path), before.pointer(path), "{path}");
         }
+        let namespaces = json!([{ "type": "mount" }, { "type": "pid" }]);
+        assert_eq!(config["linux"]["namespaces"], namespaces);
     }
 
     #[test]

@@ -47,13 +47,18 @@ fn phases(said: &[Line]) -> BTreeMap<String, f64> {
                 let name = step.map_or(rest, |(_, step)| step);
                 begun.insert(id, (name.split(' ').next().unwrap_or(name), line.at));
             }
-            Some((name, at)) if rest.starts_with("done ") => {
+            Some((name, at)) if rest.starts_with("done ") && counts(name) => {
                 *phases.entry((*name).to_owned()).or_default() += line.at - at;
             }
             Some(_) => {}
         }
     }
     phases
+}
+
+/// Instructions that do nothing but write down a value take no time.
+fn counts(name: &str) -> bool {
+    ["RUN", "COPY", "ADD"].contains(&name) || name.starts_with(|first: char| first.is_lowercase())
 }
 
 #[cfg(test)]
@@ -70,6 +75,8 @@ mod tests {
             line(1.5, "#2 done 0.1s, 1.0 MB"),
             line(2.0, "#3 [build 2/3] RUN sleep 1"),
             line(2.5, "#3 done it said"),
+            line(3.0, "#5 [3/3] ENV A=b"),
+            line(3.0, "#5 done 0.0s"),
             line(3.0, "#4 [3/3] RUN true"),
             line(3.0, "#4 skipped: cached"),
             line(9.0, "2.1 MB in 2 layers, built in 0.5s"),
