@@ -263,6 +263,42 @@ mod tests {
         assert_eq!(Hierarchy::of("proc /proc proc rw 0 0\n"), None);
     }
 
+    /// Files where the kernel would have them.
+    #[test]
+    fn each_version_has_its_doors_and_its_figures() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let at = |path: &str| dir.path().join(path);
+        for controller in ["cpuacct", "memory", "two"] {
+            fs::create_dir(at(controller))?;
+        }
+        let one = Hierarchy::One { cpuacct: at("cpuacct"), memory: at("memory") };
+        let group = Cgroup::new(&one, 1)?;
+        let name = group.parent();
+        let own = |root: &str, file: &str| at(&format!("{root}{name}{file}"));
+        let doors = ["cpuacct", "memory"].map(|root| own(root, "/cgroup.procs"));
+        assert_eq!((group.doors(), group.is_two()), (doors.into(), false));
+        fs::write(own("cpuacct", "/cpuacct.usage"), "1500000000\n")?;
+        assert!((group.cpu()? - 1.5).abs() < 1e-9);
+        fs::write(own("memory", "/memory.stat"), "rss 1\ntotal_rss 4096\n")?;
+        let watch = group.watch();
+        while watch.peak() != 4096 {
+            thread::sleep(SAMPLE);
+        }
+        // In the kernel's own file system files do not keep a directory from being removed.
+        for file in [own("cpuacct", "/cpuacct.usage"), own("memory", "/memory.stat")] {
+            fs::remove_file(file)?;
+        }
+        drop(group);
+        assert!(!own("cpuacct", "").exists() && !own("memory", "").exists());
+
+        let group = Cgroup::new(&Hierarchy::Two(at("two")), 1)?;
+        assert_eq!((group.doors(), group.is_two()), (vec![own("two", "/self/cgroup.procs")], true));
+        fs::write(own("two", "/cpu.stat"), "usage_usec 2500000\nuser_usec 1\n")?;
+        assert!((group.cpu()? - 2.5).abs() < 1e-9);
+        assert_eq!(fs::read_to_string(at("two/cgroup.subtree_control"))?, "+cpu +memory");
+        Ok(fs::remove_file(own("two", "/cpu.stat"))?)
+    }
+
     #[test]
     fn values_are_found_by_their_whole_name() {
         let text = "rss 5\ntotal_rss_huge 3\ntotal_rss 70\n";
