@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use testkit::process::{Daemon, Ready};
 
 use super::cgroup::Cgroup;
@@ -18,6 +18,11 @@ pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const SHOWN: usize = 15;
 /// Longer than this no command takes, the largest case's neither.
 const LIMIT: Duration = Duration::from_secs(900);
+
+/// How often a daemon is asked whether it answers.
+const POLL: Duration = Duration::from_millis(5);
+/// How long it may take until it does.
+const START: Duration = Duration::from_secs(60);
 
 /// A line that a command wrote.
 #[derive(Debug, Clone)]
@@ -132,7 +137,8 @@ impl<'a> Steps<'a> {
         }
         let status = child.wait()?;
         if !status.success() {
-            bail!("{name} ended with {status}:\n{}", last(&lines));
+            let said: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+            bail!("{name} ended with {status}:\n{}", last(&said));
         }
         Ok(lines)
     }
@@ -157,6 +163,27 @@ impl<'a> Steps<'a> {
         let daemon = Daemon::start(command, log, &Ready::Started, LIMIT)?;
         Ok(daemon.grace(Duration::from_secs(30)))
     }
+
+    /// Waits until a daemon answers.
+    ///
+    /// # Errors
+    /// If it ends, or takes too long; with its last lines.
+    pub(crate) fn wait(
+        &self,
+        daemon: &Daemon,
+        name: &str,
+        answers: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
+        let end = Instant::now() + START;
+        while !answers() {
+            let log = daemon.log();
+            let said: Vec<&str> = log.lines().collect();
+            ensure!(!has_ended(daemon.pid()), "{name} has ended:\n{}", last(&said));
+            ensure!(Instant::now() < end, "{name} does not answer:\n{}", last(&said));
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
 }
 
 /// The program behind the shell that enters the control group and behind timeout(1).
@@ -165,10 +192,15 @@ fn shown(command: &Command) -> String {
     Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
+/// Whether a child is a zombie, the third field of proc_pid_stat(5). It is waited for elsewhere.
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|fields| fields.starts_with('Z'))
+}
+
 /// The last lines that were written.
-fn last(lines: &[Line]) -> String {
-    let from = lines.len().saturating_sub(SHOWN);
-    lines[from..].iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+fn last(lines: &[&str]) -> String {
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }
 
 #[cfg(test)]
@@ -186,6 +218,17 @@ mod tests {
         let error = steps.run(&mut command).unwrap_err().to_string();
         assert!(error.starts_with("sh ended with exit status: 3:\n87\n"), "{error}");
         assert!(error.ends_with("100\nwhy"), "{error}");
+    }
+
+    #[test]
+    fn a_daemon_that_ends_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let steps = Steps::new(None, dir.path()).unwrap();
+        let mut command = steps.unlimited("sh");
+        command.args(["-c", "echo no such option; exit 1"]);
+        let daemon = steps.daemon(command, &dir.path().join("log")).unwrap();
+        let error = steps.wait(&daemon, "thing", || false).unwrap_err().to_string();
+        assert_eq!(error, "thing has ended:\nno such option");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! <https://github.com/moby/buildkit/blob/master/docs/buildkitd.toml.md>
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use testkit::process::Daemon;
 
-use super::{Cache, Job, POLL, START};
+use super::{Cache, Job};
 use crate::bench::steps::Steps;
 
 pub(super) fn build(job: &Job<'_>, steps: &mut Steps<'_>) -> anyhow::Result<Daemon> {
@@ -29,11 +29,7 @@ fn start(job: &Job<'_>, steps: &Steps<'_>) -> anyhow::Result<Daemon> {
     let mut command = steps.unlimited(program);
     command.arg("--config").arg(&config_file);
     let daemon = steps.daemon(command, &job.place.join("buildkitd.log"))?;
-    let end = Instant::now() + START;
-    while std::os::unix::net::UnixStream::connect(socket(job.place)).is_err() {
-        ensure!(Instant::now() < end, "buildkitd does not answer:\n{}", daemon.log());
-        std::thread::sleep(POLL);
-    }
+    steps.wait(&daemon, "buildkitd", || UnixStream::connect(socket(job.place)).is_ok())?;
     Ok(daemon)
 }
 

@@ -4,12 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
 use testkit::process::Daemon;
 
-use super::{Cache, Job, POLL, START};
+use super::{Cache, Job};
 use crate::bench::steps::Steps;
 
 /// Which builder the daemon uses.
@@ -71,11 +70,7 @@ fn start(job: &Job<'_>, steps: &Steps<'_>) -> anyhow::Result<Daemon> {
         }
     }
     let daemon = steps.daemon(command, &at("dockerd.log"))?;
-    let end = Instant::now() + START;
-    while !answers(&socket(job)) {
-        ensure!(Instant::now() < end, "dockerd does not answer:\n{}", daemon.log());
-        std::thread::sleep(POLL);
-    }
+    steps.wait(&daemon, "dockerd", || answers(&socket(job)))?;
     Ok(daemon)
 }
 

@@ -8,7 +8,6 @@ mod floor;
 mod kiln;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 use testkit::process::Daemon;
@@ -16,11 +15,6 @@ use testkit::process::Daemon;
 use super::case::Case;
 use super::registry::IMAGE;
 use super::steps::Steps;
-
-/// How often a daemon is asked whether it answers.
-const POLL: Duration = Duration::from_millis(5);
-/// How long a daemon may take until it answers.
-const START: Duration = Duration::from_secs(60);
 
 /// One of those who are measured, in the order of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
