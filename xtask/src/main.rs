@@ -15,12 +15,17 @@ mod step;
 
 use std::process::ExitCode;
 
+use bench::options::Options;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo    build an example, push it, pull it, run it: what kiln does, in a minute
   test    all checks: format, lint, licenses, tests
   image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
+  bench [--case ID]... [--peer ID]... [--rounds N]
+        [--kaniko EXECUTOR-OR-DIR] [--buildkitd PATH --buildctl PATH]
+          kiln and those that people build images with instead, side by side
   bench broker
           what serving /proc to a RUN costs, against a chroot with mounts
   bench cache
@@ -37,6 +42,16 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => checks::run_all(),
         ["image", rest @ ..] => image::run(rest),
+        // A word alone is another benchmark, or a mistake.
+        ["bench", rest @ ..] if rest.first().is_none_or(|word| word.starts_with('-')) => {
+            match Options::parse(rest) {
+                Ok(options) => bench::compare::run(&options),
+                Err(wrong) => {
+                    eprintln!("error: {wrong}");
+                    return ExitCode::from(2);
+                }
+            }
+        }
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
         ["bench", "push"] => bench_push::run(),

@@ -1,7 +1,19 @@
 //! What benchmarks of builds share: the flask example, its base image, a disk that has never been used.
 
+mod bases;
+mod bundle;
+mod case;
+mod cgroup;
+pub(crate) mod compare;
+mod disk;
+mod machine;
+mod once;
+pub(crate) mod options;
+mod peer;
+pub(crate) mod registry;
 #[allow(dead_code)] // Its users come with the commits that follow.
 mod results;
+mod steps;
 
 use std::fmt;
 use std::fs;
