@@ -27,6 +27,8 @@ usage: cargo xtask COMMAND
           what a build costs of which some or all is in a cache, on a new machine
   bench push
           what further destinations of one build cost
+  bench report
+          write tables and chart again from docs/benchmarks/results.json
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
         ["bench", "push"] => bench_push::run(),
+        ["bench", "report"] => bench::report::again(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");

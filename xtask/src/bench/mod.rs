@@ -1,7 +1,15 @@
 //! What benchmarks of builds share: the flask example, its base image, a disk that has never been used.
 
-#[allow(dead_code)] // Its users come with the commits that follow.
+mod aims;
+mod chart;
+#[cfg(test)]
+mod made_up;
+mod names;
+mod ratio;
+pub(crate) mod report;
 mod results;
+mod svg;
+mod table;
 
 use std::fmt;
 use std::fs;
