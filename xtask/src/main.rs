@@ -25,6 +25,8 @@ usage: cargo xtask COMMAND
           what serving /proc to a RUN costs, against a chroot with mounts
   bench cache
           what a build costs of which some or all is in a cache, on a new machine
+  bench curves [CURVE...]
+          how the cost of a build grows with files, layers, steps, stages and bytes
   bench push
           what further destinations of one build cost
   bench report
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["image", rest @ ..] => image::run(rest),
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
+        ["bench", "curves", only @ ..] => bench::curve::run(only),
         ["bench", "push"] => bench_push::run(),
         ["bench", "report"] => bench::report::again(),
         ["bases"] => checks::bases(),

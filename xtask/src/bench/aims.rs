@@ -223,6 +223,8 @@ fn bytes(results: &Results, case: &str, kiln: &str, at_most: u64) -> Line {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::made_up::{case, peer, results};
     use super::*;
 

@@ -150,6 +150,8 @@ fn seconds(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::made_up::{case, failed, peer, results};
     use super::super::svg::width;
     use super::*;

@@ -2,6 +2,8 @@
 
 mod aims;
 mod chart;
+pub(crate) mod curve;
+mod here;
 #[cfg(test)]
 mod made_up;
 mod names;

@@ -66,6 +66,8 @@ impl fmt::Display for Ratio {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::made_up::peer;
     use super::*;
 

@@ -87,6 +87,8 @@ fn between(page: &str, name: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::made_up;
     use super::*;
 

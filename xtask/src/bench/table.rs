@@ -148,6 +148,8 @@ pub(super) fn missing(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::made_up::results;
     use super::*;
 
