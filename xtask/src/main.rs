@@ -27,6 +27,8 @@ usage: cargo xtask COMMAND
           what a build costs of which some or all is in a cache, on a new machine
   bench curves [CURVE...]
           how the cost of a build grows with files, layers, steps, stages and bytes
+  bench limits
+          layers, the start and memory against what the machine can do
   bench push
           what further destinations of one build cost
   bench report
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
         ["bench", "curves", only @ ..] => bench::curve::run(only),
+        ["bench", "limits"] => bench::limit::run(),
         ["bench", "push"] => bench_push::run(),
         ["bench", "report"] => bench::report::again(),
         ["bases"] => checks::bases(),

@@ -4,6 +4,7 @@ mod aims;
 mod chart;
 pub(crate) mod curve;
 mod here;
+pub(crate) mod limit;
 #[cfg(test)]
 mod made_up;
 mod names;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::results::Results;
-use super::{aims, chart, table};
+use super::{aims, chart, curve, limit, table};
 use crate::step::workspace;
 
 /// Between these, a page has what was written for it.
@@ -31,6 +31,8 @@ pub(crate) fn write(results: &Results, docs: bool) -> anyhow::Result<()> {
 /// # Errors
 /// If there are none, or as [`write`].
 pub(crate) fn again() -> anyhow::Result<()> {
+    curve::again()?;
+    limit::again()?;
     let path = workspace().join("docs/benchmarks/results.json");
     let results = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     let results = serde_json::from_slice(&results);

@@ -140,6 +140,7 @@ impl Element {
 }
 
 /// How wide a word is at most, in any of the fonts.
+#[cfg(test)]
 pub(super) fn width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.58
 }

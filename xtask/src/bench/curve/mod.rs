@@ -36,7 +36,8 @@ pub(crate) fn run(only: &[&str]) -> anyhow::Result<()> {
     fs::create_dir_all(&dir)?;
     let mut machine = here::machine(&kiln, &dir)?;
     let tools = Tools { kiln, writer: writer(&dir)?, dir };
-    let curves = measure(&tools, &shapes)?;
+    let mut curves: Vec<Curve> = shapes.iter().map(|shape| empty(shape, shape.counts)).collect();
+    measure(&tools, &shapes, &mut curves)?;
     machine.load[1] = here::load();
     let curves = Curves { date: here::date(), commit: here::commit(), machine, curves };
     println!("\n{}", table::all(&curves));
@@ -48,10 +49,10 @@ pub(crate) fn run(only: &[&str]) -> anyhow::Result<()> {
     report::place(&docs.join("curves.md"), " curves", &table::all(&curves))
 }
 
-/// Writes the page again from what is kept.
+/// Writes the page again from what is kept, if anything is.
 ///
 /// # Errors
-/// If nothing is, or the disk refuses.
+/// If the disk refuses.
 pub(crate) fn again() -> anyhow::Result<()> {
     let docs = workspace().join("docs/benchmarks");
     let Ok(kept) = fs::read(docs.join("curves.json")) else { return Ok(()) };
@@ -68,11 +69,21 @@ fn chosen(only: &[&str]) -> anyhow::Result<Vec<&'static Shape>> {
     Ok(SHAPES.iter().filter(wanted).collect())
 }
 
+/// Builds of one curve with these numbers.
+///
+/// # Errors
+/// If there is no such curve, or a build fails.
+pub(crate) fn points(tools: &Tools, id: &str, counts: &[u64]) -> anyhow::Result<Vec<Point>> {
+    let shapes = chosen(&[id])?;
+    let mut curves: Vec<Curve> = shapes.iter().map(|shape| empty(shape, counts)).collect();
+    measure(tools, &shapes, &mut curves)?;
+    Ok(curves.pop().map(|curve| curve.points).unwrap_or_default())
+}
+
 /// One round after the other, so that what disturbs the machine for a while disturbs all alike.
-fn measure(tools: &Tools, shapes: &[&Shape]) -> anyhow::Result<Vec<Curve>> {
-    let mut curves: Vec<Curve> = shapes.iter().map(|shape| empty(shape)).collect();
+fn measure(tools: &Tools, shapes: &[&Shape], curves: &mut [Curve]) -> anyhow::Result<()> {
     for round in 0..ROUNDS {
-        for (shape, curve) in shapes.iter().zip(&mut curves) {
+        for (shape, curve) in shapes.iter().zip(curves.iter_mut()) {
             for point in curve.points.iter_mut().filter(|point| round == 0 || point.count < LONG) {
                 let name = format!("{}: {}", shape.id, point.count);
                 point.samples.push(timed(&name, || {
@@ -83,11 +94,11 @@ fn measure(tools: &Tools, shapes: &[&Shape]) -> anyhow::Result<Vec<Curve>> {
             }
         }
     }
-    Ok(curves)
+    Ok(())
 }
 
-fn empty(shape: &Shape) -> Curve {
-    let points = shape.counts.iter().map(|count| Point { count: *count, samples: Vec::new() });
+fn empty(shape: &Shape, counts: &[u64]) -> Curve {
+    let points = counts.iter().map(|count| Point { count: *count, samples: Vec::new() });
     Curve { id: shape.id.to_owned(), title: shape.title.to_owned(), points: points.collect() }
 }
 
