@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
           what serving /proc to a RUN costs, against a chroot with mounts
   bench cache
           what a build costs of which some or all is in a cache, on a new machine
-  bench curves [CURVE...]
+  bench curves [--most COUNT] [--rounds N] [CURVE...]
           how the cost of a build grows with files, layers, steps, stages and bytes
   bench limits
           layers, the start and memory against what the machine can do
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         ["image", rest @ ..] => image::run(rest),
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
-        ["bench", "curves", only @ ..] => bench::curve::run(only),
+        ["bench", "curves", rest @ ..] => bench::curve::run(rest),
         ["bench", "limits"] => bench::limit::run(),
         ["bench", "push"] => bench_push::run(),
         ["bench", "report"] => bench::report::again(),
