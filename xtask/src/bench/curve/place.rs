@@ -11,6 +11,7 @@ use testkit::client;
 use testkit::process::{DockerRegistry, docker_registry, measure};
 
 use super::shape::{Project, Shape};
+use crate::bench::here;
 use crate::bench::results::Sample;
 use crate::step::quiet;
 
@@ -108,11 +109,11 @@ impl<'a> Place<'a> {
         command.arg("build").arg(self.context()).args(["-t", &format!("{}/app:1", self.host())]);
         command.args(["--isolation", isolation, "--progress", "plain"]);
         let before = self.requests();
-        let processors = children();
+        let processors = here::processors();
         let start = Instant::now();
         let (output, memory) = measure(command)?;
         let wall = start.elapsed().as_secs_f64();
-        let cpu = children() - processors;
+        let cpu = here::processors() - processors;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kiln ended with {}:\n{said}", output.status);
         let mut sample = Sample { wall, cpu, memory, ..Sample::default() };
@@ -176,16 +177,6 @@ impl Drop for Disk {
     }
 }
 
-/// Seconds of processors that ended children of this process had, and theirs; see proc(5), `cutime`.
-fn children() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    // The 16th and 17th of all; the first two are before the bracket.
-    let ticks = fields.skip(13).take(2).filter_map(|field| field.parse::<f64>().ok());
-    // A tick is a hundredth on every architecture that Linux shows to programs.
-    ticks.sum::<f64>() / 100.0
-}
-
 /// What the commands of RUN said that they took.
 fn took(said: &str) -> f64 {
     let lines = said.lines().filter_map(|line| line.split_once("writer took "));
@@ -201,14 +192,5 @@ mod tests {
         let said =
             "#3 [2/3] RUN x\n  #3 | writer took 1.500000\n#4 | writer took 0.25\nwriter took\n";
         assert!((took(said) - 1.75).abs() < 1e-9);
-    }
-
-    #[test]
-    fn processors_of_children_only_grow() {
-        let before = children();
-        quiet(Command::new("sh").args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]))
-            .map(drop)
-            .unwrap_or_default();
-        assert!(children() > before);
     }
 }

@@ -56,6 +56,8 @@ struct Layer {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Written {
     seconds: Vec<f64>,
+    /// Seconds of all processors.
+    processors: Vec<f64>,
     /// Of what was written, in bytes.
     size: u64,
 }
@@ -128,6 +130,7 @@ fn layer(tools: &Tools) -> anyhow::Result<Layer> {
         fs::write(place.context().join("Dockerfile"), "FROM scratch\nCOPY tree /\n")?;
         rustix::fs::sync();
         for turn in 0..3 {
+            let before = here::processors();
             let (written, (seconds, size)) = match (turn + round) % 3 {
                 0 => (&mut layer.kiln, timed("a layer by kiln", || by_kiln(&place))?),
                 1 => (
@@ -138,6 +141,7 @@ fn layer(tools: &Tools) -> anyhow::Result<Layer> {
             };
             if round > 0 {
                 written.seconds.push(seconds);
+                written.processors.push(here::processors() - before);
             }
             written.size = size;
         }

@@ -27,7 +27,8 @@ pub(super) fn all(limits: &Limits) -> String {
 fn layer(layer: &Layer) -> String {
     let mut text = format!(
         "A tree of {:.0} MB in {} files as a layer.\n\n\
-         | | seconds | MB/s | MB written | kiln's speed | at least | |\n|---|---|---|---|---|---|---|\n",
+         | | seconds | MB/s | CPU seconds | MB written | kiln's speed | at least | |\n\
+         |---|---|---|---|---|---|---|---|\n",
         layer.bytes as f64 / 1e6,
         layer.files
     );
@@ -35,8 +36,9 @@ fn layer(layer: &Layer) -> String {
         let seconds = Spread::of(&written.seconds);
         let _ = writeln!(
             text,
-            "| {name} | {seconds} | {:.0} | {:.1} | {against} |",
+            "| {name} | {seconds} | {:.0} | {:.2} | {:.1} | {against} |",
             layer.bytes as f64 / 1e6 / seconds.median,
+            Spread::of(&written.processors).median,
             written.size as f64 / 1e6
         );
     };
@@ -96,7 +98,7 @@ mod tests {
     use crate::bench::results::Sample;
 
     fn written(seconds: f64) -> Written {
-        Written { seconds: vec![seconds; 3], size: 200_000_000 }
+        Written { seconds: vec![seconds; 3], processors: vec![3.0; 3], size: 200_000_000 }
     }
 
     fn point(count: u64, memory: u64) -> Point {
@@ -123,15 +125,15 @@ mod tests {
         let text = all(&limits);
         assert!(
             text.contains(
-                "| kiln: all of a build, with both digests | 2.00 (2.00–2.00) | 250 | 200.0 | | | |"
+                "| kiln: all of a build, with both digests | 2.00 (2.00–2.00) | 250 | 3.00 | 200.0 | | | |"
             ),
             "{text}"
         );
         assert!(
-            text.contains("| 1.50 (1.50–1.50) | 333 | 200.0 | 0.75 | 0.8 | **missed** |"),
+            text.contains("| 1.50 (1.50–1.50) | 333 | 3.00 | 200.0 | 0.75 | 0.8 | **missed** |"),
             "{text}"
         );
-        assert!(text.contains("| 2.50 (2.50–2.50) | 200 | 200.0 | 1.25 | | |"), "{text}");
+        assert!(text.contains("| 2.50 (2.50–2.50) | 200 | 3.00 | 200.0 | 1.25 | | |"), "{text}");
         assert!(text.contains("| root | 12.0 (12.0–12.0) | 40 | reached |"), "{text}");
         assert!(text.contains("| root | 41.0 (41.0–41.0) | 40 | **missed** |"), "{text}");
         assert!(text.contains("| 2000 MB | 54.0 | 1.08 | 1.1 | reached |"), "{text}");
