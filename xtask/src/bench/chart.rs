@@ -1,5 +1,7 @@
 //! The chart: for each case a panel with a bar for each who did it.
 
+use std::collections::BTreeSet;
+
 use super::names::{self, LIMIT};
 use super::ratio::{spread, wall};
 use super::results::{CaseResult, PeerResult, Results};
@@ -50,8 +52,6 @@ fn picture(results: &Results) -> Picture {
 
 fn header(results: &Results) -> Vec<Element> {
     let machine = &results.machine;
-    let rounds = results.cases.iter().flat_map(|case| &case.peers);
-    let rounds = rounds.map(|peer| peer.samples.len()).max().unwrap_or_default();
     let title = "Seconds from Dockerfile to an image in the registry; less is better".to_owned();
     let place = format!(
         "{}, kiln {}, {} × {}, {} GiB",
@@ -62,13 +62,25 @@ fn header(results: &Results) -> Vec<Element> {
         machine.memory.div_ceil(1 << 30)
     );
     let how = format!(
-        "Medians of {rounds} rounds; the thin line goes from the least to the most. Each case has a scale of its own."
+        "Medians of {} rounds; the thin line goes from the least to the most. Each case has a scale of its own.",
+        rounds(results)
     );
     vec![
         text(MARGIN, 32.0, HEADLINE, "strong", title),
         text(MARGIN, 51.0, SMALL, "muted", place),
         text(MARGIN, 67.0, SMALL, "muted", how),
     ]
+}
+
+/// How often each was measured: `5`, or `3 to 5`.
+fn rounds(results: &Results) -> String {
+    let peers = results.cases.iter().flat_map(|case| &case.peers);
+    let counts = peers.map(|peer| peer.samples.len()).filter(|count| *count > 0);
+    let counts: BTreeSet<usize> = counts.collect();
+    match (counts.first(), counts.last()) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+        (least, _) => least.copied().unwrap_or_default().to_string(),
+    }
 }
 
 fn notes(results: &Results) -> Vec<String> {
@@ -86,13 +98,14 @@ fn notes(results: &Results) -> Vec<String> {
 }
 
 fn panel(case: &CaseResult, left: f64, top: f64, elements: &mut Vec<Element>) {
+    let (name, about) = names::case(&case.id).unwrap_or((&case.title, ""));
     elements.push(Element::Heading {
         x: left,
         y: top + 14.0,
         size: HEADING,
-        text: case.title.clone(),
+        text: name.to_owned(),
         small: SMALL,
-        about: names::about(&case.id),
+        about,
     });
     let longest = case.peers.iter().filter(|peer| !peer.samples.is_empty());
     let longest = longest.map(|peer| spread(peer, wall).most).fold(0.0, f64::max);
@@ -179,7 +192,8 @@ mod tests {
         let results = results();
         let svg = svg(&results);
         for case in &results.cases {
-            assert!(svg.contains(&format!(">{}<", case.title)));
+            let name = names::case(&case.id).map(|(name, _)| name);
+            assert!(svg.contains(&format!(">{}<", name.unwrap_or(&case.title))));
             for peer in &case.peers {
                 assert!(svg.contains(&format!(">{}<", names::short(&peer.peer))), "{}", peer.peer);
                 let took = if peer.samples.is_empty() {
@@ -191,6 +205,7 @@ mod tests {
             }
         }
         assert!(svg.contains("Not on this machine: kaniko, BuildKit."));
+        assert!(svg.contains("Medians of 3 rounds;"));
         assert!(svg.contains("2026-11-30") && svg.contains("2 × A &lt;Processor&gt;"));
     }
 
