@@ -198,7 +198,7 @@ fn stand_in(results: &Results, case: &str, peer: &str, at_most: f64) -> Option<S
         _ => "would not be enough",
     };
     Some(format!(
-        "| | beside it, time: {} / docker-in-docker with BuildKit, whose daemon has to start | \
+        "| | beside it, time: {} / docker-in-docker with BuildKit, dockerd's start and all | \
          ({at_most}) | {ratio} | {verdict} |\n",
         names::short(NAMESPACES)
     ))
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn docker_in_docker_stands_beside_a_buildkit_that_is_not_there() {
-        let beside = "docker-in-docker with BuildKit, whose daemon has to start | (0.5) | 0.23";
+        let beside = "docker-in-docker with BuildKit, dockerd's start and all | (0.5) | 0.23";
         let mut results = results();
         assert_eq!(lines_of(&table(&results), beside).len(), 1);
         results.cases[0].peers.push(peer("buildkit", &[4.0, 4.2, 4.1]));
