@@ -54,7 +54,8 @@ fn layer(layer: &Layer) -> String {
 
 fn starts(starts: &[Start]) -> String {
     let mut text =
-        "| started by | ms until the first request | at most | |\n|---|---|---|---|\n".to_owned();
+        "| started by | ms until the first useful request | at most | |\n|---|---|---|---|\n"
+            .to_owned();
     for start in starts {
         let Spread { median, least, most } = Spread::of(&start.milliseconds);
         let _ = writeln!(
