@@ -34,7 +34,8 @@ pub(crate) fn again() -> anyhow::Result<()> {
     curve::again()?;
     limit::again()?;
     let path = workspace().join("docs/benchmarks/results.json");
-    let results = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    let none = || format!("read {}, which `cargo xtask bench` writes", path.display());
+    let results = fs::read(&path).with_context(none)?;
     let results = serde_json::from_slice(&results);
     write(&results.with_context(|| format!("understand {}", path.display()))?, true)
 }
