@@ -27,6 +27,7 @@ const NAMES: [Name; 9] = [
         title: "kiln, `chroot`, in an unprivileged container",
         short: "kiln, chroot",
     },
+    Name { id: "kaniko", title: "kaniko", short: "kaniko" },
     Name {
         id: "dind-classic",
         title: "docker-in-docker, classic builder",
@@ -35,7 +36,6 @@ const NAMES: [Name; 9] = [
     Name { id: "dind-buildkit", title: "docker-in-docker, BuildKit", short: "dind, BuildKit" },
     Name { id: "buildah-chroot", title: "buildah, chroot isolation", short: "buildah, chroot" },
     Name { id: "buildah-oci", title: "buildah, OCI isolation", short: "buildah, OCI" },
-    Name { id: "kaniko", title: "kaniko", short: "kaniko" },
     Name { id: "buildkit", title: "BuildKit (buildkitd)", short: "BuildKit" },
     Name { id: LIMIT, title: "the limit", short: "the limit" },
 ];

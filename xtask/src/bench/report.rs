@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::aims::Of;
 use super::results::Results;
 use super::{aims, chart, curve, limit, table};
 use crate::step::workspace;
@@ -18,7 +19,7 @@ const END: &str = "<!-- Until here. -->";
 /// # Errors
 /// If a page has no place for them, or the disk refuses.
 pub(crate) fn write(results: &Results, docs: bool) -> anyhow::Result<()> {
-    let text = Text::of(results);
+    let text = Text::of(results, if docs { Of::All } else { Of::Measured });
     println!("\n{}\n{}\n{}\n{}", text.machine, text.aims, text.cases, text.missing);
     if docs {
         text.keep(&workspace(), &chart::svg(results))?;
@@ -50,10 +51,10 @@ struct Text {
 }
 
 impl Text {
-    fn of(results: &Results) -> Self {
+    fn of(results: &Results, of: Of) -> Self {
         Self {
             machine: table::machine(&results.machine, &results.date, &results.commit),
-            aims: aims::table(results),
+            aims: aims::table(results, of),
             cases: table::cases(results),
             missing: table::missing(results),
             shares: table::shares(results),
@@ -130,7 +131,7 @@ mod tests {
             fs::write(dir.path().join(page), &marks).unwrap();
         }
         let results = made_up::results();
-        Text::of(&results).keep(dir.path(), &chart::svg(&results)).unwrap();
+        Text::of(&results, Of::All).keep(dir.path(), &chart::svg(&results)).unwrap();
         let read = |page: &str| fs::read_to_string(dir.path().join(page)).unwrap();
         assert!(read("README.md").contains("| flask, cold | 1.20 |"));
         assert!(read("docs/benchmarks.md").contains("| 0.24 (0.23–0.25) | reached |"));
