@@ -1,6 +1,6 @@
 //! How soon after its start kiln asks for something.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 
 /// The user without rights: `nobody` of most systems.
 const NOBODY: u32 = 65534;
@@ -35,41 +36,54 @@ impl Who {
     }
 }
 
-/// Milliseconds from the start of kiln's program until the first request has come that the build needs:
-/// for the base's manifest, or for a place to push to. The one before it, which asks the registry how to
-/// log in, is answered and does not count. The build is ended then.
-///
-/// # Errors
-/// If kiln asks for nothing.
-pub(super) fn once(kiln: &Path, who: Who) -> anyhow::Result<f64> {
-    let dir = tempfile::tempdir()?;
-    // Everybody may enter, and nobody write but into `tmp`.
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-    let program = dir.path().join("kiln");
-    fs::copy(kiln, &program)?;
-    let tmp = dir.path().join("tmp");
-    fs::create_dir(&tmp)?;
-    fs::set_permissions(&tmp, fs::Permissions::from_mode(0o1777))?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let host = listener.local_addr()?.to_string();
-    let dockerfile = format!("FROM {host}/base:1\nRUN true\n");
-    fs::write(dir.path().join("Dockerfile"), dockerfile)?;
-    let (sender, asked) = mpsc::channel();
-    thread::spawn(move || serve(&listener, &sender));
-    let mut command = Command::new(&program);
-    command.arg("build").arg(dir.path()).args(["-t", &format!("{host}/app:1")]);
-    command.env("TMPDIR", &tmp).env("HOME", &tmp).env_remove("XDG_CACHE_HOME");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if let Who::Nobody = who {
-        command.uid(NOBODY).gid(NOBODY);
+/// Where kiln is started: its program, and a context, for everybody.
+pub(super) struct Stage {
+    dir: TempDir,
+}
+
+impl Stage {
+    /// # Errors
+    /// If the disk refuses.
+    pub(super) fn new(kiln: &Path) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        // Everybody may enter, and nobody write but into `tmp`.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+        fs::copy(kiln, dir.path().join("kiln"))?;
+        fs::create_dir(dir.path().join("tmp"))?;
+        fs::set_permissions(dir.path().join("tmp"), Permissions::from_mode(0o1777))?;
+        // What was written just now is not to be written to the disk while kiln starts.
+        rustix::fs::sync();
+        Ok(Self { dir })
     }
-    let start = Instant::now();
-    let mut child = command.spawn().context("cannot start kiln")?;
-    let answer = asked.recv_timeout(PATIENCE);
-    child.kill()?;
-    child.wait()?;
-    let when = answer.context("kiln sent no request")?;
-    Ok((when - start).as_secs_f64() * 1e3)
+
+    /// Milliseconds from the start of kiln's program until the first request has come that the build
+    /// needs: for the base's manifest, or for a place to push to. The one before it, which asks the
+    /// registry how to log in, is answered and does not count. The build is ended then.
+    ///
+    /// # Errors
+    /// If kiln asks for nothing.
+    pub(super) fn once(&self, who: Who) -> anyhow::Result<f64> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let host = listener.local_addr()?.to_string();
+        let dockerfile = format!("FROM {host}/base:1\nRUN true\n");
+        fs::write(self.dir.path().join("Dockerfile"), dockerfile)?;
+        let (sender, asked) = mpsc::channel();
+        thread::spawn(move || serve(&listener, &sender));
+        let tmp = self.dir.path().join("tmp");
+        let mut command = Command::new(self.dir.path().join("kiln"));
+        command.arg("build").arg(self.dir.path()).args(["-t", &format!("{host}/app:1")]);
+        command.env("TMPDIR", &tmp).env("HOME", &tmp).env_remove("XDG_CACHE_HOME");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Who::Nobody = who {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let start = Instant::now();
+        let mut child = command.spawn().context("cannot start kiln")?;
+        let answer = asked.recv_timeout(PATIENCE);
+        child.kill()?;
+        child.wait()?;
+        Ok((answer.context("kiln sent no request")? - start).as_secs_f64() * 1e3)
+    }
 }
 
 /// Each connection on a thread of its own; they end with kiln.
