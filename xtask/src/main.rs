@@ -30,8 +30,14 @@ usage: cargo xtask COMMAND
           what serving /proc to a RUN costs, against a chroot with mounts
   bench cache
           what a build costs of which some or all is in a cache, on a new machine
+  bench curves [--most COUNT] [--rounds N] [CURVE...]
+          how the cost of a build grows with files, layers, steps, stages and bytes
+  bench limits
+          layers, the start and memory against what the machine can do
   bench push
           what further destinations of one build cost
+  bench report
+          write tables and chart again from docs/benchmarks/results.json
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -54,7 +60,10 @@ fn main() -> ExitCode {
         }
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
+        ["bench", "curves", rest @ ..] => bench::curve::run(rest),
+        ["bench", "limits"] => bench::limit::run(),
         ["bench", "push"] => bench_push::run(),
+        ["bench", "report"] => bench::report::again(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");

@@ -11,7 +11,7 @@ use super::once::Bench;
 use super::options::Options;
 use super::peer::{Peer, Tools};
 use super::results::{CaseResult, Missing, PeerResult, Results, Sample};
-use super::{Spread, bases, bundle, case::Case, kiln, machine};
+use super::{Spread, bases, bundle, case::Case, kiln, machine, report};
 use crate::step::{target, timed, workspace};
 
 /// Measures, prints a table, and writes the results to target/bench and, if they are whole, to
@@ -167,10 +167,12 @@ fn summary(results: &Results) -> String {
 fn write(results: &Results, dir: &Path, whole: bool) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(results)? + "\n";
     fs::write(dir.join("results.json"), &text)?;
-    if whole && results.missing.is_empty() {
+    // Those that no package has need not be there: the tables say that they were not.
+    let is_kept = whole && results.missing.iter().all(|lacks| Peer::is_by_path(&lacks.peer));
+    if is_kept {
         fs::write(workspace().join("docs/benchmarks/results.json"), &text)?;
     }
-    Ok(())
+    report::write(results, is_kept)
 }
 
 #[cfg(test)]

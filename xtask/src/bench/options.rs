@@ -85,11 +85,11 @@ impl Options {
         self.rounds.unwrap_or(if case.is_long { ROUNDS_OF_LONG } else { ROUNDS })
     }
 
-    /// Whether all is measured, and at least as often as usual.
+    /// Whether all is measured, and often enough for a median.
     pub(crate) fn is_whole(&self) -> bool {
         self.cases().len() == CASES.len()
             && self.peers().len() == Peer::ALL.len()
-            && self.rounds.is_none_or(|rounds| rounds >= ROUNDS)
+            && self.rounds.is_none_or(|rounds| rounds >= ROUNDS_OF_LONG)
     }
 }
 

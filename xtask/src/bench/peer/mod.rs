@@ -43,6 +43,13 @@ pub(crate) struct Tools {
     pub(crate) container: Value,
 }
 
+impl Tools {
+    /// kiln alone.
+    pub(crate) fn of(kiln: &Path) -> Self {
+        Self { kiln: kiln.to_owned(), ..Self::default() }
+    }
+}
+
 /// What a build does with the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cache {
@@ -117,6 +124,11 @@ impl Peer {
 
     pub(crate) fn named(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|peer| peer.id() == id)
+    }
+
+    /// Whether no package has it, so that its path is to be given.
+    pub(crate) fn is_by_path(id: &str) -> bool {
+        [Self::Kaniko, Self::Buildkit].iter().any(|peer| peer.id() == id)
     }
 
     /// Whether it takes part in a case.
