@@ -1,6 +1,6 @@
 //! kiln's own image, built by kiln: `kiln:latest` and `kiln:debug`.
 
-mod root;
+pub(crate) mod root;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,18 +15,29 @@ mod step;
 
 use std::process::ExitCode;
 
+use bench::options::Options;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo    build an example, push it, pull it, run it: what kiln does, in a minute
   test    all checks: format, lint, licenses, tests
   image   make kiln's own image: cargo xtask image [--out DIR] [--push NAME]
+  bench [--case ID]... [--peer ID]... [--rounds N]
+        [--kaniko EXECUTOR-OR-DIR] [--buildkitd PATH --buildctl PATH]
+          kiln and those that people build images with instead, side by side
   bench broker
           what serving /proc to a RUN costs, against a chroot with mounts
   bench cache
           what a build costs of which some or all is in a cache, on a new machine
+  bench curves [--most COUNT] [--rounds N] [CURVE...]
+          how the cost of a build grows with files, layers, steps, stages and bytes
+  bench limits
+          layers, the start and memory against what the machine can do
   bench push
           what further destinations of one build cost
+  bench report
+          write tables and chart again from docs/benchmarks/results.json
   bases   make the base images that tests use, which takes some minutes once
 ";
 
@@ -37,9 +48,22 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => checks::run_all(),
         ["image", rest @ ..] => image::run(rest),
+        // A word alone is another benchmark, or a mistake.
+        ["bench", rest @ ..] if rest.first().is_none_or(|word| word.starts_with('-')) => {
+            match Options::parse(rest) {
+                Ok(options) => bench::compare::run(&options),
+                Err(wrong) => {
+                    eprintln!("error: {wrong}");
+                    return ExitCode::from(2);
+                }
+            }
+        }
         ["bench", "broker"] => bench_broker::run(),
         ["bench", "cache"] => bench_cache::run(),
+        ["bench", "curves", rest @ ..] => bench::curve::run(rest),
+        ["bench", "limits"] => bench::limit::run(),
         ["bench", "push"] => bench_push::run(),
+        ["bench", "report"] => bench::report::again(),
         ["bases"] => checks::bases(),
         ["help" | "-h" | "--help"] | [] => {
             print!("{USAGE}");

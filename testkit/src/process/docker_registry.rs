@@ -44,6 +44,7 @@ pub struct DockerRegistryBuilder {
     tls: Option<(PathBuf, PathBuf)>,
     client_ca: Option<PathBuf>,
     tokens: Option<(String, PathBuf)>,
+    storage: Option<PathBuf>,
 }
 
 impl DockerRegistryBuilder {
@@ -72,6 +73,13 @@ impl DockerRegistryBuilder {
     #[must_use]
     pub fn tokens(mut self, server: &TokenServer) -> Self {
         self.tokens = Some((server.realm(), server.bundle().to_owned()));
+        self
+    }
+
+    /// Keeps its content in that directory beyond its end.
+    #[must_use]
+    pub fn storage(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.storage = Some(dir.into());
         self
     }
 
@@ -104,7 +112,7 @@ impl DockerRegistryBuilder {
     }
 
     fn config(&self, dir: &Path) -> anyhow::Result<String> {
-        let storage = dir.join("storage");
+        let storage = self.storage.clone().unwrap_or_else(|| dir.join("storage"));
         let mut config = format!(
             "version: 0.1\n\
              storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\

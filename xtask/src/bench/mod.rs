@@ -1,7 +1,30 @@
 //! What benchmarks of builds share: the flask example, its base image, a disk that has never been used.
 
-#[allow(dead_code)] // Its users come with the commits that follow.
+mod aims;
+mod bases;
+mod bundle;
+mod case;
+mod cgroup;
+mod chart;
+pub(crate) mod compare;
+pub(crate) mod curve;
+mod disk;
+pub(crate) mod limit;
+mod machine;
+#[cfg(test)]
+mod made_up;
+mod names;
+mod once;
+pub(crate) mod options;
+mod peer;
+mod processors;
+mod ratio;
+pub(crate) mod registry;
+pub(crate) mod report;
 mod results;
+mod steps;
+mod svg;
+mod table;
 
 use std::fmt;
 use std::fs;

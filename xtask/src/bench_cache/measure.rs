@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::ensure;
 use testkit::distant::Distant;
@@ -11,10 +10,8 @@ use testkit::process::DockerRegistry;
 
 use super::LATENCY;
 use crate::bench::Mounted;
+use crate::bench::registry::{settled, traffic};
 use crate::step::quiet;
-
-/// A registry writes its line about a request when it has answered.
-const QUIET: Duration = Duration::from_millis(200);
 
 /// Where a build has its registries.
 pub(super) enum Host<'a> {
@@ -99,41 +96,15 @@ impl Machine {
         ensure!(output.status.success(), "kiln ended with {}:\n{said}", output.status);
         let mut once = Once { seconds, ran: ran(&said), ..Once::default() };
         for (registry, before) in registries.into_iter().zip(before) {
-            count(&settled(registry)[before..], &mut once);
+            let traffic = traffic(&settled(registry)[before..]);
+            once.requests += traffic.requests;
+            once.pulled += traffic.pulled;
         }
         if let Host::Far { image, base } = host {
             let connections = image.connections() + base.connections();
             once.far = Some((Distant::rounds(&[image, base]), connections));
         }
         Ok(once)
-    }
-}
-
-/// The log, when nothing more comes.
-fn settled(registry: &DockerRegistry) -> String {
-    let mut log = registry.log();
-    loop {
-        thread::sleep(QUIET);
-        let later = registry.log();
-        if later.len() == log.len() {
-            return log;
-        }
-        log = later;
-    }
-}
-
-/// Adds up requests. Docker's registry writes a line for each in Apache's "combined" form.
-fn count(log: &str, once: &mut Once) {
-    for line in log.lines().filter(|line| line.starts_with("127.0.0.1 - - [")) {
-        let mut quoted = line.split('"').skip(1);
-        let (request, answer) =
-            (quoted.next().unwrap_or_default(), quoted.next().unwrap_or_default());
-        once.requests += 1;
-        let mut numbers = answer.split_whitespace();
-        let status = numbers.next();
-        if request.starts_with("GET ") && request.contains("/blobs/") && status == Some("200") {
-            once.pulled += numbers.next().and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
-        }
     }
 }
 
@@ -166,16 +137,5 @@ mod tests {
         assert_eq!(ran(said), 1);
         assert_eq!(ran("#3 [2/3] RUN one\n#33 skipped: cached\n"), 1);
         assert_eq!(ran("#3 [2/3] RUN one\n#3 skipped: cached ([2/3] RUN one)\n"), 0);
-    }
-
-    #[test]
-    fn requests_and_blobs_are_counted() {
-        let log = "127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"GET /v2/ HTTP/1.1\" 200 2 \"\" \"k\"\n\
-            time=\"x\" level=info msg=\"response completed\"\n\
-            127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"GET /v2/a/blobs/sha256:1 HTTP/1.1\" 200 617 \"\" \"k\"\n\
-            127.0.0.1 - - [30/Nov/2025:14:12:29 +0000] \"HEAD /v2/a/blobs/sha256:1 HTTP/1.1\" 200 900 \"\" \"k\"\n";
-        let mut once = Once::default();
-        count(log, &mut once);
-        assert_eq!((once.requests, once.pulled), (3, 617));
     }
 }

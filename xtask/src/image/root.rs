@@ -61,7 +61,7 @@ const LINKS: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// If busybox or the certificates are not there, or the disk refuses.
-pub(super) fn lay_out(root: &Path, kiln: &Path) -> anyhow::Result<()> {
+pub(crate) fn lay_out(root: &Path, kiln: &Path) -> anyhow::Result<()> {
     let at = |path: &str| root.join(path);
     fs::create_dir(root)?;
     for (path, mode) in DIRECTORIES {
