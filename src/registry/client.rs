@@ -96,8 +96,8 @@ impl Client {
         self.0.engine.settle();
     }
 
-    /// Reads the certificates that are trusted, if that was not necessary so far: where the machine's
-    /// files are about to be replaced by an image's.
+    /// Reads the certificates that are trusted, for any host, if that was not necessary so far: where the
+    /// machine's files are about to be replaced by an image's.
     pub fn read_certificates(&self) {
         self.transport().pool().read_certificates();
     }
@@ -196,7 +196,10 @@ impl Client {
     }
 
     /// All certificates that are trusted for a host, in PEM; none where they are Mozilla's.
-    pub fn trusted_certificates(&self, host: &str) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`RegistryError::Certificate`] where a file is there and cannot be used.
+    pub fn trusted_certificates(&self, host: &str) -> Result<Option<String>, RegistryError> {
         self.0.shared.transport.pool().tls().trusted_pem(&canonical_registry(host))
     }
 

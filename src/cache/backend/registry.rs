@@ -88,9 +88,9 @@ impl Registry {
         if let Some(known @ Some(_)) = self.remembered(name) {
             let digest = known.as_ref().map(|known| Digest::of(&known.bytes));
             match self.client.pusher(reference).head_manifest() {
-                Ok(None) => return Ok(None),
                 Ok(found) if found == digest => return Ok(known),
-                // Another build's; or who knows no such question.
+                // Another build's; or who knows no such question. Some answer it by 404, so that what
+                // was there is gone only when it cannot be read either.
                 _ => {}
             }
         }
@@ -202,5 +202,45 @@ impl Backend for Registry {
 
     fn layer(&self, _: &Descriptor) -> Option<LayerPlace> {
         Some(LayerPlace::Repository(self.repository.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::{Action, Fault};
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::registry::Options;
+
+    fn index(note: &str) -> Document {
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[],"annotations":{{"a":"{note}"}}}}"#,
+            media_type::OCI_INDEX
+        );
+        Document { bytes: text.into_bytes(), media_type: media_type::OCI_INDEX.into() }
+    }
+
+    #[test]
+    fn a_known_document_is_gone_only_when_it_cannot_be_read() {
+        let registry = testkit::Registry::start();
+        let client = Client::new(Options::default(), Cancel::default()).expect("a client");
+        let repository = Repository { registry: registry.host().into(), name: "app/cache".into() };
+        let cache = Registry::new(client, repository);
+        cache.update("record", &mut |_| Ok(Some(index("old")))).expect("written");
+        registry.fault(Fault::on("HEAD", "/manifests/record", Action::status(404)).always());
+        let mut found = None;
+        let change = &mut |old: Option<&Document>| {
+            found = old.map(|old| old.bytes.clone());
+            Ok(None)
+        };
+        cache.update("record", change).expect("read");
+        assert_eq!(found, Some(index("old").bytes));
+        registry.fault(Fault::on("GET", "/manifests/record", Action::status(404)).always());
+        let change = &mut |old: Option<&Document>| {
+            assert!(old.is_none(), "it is gone");
+            Ok(None)
+        };
+        cache.update("record", change).expect("nothing to read");
     }
 }

@@ -1,7 +1,7 @@
 //! Plain HTTP, TLS, and hosts that do not answer.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,8 +14,48 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/registry/testdata").join(name)
 }
 
+/// What a TLS server says to plain HTTP.
+#[derive(Clone, Copy)]
+struct Complaint {
+    head: &'static str,
+    sentence: &'static str,
+    /// Whether the sentence is there for a HEAD, too.
+    always: bool,
+}
+
+/// Go's net/http, which has not looked at the request.
+const GO: Complaint = Complaint {
+    head: "HTTP/1.0 400 Bad Request\r\n\r\n",
+    sentence: "Client sent an HTTP request to an HTTPS server.\n",
+    always: true,
+};
+const NGINX: Complaint = Complaint {
+    head: "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: 62\r\n\
+           Connection: close\r\n\r\n",
+    sentence: "<html>400 The plain HTTP request was sent to HTTPS port</html>",
+    always: false,
+};
+
+/// Answers a plain request, and closes the connection.
+fn complain(socket: TcpStream, Complaint { head, sentence, always }: Complaint) {
+    let mut stream = BufReader::new(socket);
+    let (mut line, mut is_head) = (String::new(), false);
+    while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
+        is_head |= line.starts_with("HEAD ");
+        line.clear();
+    }
+    let body = if always || !is_head { sentence } else { "" };
+    let _ = stream.get_mut().write_all(format!("{head}{body}").as_bytes());
+}
+
+/// Whether a connection begins as TLS does.
+fn is_handshake(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    socket.peek(&mut first).is_ok() && first == [0x16]
+}
+
 /// A TLS server that answers each request with 404, on a port of its own.
-fn tls_server() -> u16 {
+fn tls_server(complaint: Option<Complaint>) -> u16 {
     let chain = vec![CertificateDer::from_pem_file(fixture("listed.pem")).expect("fixture")];
     let key = PrivateKeyDer::from_pem_file(fixture("key.pem")).expect("fixture");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -30,6 +70,10 @@ fn tls_server() -> u16 {
     let port = listener.local_addr().expect("bound").port();
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
+            if let Some(complaint) = complaint.filter(|_| !is_handshake(&socket)) {
+                complain(socket, complaint);
+                continue;
+            }
             let connection = rustls::ServerConnection::new(config.clone()).expect("server");
             let mut stream = BufReader::new(rustls::StreamOwned::new(connection, socket));
             let mut line = String::new();
@@ -50,7 +94,7 @@ fn resolve(options: Options, host: &str) -> RegistryError {
 
 #[test]
 fn a_loopback_port_that_speaks_tls_is_spoken_to_by_tls() {
-    let host = format!("localhost:{}", tls_server());
+    let host = format!("localhost:{}", tls_server(None));
     let trusting =
         Options { registry_ca: vec![(host.clone(), fixture("listed.pem"))], ..options() };
     assert!(resolve(trusting, &host).is_not_found());
@@ -58,6 +102,59 @@ fn a_loopback_port_that_speaks_tls_is_spoken_to_by_tls() {
     assert!(matches!(error, RegistryError::Tls { plain: false, .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&host) && text.contains("is its own CA, and not trusted"), "{text}");
+}
+
+#[test]
+fn a_complaint_without_a_body_is_understood_too() {
+    for complaint in [GO, NGINX] {
+        for head_first in [true, false] {
+            let host = format!("localhost:{}", tls_server(Some(complaint)));
+            let registry_ca = vec![(host.clone(), fixture("listed.pem"))];
+            let client = client(Options { registry_ca, retries: 0, ..options() });
+            let reference: Reference = format!("{host}/app:1").parse().expect("a reference");
+            if head_first {
+                let found = client.pusher(&reference).head_manifest();
+                assert_eq!(found.expect("an answer by TLS"), None);
+            }
+            let error = client.resolve(&reference, &amd64()).expect_err("no image there");
+            assert!(error.is_not_found(), "{error:?}");
+        }
+    }
+    // Others' 400 are no TLS server's.
+    let server = Server::start(|_| Reply::new(400, "HTTP is fine"));
+    let client = client(Options { retries: 0, ..options() });
+    let error = client.pusher(&reference(&server, "app:1")).head_manifest().expect_err("a 400");
+    assert!(matches!(error, RegistryError::Status { status: 400, .. }), "{error:?}");
+    assert_eq!(server.lines(), ["HEAD /v2/app/manifests/1"; 2], "and the ping, which is not kept");
+}
+
+#[test]
+fn a_broken_bundle_is_no_reason_where_no_certificate_was_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let plain = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let resolve = |place: String| {
+        let client = client(Options {
+            registry_map: vec![("r.io".into(), vec![place])],
+            no_default_fallback: true,
+            ca_bundle: Some(fixture("key.pem")),
+            retries: 0,
+            ..options()
+        });
+        client.read_certificates();
+        let reference: Reference = "r.io/app:1".parse().expect("a reference");
+        client.resolve(&reference, &amd64()).expect_err("no image anywhere here")
+    };
+    let error = resolve(format!("https://localhost:{plain}"));
+    assert!(matches!(error, RegistryError::Tls { plain: true, .. }), "{error:?}");
+    let error = resolve(format!("https://localhost:{}", tls_server(None)));
+    assert!(matches!(error, RegistryError::Certificate { .. }), "{error:?}");
+    assert!(error.to_string().contains("key.pem"), "{error}");
 }
 
 #[test]

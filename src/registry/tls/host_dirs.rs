@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,8 +25,9 @@ pub(super) struct Own {
 }
 
 /// A file that cannot be used.
-#[derive(Debug, Clone)]
-pub(super) struct Bad {
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{} cannot be used {purpose}: {reason}", path.display())]
+pub(in crate::registry) struct Bad {
     pub(super) path: PathBuf,
     pub(super) purpose: String,
     pub(super) reason: String,
@@ -38,11 +39,19 @@ impl From<Bad> for RegistryError {
     }
 }
 
-/// All such directories; each host's are read when it is first asked for.
+/// All such directories; each host's are read when it is first asked for, or with all others.
 #[derive(Debug)]
 pub(super) struct HostDirs {
     dirs: Vec<PathBuf>,
-    read: Mutex<HashMap<String, Result<Arc<Own>, Bad>>>,
+    known: Mutex<Known>,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+struct Known {
+    hosts: HashMap<String, Result<Arc<Own>, Bad>>,
+    /// Whether those are all hosts that have a directory.
+    all: bool,
 }
 
 impl Own {
@@ -53,13 +62,36 @@ impl Own {
 
 impl HostDirs {
     pub(super) fn new(dirs: Vec<PathBuf>) -> Self {
-        Self { dirs, read: Mutex::default() }
+        Self { dirs, known: Mutex::default() }
     }
 
     /// What there is for a registry.
     pub(super) fn of(&self, registry: &str) -> Result<Arc<Own>, Bad> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.entry(registry.to_owned()).or_insert_with(|| self.look(registry).map(Arc::new)).clone()
+        let Known { hosts, all } = &mut *self.known();
+        let look = || if *all { Ok(Own::default()) } else { self.look(registry) };
+        hosts.entry(registry.to_owned()).or_insert_with(|| look().map(Arc::new)).clone()
+    }
+
+    /// Reads what there is for all hosts. From now on no other has any: a directory that appears later
+    /// may be that of an image which has taken the place of `/`.
+    pub(super) fn read_all(&self) {
+        let mut known = self.known();
+        if known.all {
+            return;
+        }
+        for dir in &self.dirs {
+            let Ok(entries) = std::fs::read_dir(dir) else { continue };
+            let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            for registry in names.flat_map(registries) {
+                let look = || self.look(&registry).map(Arc::new);
+                known.hosts.entry(registry.clone()).or_insert_with(look);
+            }
+        }
+        known.all = true;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a file for a registry would be found, for people.
@@ -93,6 +125,13 @@ fn spellings(registry: &str) -> Vec<String> {
     } else {
         vec![registry.to_owned(), format!("{registry}:443")]
     }
+}
+
+/// Whose a directory of this name is: [`spellings`] the other way round.
+fn registries(name: String) -> Vec<String> {
+    let without_port = name.strip_suffix(":443").map(str::to_owned);
+    let hub = spellings(HUB).contains(&name).then(|| HUB.to_owned());
+    [Some(name), without_port, hub].into_iter().flatten().collect()
 }
 
 impl Own {

@@ -26,6 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use self::host_dirs::HostDirs;
 use self::roots::Named;
 use self::trust::Trust;
+pub(super) use self::verifier::bad_file;
 use super::error::RegistryError;
 use super::options::Options;
 use super::proxy::Proxies;
@@ -122,15 +123,19 @@ impl Tls {
 
     /// All certificates that are trusted for a registry, for a program that wants a file of them. None
     /// where they are those of Mozilla's list.
-    pub(super) fn trusted_pem(&self, registry: &str) -> Option<String> {
-        let own = self.host_dirs.of(registry).ok()?;
+    ///
+    /// # Errors
+    /// A file that is there and cannot be used.
+    pub(super) fn trusted_pem(&self, registry: &str) -> Result<Option<String>, RegistryError> {
+        let own = self.host_dirs.of(registry)?;
         let given = self.extra.get(registry).map_or(&[][..], Vec::as_slice);
-        let (_, listed) = self.trust.roots().ok()?.with(&[given, &own.certificates].concat());
+        let roots = self.trust.roots().map_err(Clone::clone)?;
+        let (_, listed) = roots.with(&[given, &own.certificates].concat());
         let pem = |certificate: &CertificateDer<'_>| {
             let body = STANDARD.encode(certificate);
             format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
         };
-        (!listed.is_empty()).then(|| listed.iter().map(pem).collect())
+        Ok((!listed.is_empty()).then(|| listed.iter().map(pem).collect()))
     }
 
     /// Reads what all registries share, if nobody has: while a connection is made it costs no time.
@@ -141,14 +146,11 @@ impl Tls {
         }
     }
 
-    /// The same, before it goes on.
+    /// Reads that, and what single registries have, before it goes on. What hosts have directories is
+    /// settled with it.
     pub(super) fn read(&self) {
         _ = self.trust.roots();
-    }
-
-    /// What is wrong with the roots that all registries share, where somebody wanted them.
-    pub(super) fn failure(&self) -> Option<RegistryError> {
-        self.trust.failure().cloned().map(RegistryError::from)
+        self.host_dirs.read_all();
     }
 
     fn verifier(

@@ -127,6 +127,42 @@ fn files_are_read_at_the_first_certificate_or_when_that_is_asked_for() {
 }
 
 #[test]
+fn directories_of_hosts_are_listed_once_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().expect("temp");
+    let add = |name: &str, file: &str| {
+        std::fs::create_dir_all(dir.path().join(name)).expect("a directory");
+        std::fs::copy(fixture(file), dir.path().join(name).join("ca.crt")).expect("copy");
+    };
+    for name in ["r.io", "d.io:443", "p.io:5000", "index.docker.io"] {
+        add(name, "listed.pem");
+    }
+    add("broken.io", "key.pem");
+    let options = Options { host_dirs: vec![dir.path().into()], ..Options::default() };
+    let tls = Tls::new(&options).expect("settings");
+    tls.read();
+    // As where `/` becomes an image's.
+    for entry in std::fs::read_dir(dir.path()).expect("the directory").flatten() {
+        std::fs::remove_dir_all(entry.path()).expect("removed");
+    }
+    add("image.io", "listed.pem");
+    add("broken.io", "listed.pem");
+    for (registry, trusted) in [
+        ("r.io", true),
+        ("d.io", true),
+        ("d.io:443", true),
+        ("p.io:5000", true),
+        ("docker.io", true),
+        ("image.io", false),
+    ] {
+        assert_eq!(tls.is_special(registry), trusted, "{registry}");
+        let config = tls.config(registry).expect("config");
+        assert_eq!(handshake(config, "listed.pem", "localhost").is_ok(), trusted, "{registry}");
+    }
+    let error = tls.config("broken.io").expect_err("a key is no certificate").to_string();
+    assert!(error.contains("broken.io/ca.crt"), "{error}");
+}
+
+#[test]
 fn files_in_addition_and_directories_of_hosts_add() {
     let dir = tempfile::tempdir().expect("temp");
     let pem = fixture("listed.pem");
@@ -202,11 +238,12 @@ fn files_that_are_no_certificates_are_named() {
     assert!(tls.note("any.io").contains("/nowhere/ca.pem"));
     let key = Options { ca_bundle: Some(fixture("key.pem")), ..Options::default() };
     let tls = Tls::new(&key).expect("nothing is read before a certificate is shown");
-    assert!(tls.failure().is_none());
+    assert!(!tls.trust.is_read());
     let config = tls.config("any.io").expect("settings");
     let error = handshake(config, "listed.pem", "localhost").expect_err("nobody is trusted");
     assert!(error.contains("no PEM certificate"), "{error}");
-    let error = tls.failure().expect("a key is no certificate").to_string();
+    assert!(error.contains("key.pem"), "{error}");
+    let error = tls.trusted_pem("any.io").expect_err("a key is no certificate").to_string();
     assert!(error.contains("key.pem") && error.contains("no PEM certificate"), "{error}");
     let gone = options("gone.pem");
     let error = Tls::new(&gone).err().expect("named for a host, so needed").to_string();

@@ -34,9 +34,4 @@ impl Trust {
     pub(super) fn is_read(&self) -> bool {
         self.0.roots.get().is_some()
     }
-
-    /// Why they cannot be used, if somebody found out.
-    pub(super) fn failure(&self) -> Option<&Bad> {
-        self.0.roots.get()?.as_ref().err()
-    }
 }

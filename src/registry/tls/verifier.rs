@@ -11,8 +11,9 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
+use super::host_dirs::Bad;
 use super::trust::Trust;
 use super::validity;
 
@@ -29,7 +30,7 @@ pub(super) struct Verifier {
     trust: Trust,
     /// Trusted in addition.
     more: Vec<CertificateDer<'static>>,
-    made: OnceLock<Result<Made, String>>,
+    made: OnceLock<Result<Made, Error>>,
 }
 
 /// What it takes to judge a certificate.
@@ -50,18 +51,26 @@ impl Verifier {
 
     fn made(&self) -> Result<&Made, Error> {
         let make = || {
-            // Who asked says what is wrong with the file; see `Tls::failure`.
-            let roots = self.trust.roots().map_err(|bad| bad.reason.clone())?;
+            // What is wrong with the file is nothing that the server did; see `bad_file`.
+            let roots = self.trust.roots().map_err(|bad| OtherError(Arc::new(bad.clone())))?;
             let (store, listed) = roots.with(&self.more);
             let usual = WebPkiServerVerifier::builder_with_provider(store, self.provider.clone());
-            let usual = usual.build().map_err(|error| error.to_string())?;
+            let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
             Ok(Made { usual, listed })
         };
-        self.made.get_or_init(make).as_ref().map_err(|reason| Error::General(reason.clone()))
+        self.made.get_or_init(make).as_ref().map_err(Clone::clone)
     }
 
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
+    }
+}
+
+/// The file because of which no certificate can be judged, where an error is about that.
+pub(in crate::registry) fn bad_file(error: &Error) -> Option<&Bad> {
+    match error {
+        Error::Other(OtherError(error)) => error.downcast_ref(),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{guard, names};
 use crate::registry::error::RegistryError;
 use crate::registry::options::Options;
 use crate::registry::reference::{api_host, canonical_registry};
-use crate::registry::tls::Tls;
+use crate::registry::tls::{Tls, bad_file};
 
 /// How long a connection may take to be made.
 pub(in crate::registry) const CONNECT: Duration = Duration::from_secs(30);
@@ -186,13 +186,8 @@ impl Pool {
             }
         };
         let note = match &sent {
-            Ok(_) => String::new(),
-            // Where there is no way to tell a good certificate, that is what is wrong.
-            Err(error) if is_tls(error) => match self.tls.failure() {
-                Some(failure) => return Err(failure),
-                None => self.tls.note(&canonical_registry(&host)),
-            },
-            Err(_) => String::new(),
+            Err(error) if is_tls(error) => self.tls.note(&canonical_registry(&host)),
+            Ok(_) | Err(_) => String::new(),
         };
         let response = self.tls.proxies.judge(&asked, &note, &self.nearby, sent).await?;
         // Through a proxy it is the proxy that resolves names, and that answers.
@@ -284,7 +279,9 @@ fn sorted(host: &str, note: &str, error: reqwest::Error, limits: Limits) -> Regi
     let error = error.without_url();
     let host = host.to_owned();
     if let Some(tls) = find::<rustls::Error>(&error) {
-        return tls_error(host, note, tls);
+        // Where there is no way to tell a good certificate, that is what is wrong.
+        let bad_file = bad_file(tls).cloned().map(RegistryError::from);
+        return bad_file.unwrap_or_else(|| tls_error(host, note, tls));
     }
     let cause = chain(&error);
     let lower = cause.to_ascii_lowercase();

@@ -111,7 +111,7 @@ impl Fetcher {
             return Err(RemoteError::NoGit { remote: job.shown.clone() }.into());
         };
         let hosts = job.into.with_extension("known_hosts");
-        let trust = Trust::new(&self.client, &remote.url, job.into)?;
+        let trust = Trust::new(&self.client, &remote.url, &job.shown, job.into)?;
         let settings = &self.git;
         let git =
             Git::new(program, settings, remote, &trust, job.into, hosts.clone(), &self.cancel);

@@ -16,20 +16,34 @@ pub(super) struct Trust {
 impl Trust {
     /// For a repository, and for what it leads to on other servers. Files are made beside this path.
     ///
+    /// `shown` is its address without secrets.
+    ///
     /// # Errors
-    /// A disk that is full.
-    pub(super) fn new(client: &Client, url: &str, beside: &Path) -> Result<Self, RemoteError> {
+    /// A file of certificates that cannot be used: git would go by its own list then. A disk that is
+    /// full.
+    pub(super) fn new(
+        client: &Client,
+        url: &str,
+        shown: &str,
+        beside: &Path,
+    ) -> Result<Self, RemoteError> {
         let mut trust = Self::default();
         let Some(rest) = url.strip_prefix("https://") else { return Ok(trust) };
         let host = rest.split('/').next().unwrap_or_default();
         let place = format!("http.https://{host}/");
         if !client.verifies("") {
             trust.set("http.sslVerify", "false");
-        } else if !client.verifies(host) {
+            return Ok(trust);
+        }
+        if !client.verifies(host) {
             trust.set(&format!("{place}.sslVerify"), "false");
         }
-        let general = client.trusted_certificates("");
-        let own = client.trusted_certificates(host).filter(|own| Some(own) != general.as_ref());
+        let trusted = |host: &str| {
+            let trusted = client.trusted_certificates(host);
+            trusted.map_err(|error| RemoteError::http(shown.to_owned(), host, error))
+        };
+        let general = trusted("")?;
+        let own = trusted(host)?.filter(|own| Some(own) != general.as_ref());
         for (name, end, pem) in [
             ("http.sslCAInfo".to_owned(), "ca", general),
             (format!("{place}.sslCAInfo"), "own-ca", own),
@@ -70,7 +84,7 @@ mod tests {
     fn names(options: Options, url: &str) -> Vec<(String, String)> {
         let dir = tempfile::tempdir().expect("a directory");
         let client = Client::new(options, Cancel::default()).expect("a client");
-        let trust = Trust::new(&client, url, &dir.path().join("into")).expect("settings");
+        let trust = Trust::new(&client, url, url, &dir.path().join("into")).expect("settings");
         let settings: Vec<_> =
             trust.config().map(|(name, value)| (name, value.expose().to_owned())).collect();
         for (name, value) in &settings {
@@ -108,5 +122,29 @@ mod tests {
         let all = Options { ca_bundle: bundle, skip_tls_verify: true, ..Options::default() };
         assert!(names(all, "https://h.example/r.git").contains(&verify("http.sslVerify")));
         assert_eq!(names(Options::default(), "ssh://h.example/r.git"), []);
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let broken = dir.path().join("broken.pem");
+        fs::write(&broken, "no certificate").expect("a file");
+        let own = dir.path().join("certs.d/h.example");
+        fs::create_dir_all(&own).expect("a directory");
+        fs::write(own.join("ca.crt"), "no certificate").expect("a file");
+        let bundle = Options { ca_bundle: Some(broken), ..Options::default() };
+        let host_dirs = vec![dir.path().join("certs.d")];
+        let host_dirs = Options { host_dirs, ..Options::default() };
+        let url = "https://u:geheim@h.example/r.git";
+        let new = |options: Options| {
+            let client = Client::new(options, Cancel::default()).expect("a client");
+            Trust::new(&client, &url.replace("u:geheim@", ""), "the address", dir.path())
+        };
+        for (options, file) in [(&bundle, "broken.pem"), (&host_dirs, "h.example/ca.crt")] {
+            let error = new(options.clone()).expect_err("no certificate").to_string();
+            assert!(error.starts_with("cannot fetch the address: "), "{error}");
+            assert!(error.contains(file) && error.contains("no PEM certificate"), "{error}");
+        }
+        new(Options { skip_tls_verify: true, ..bundle }).expect("nobody asks for certificates");
     }
 }
