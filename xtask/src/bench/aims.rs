@@ -192,8 +192,18 @@ fn share(
         what,
         at_most: at_most.to_string(),
         found: ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.to_string()),
-        verdict: Some(Verdict::of(ratio.map(|ratio| ratio.medians), at_most)),
+        verdict: Some(judge(results, case, kiln, ratio.map(|ratio| ratio.medians), at_most)),
         beside: None,
+    }
+}
+
+/// Who fails has missed.
+fn judge(results: &Results, case: &str, kiln: &str, found: Option<f64>, at_most: f64) -> Verdict {
+    let case = results.cases.iter().find(|it| it.id == case);
+    let kiln = case.and_then(|case| case.peers.iter().find(|it| it.peer == kiln));
+    match kiln {
+        Some(kiln) if kiln.failure.is_some() => Verdict::Missed,
+        _ => Verdict::of(found, at_most),
     }
 }
 
@@ -221,12 +231,14 @@ fn ratio(results: &Results, case: &str, kiln: &str, peer: &str, figure: Figure) 
 /// The most of all rounds counts.
 fn bytes(results: &Results, case: &str, kiln: &str, at_most: u64) -> Line {
     let found = measured(results, case, kiln).map(|found| spread(found, memory).most);
+    // Nothing needs none: without a control group it is not measured.
+    let found = found.filter(|bytes| *bytes > 0.0);
     let mb = |bytes: f64| format!("{:.0} MB", bytes / 1e6);
     Line {
         what: format!("peak memory: {}", names::short(kiln)),
         at_most: mb(at_most as f64),
         found: found.map_or_else(|| "–".to_owned(), mb),
-        verdict: Some(Verdict::of(found, at_most as f64)),
+        verdict: Some(judge(results, case, kiln, found, at_most as f64)),
         beside: None,
     }
 }

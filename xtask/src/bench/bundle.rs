@@ -16,6 +16,8 @@ pub(crate) struct Container {
     pub(crate) directory: String,
     /// Shown as the directory.
     pub(crate) context: PathBuf,
+    /// Where copies of the machine's hosts, hostname and resolv.conf are.
+    pub(crate) etc: PathBuf,
     /// Its control group.
     pub(crate) cgroup: Option<String>,
 }
@@ -67,18 +69,21 @@ pub(crate) fn adapt(mut config: Value, to: &Container) -> Value {
     let own = |namespace: &Value| namespace["type"] != "network";
     config["linux"]["namespaces"] = namespaces.into_iter().filter(own).collect();
     let mounts = config["mounts"].as_array().cloned().unwrap_or_default();
+    let of_machine = |mount| of_machine(mount, &to.etc);
     let mut mounts: Vec<Value> = mounts.into_iter().filter_map(of_machine).collect();
     mounts.push(bind(&to.directory, &to.context.to_string_lossy()));
     config["mounts"] = json!(mounts);
     config
 }
 
-/// A mount without anything that lies in dockerd's directories: files of /etc are the machine's.
-fn of_machine(mount: Value) -> Option<Value> {
+/// A mount without anything that lies in dockerd's directories: files of /etc are copies of the
+/// machine's, as dockerd makes some.
+fn of_machine(mount: Value, etc: &Path) -> Option<Value> {
     let destination = mount["destination"].as_str().unwrap_or_default().to_owned();
     match (mount["type"].as_str(), destination.as_str()) {
         (Some("bind"), "/etc/resolv.conf" | "/etc/hosts" | "/etc/hostname") => {
-            Path::new(&destination).exists().then(|| bind(&destination, &destination))
+            let copy = etc.join(Path::new(&destination).file_name()?);
+            Some(bind(&destination, &copy.to_string_lossy()))
         }
         (Some("bind"), _) => None,
         _ => Some(mount),
@@ -137,6 +142,7 @@ mod tests {
             environment: vec!["HOME=/root".to_owned()],
             directory: "/workspace".to_owned(),
             context: "/place/context".into(),
+            etc: "/place/etc".into(),
             cgroup: cgroup.map(str::to_owned),
         }
     }
@@ -167,7 +173,7 @@ mod tests {
         let mounts = config["mounts"].as_array().unwrap();
         let shown = |at: &str| mounts.iter().find(|mount| mount["destination"] == at).unwrap();
         assert_eq!(shown("/workspace")["source"], "/place/context");
-        assert_eq!(shown("/etc/hosts")["source"], "/etc/hosts");
+        assert_eq!(shown("/etc/hosts")["source"], "/place/etc/hosts");
         assert_eq!(mounts.len(), 3);
         let grouped = adapt(written(), &container(Some("/group/container")));
         assert_eq!(grouped["linux"]["cgroupsPath"], "/group/container");

@@ -26,6 +26,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // Two that run at the same time would measure each other.
     let lock = File::create(dir.join("lock"))?;
     lock.try_lock().context("another cargo xtask bench runs")?;
+    if let Ok(hierarchy) = Hierarchy::find() {
+        // First those that a killed run has left: they hold its disks.
+        cgroup::clear(&hierarchy);
+    }
     disk::clear();
     let tools = Tools {
         kiln: kiln()?,
@@ -38,6 +42,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(!peers.is_empty(), "none of these peers can be measured: {}", advice(&missing));
     let mut machine = machine::describe(&tools, &dir)?;
     let mut bench = prepare(tools, &dir, &peers)?;
+    machine.control_groups = bench.hierarchy.is_some();
+    machine.page_cache_dropped = drop_page_cache();
     let mut cases = Vec::new();
     for case in options.cases() {
         cases.push(measure(&mut bench, case, &peers, options.rounds(case)));
@@ -73,12 +79,11 @@ fn prepare(mut tools: Tools, dir: &Path, peers: &[Peer]) -> anyhow::Result<Bench
     }
     let bases = timed("the base images", || bases::prepare(&tools.kiln, dir))?;
     let hierarchy = Hierarchy::find();
-    match &hierarchy {
-        Ok(hierarchy) => cgroup::clear(hierarchy),
-        Err(error) => println!(
+    if let Err(error) = &hierarchy {
+        println!(
             "{error:#}: CPU is that of programs that have ended, daemons' not among it, and \
              memory is not measured"
-        ),
+        );
     }
     if !drop_page_cache() {
         println!("the page cache cannot be dropped here: what is read may be in memory");
@@ -100,7 +105,7 @@ fn measure(bench: &mut Bench, case: &Case, peers: &[Peer], rounds: usize) -> Cas
     let warm_up = usize::from(!case.is_long);
     for round in 0..rounds + warm_up {
         for turn in 0..peers.len() {
-            let index = (turn + round) % peers.len();
+            let index = turn_of(turn, round, peers.len());
             let result = &mut results[index];
             if result.failure.is_some() {
                 continue;
@@ -120,6 +125,13 @@ fn measure(bench: &mut Bench, case: &Case, peers: &[Peer], rounds: usize) -> Cas
         }
     }
     CaseResult { id: case.id.to_owned(), title: case.title.to_owned(), peers: results }
+}
+
+/// Who is next. Each round begins with another one, and every other goes the other way round: nobody
+/// always comes after the same one.
+fn turn_of(turn: usize, round: usize, count: usize) -> usize {
+    let turn = if round.is_multiple_of(2) { turn } else { count - 1 - turn };
+    (turn + round) % count
 }
 
 fn progress(peer: &str, sample: &Sample, counts: bool) -> String {
@@ -201,6 +213,8 @@ mod tests {
             file_system: String::new(),
             load: [0.0; 2],
             versions: [].into(),
+            control_groups: true,
+            page_cache_dropped: true,
         };
         let missing = vec![Missing { peer: "buildkit".into(), advice: "give it".into() }];
         let (date, commit) = (String::new(), String::new());

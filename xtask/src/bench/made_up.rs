@@ -37,6 +37,8 @@ pub(super) fn machine() -> Machine {
         file_system: "ext4".to_owned(),
         load: [0.1, 1.25],
         versions: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
+        control_groups: true,
+        page_cache_dropped: true,
     }
 }
 

@@ -154,7 +154,8 @@ impl Spread {
     pub(crate) fn of(times: &[f64]) -> Self {
         let mut times = times.to_owned();
         times.sort_by(f64::total_cmp);
-        Self { median: times[times.len() / 2], least: times[0], most: times[times.len() - 1] }
+        let (lower, upper) = (times[(times.len() - 1) / 2], times[times.len() / 2]);
+        Self { median: f64::midpoint(lower, upper), least: times[0], most: times[times.len() - 1] }
     }
 }
 

@@ -53,7 +53,11 @@ struct Text {
 impl Text {
     fn of(results: &Results, of: Of) -> Self {
         Self {
-            machine: table::machine(&results.machine, &results.date, &results.commit),
+            machine: table::machine(&results.machine, &results.date, &results.commit)
+                .trim_end()
+                .to_owned()
+                + &table::doubts(&results.machine)
+                + "\n",
             aims: aims::table(results, of),
             cases: table::cases(results),
             missing: table::missing(results),

@@ -32,6 +32,12 @@ pub(crate) struct Machine {
     pub(crate) load: [f64; 2],
     /// Programs and their versions, such as `buildah` and `1.28.2`.
     pub(crate) versions: BTreeMap<String, String>,
+    /// Whether processors' time and memory are those of control groups.
+    #[serde(default)]
+    pub(crate) control_groups: bool,
+    /// Whether what is read comes from the disk.
+    #[serde(default)]
+    pub(crate) page_cache_dropped: bool,
 }
 
 /// One of the cases, with all who did it.

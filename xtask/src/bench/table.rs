@@ -130,6 +130,19 @@ pub(super) fn machine(machine: &Machine, date: &str, commit: &str) -> String {
     if !versions.is_empty() {
         let _ = write!(text, " Versions: {}.", versions.join(", "));
     }
+    text
+}
+
+/// What could not be measured as it should.
+pub(super) fn doubts(machine: &Machine) -> String {
+    let mut text = String::new();
+    if !machine.control_groups {
+        text += " No control group could be made: processors' time is that of programs that ended, \
+                 and memory was not measured.";
+    }
+    if !machine.page_cache_dropped {
+        text += " The page cache could not be dropped: what is read may have been in memory.";
+    }
     text.push('\n');
     text
 }

@@ -107,11 +107,18 @@ fn kaniko_phases(said: &[Line]) -> Vec<(&'static str, f64)> {
 /// Runs a program in the container to its end.
 fn run(job: &Job<'_>, steps: &mut Steps<'_>, arguments: Vec<String>) -> anyhow::Result<Vec<Line>> {
     let bundle = bundle(job);
+    let etc = bundle.join("etc");
+    fs::create_dir_all(&etc)?;
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        // Somebody else's program writes there as root.
+        fs::write(etc.join(name), fs::read(Path::new("/etc").join(name)).unwrap_or_default())?;
+    }
     let container = Container {
         arguments,
         environment: ENV.map(str::to_owned).into(),
         directory: WORKSPACE.to_owned(),
         context: job.context(),
+        etc,
         cgroup: steps.cgroup().map(|group| format!("{}/container", group.parent())),
     };
     let config = adapt(job.tools.container.clone(), &container);

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use super::Job;
@@ -15,32 +14,37 @@ use crate::step::quiet;
 pub(super) fn measure(job: &Job<'_>, steps: &mut Steps<'_>) -> anyhow::Result<()> {
     let mut unpack = steps.command("bash");
     unpack.args(["-c", &fetch(job, &|index| layer(job, index))]);
-    let said = steps.run_as("unpack", &mut unpack);
-    said?;
-    let mut run = steps.command("chroot");
-    run.arg(root(job)).args(["/bin/sh", "-c", &flask_command()]).env("HOME", "/root");
+    steps.run_as("unpack", &mut unpack)?;
+    let mut run = steps.command("unshare");
+    run.args(["--mount", "sh", "-c", IN_OVERLAY, "sh", &layers(job)]).arg(job.place);
+    run.args(["/bin/sh", "-c", &flask_command()]).env("HOME", "/root");
     run.env("TMPDIR", "/tmp");
     run.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     steps.run_as("RUN", &mut run).map(drop)
 }
 
-/// The tree for the RUN: the base, and what the steps before it have copied.
+/// Runs a command in an overlay of layers that have just been unpacked: `LOWERS PLACE COMMAND...`.
+const IN_OVERLAY: &str = "\
+lowers=$1 place=$2; shift 2
+mount -t overlay overlay -o lowerdir=$lowers,upperdir=$place/upper,workdir=$place/work $place/root
+exec chroot $place/root \"$@\"";
+
+/// What the steps before the RUN have copied, and room for an overlay.
 pub(super) fn prepare(job: &Job<'_>) -> anyhow::Result<()> {
-    let root = root(job);
-    fs::create_dir_all(root.join("app"))?;
-    for (digest, _) in job.base {
-        let script = format!("set -o pipefail; {} ", one(job, digest, &root.to_string_lossy()));
-        quiet(Command::new("bash").args(["-c", &script]))?;
+    let at = |name: &str| job.place.join(name);
+    for dir in ["upper/app", "work", "root"] {
+        fs::create_dir_all(at(dir))?;
     }
-    fs::create_dir_all(root.join("app"))?;
     let context = job.context();
-    fs::copy(context.join("requirements.txt"), root.join("app/requirements.txt"))?;
-    quiet(Command::new("cp").arg("-r").arg(context.join("wheels")).arg(root.join("wheels")))?;
+    fs::copy(context.join("requirements.txt"), at("upper/app/requirements.txt"))?;
+    quiet(Command::new("cp").arg("-r").arg(context.join("wheels")).arg(at("upper/wheels")))?;
     Ok(())
 }
 
-fn root(job: &Job<'_>) -> PathBuf {
-    job.place.join("root")
+/// Their directories, the uppermost first.
+fn layers(job: &Job<'_>) -> String {
+    let all: Vec<String> = (0..job.base.len()).rev().map(|index| layer(job, index)).collect();
+    all.join(":")
 }
 
 fn layer(job: &Job<'_>, index: usize) -> String {
