@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -193,6 +194,39 @@ impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buf)?;
         self.hasher.update(&buf[..count]);
+        Ok(count)
+    }
+}
+
+/// Computes the digest of what is read on another thread.
+#[derive(Debug, Clone, Default)]
+pub struct SharedHasher(Arc<Mutex<Hasher>>);
+
+impl SharedHasher {
+    /// A reader whose bytes count.
+    pub fn through<R: Read>(&self, inner: R) -> impl Read + use<R> {
+        Through { inner, hasher: self.clone() }
+    }
+
+    /// The digest of what went through so far.
+    pub fn digest(&self) -> Digest {
+        self.lock().clone().finish().0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hasher> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Through<R> {
+    inner: R,
+    hasher: SharedHasher,
+}
+
+impl<R: Read> Read for Through<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buf)?;
+        self.hasher.lock().update(&buf[..count]);
         Ok(count)
     }
 }

@@ -199,7 +199,9 @@ fn attempt(
     let mut saving = trip.end(&finished);
     // Caches get what there is, whatever becomes of the image.
     let (outcome, kept) = thread::scope(|scope| {
-        scope.spawn(|| shop.remove_unpacked());
+        if !work_dir.goes_with_the_container() {
+            scope.spawn(|| shop.remove_unpacked());
+        }
         let kept = scope.spawn(|| keeping.finish());
         let outcome = finished.and_then(|finished| {
             // 6. Assemble, and 7. publish

@@ -25,6 +25,7 @@ pub use content::{Content, FileSlice, Node, Source, Tree};
 pub use decompress::{Format, Limit, SNIFFED, decoder, decoder_limited, sniff, threaded};
 pub use entry::{Entry, Kind, Metadata, Timestamp};
 pub use growing::{Extent, Growing};
+pub use read_ahead::ReadAhead;
 pub(crate) use read_ahead::fill;
 pub use store::{BlobStore, BlobWriter, StoreError};
 pub use tar_error::TarError;

@@ -1,6 +1,6 @@
 //! Brings layers to this machine: their blobs to the store, their files to directories.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::layers::{ImageLayer, Origin};
 use super::workshop::Workshop;
 use crate::cache::KeptFile;
-use crate::digest::HashingReader;
+use crate::digest::SharedHasher;
 use crate::image::open_regular;
-use crate::layer::{StoreError, TarReader, decoder, fill, threaded};
+use crate::layer::{ReadAhead, StoreError, TarReader, decoder, fill, threaded};
 use crate::rootfs::{Extract, Ownership, Root, VisiblePart, Whiteouts, extract};
 
 /// Layers that are fetched or unpacked side by side.
@@ -186,8 +186,9 @@ impl Workshop {
     }
 }
 
-/// A layer's tar, as it is decompressed on a thread of its own and hashed on this one.
-type Tar = TarReader<BufReader<HashingReader<Box<dyn Read + Send>>>>;
+/// A layer's tar, as it is decompressed and hashed, each on a thread of its own: unpacking is work enough
+/// for this one.
+type Tar = TarReader<ReadAhead>;
 
 /// Reads a layer's tar to its end, checks its diffID, and gives `work`'s answer.
 pub(super) fn through_tar<T>(
@@ -196,12 +197,12 @@ pub(super) fn through_tar<T>(
     work: impl FnOnce(&mut Tar) -> Result<T>,
 ) -> Result<T> {
     let broken = || format!("layer {} is broken", layer.descriptor.digest);
-    let tar: Box<dyn Read + Send> = Box::new(threaded(decoder(bytes).with_context(broken)?));
-    let hashing = BufReader::with_capacity(BUFFER_SIZE, HashingReader::new(tar));
-    let mut reader = TarReader::new(hashing);
+    let hashing = SharedHasher::default();
+    let tar = hashing.through(threaded(decoder(bytes).with_context(broken)?));
+    let mut reader = TarReader::new(threaded(tar));
     let answer = work(&mut reader).with_context(broken)?;
-    let hashing = reader.drain().with_context(broken)?;
-    let (_, found, _) = hashing.into_inner().finish();
+    reader.drain().with_context(broken)?;
+    let found = hashing.digest();
     if found != layer.diff_id {
         bail!(
             "layer {} unpacks to {found}, but the image's config says {}: the image is damaged",
