@@ -1,6 +1,8 @@
 //! A large layer is on its way to the registry before it is complete; and whatever goes wrong with that,
 //! the image is the same.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -22,6 +22,8 @@ use shape::{SHAPES, Shape};
 /// Each build is measured so often, one that takes minutes once.
 const ROUNDS: usize = 3;
 const LONG: u64 = 1_000_000;
+/// Curves that end earlier say too little.
+const KEPT_FROM: u64 = 10_000;
 /// Makes files faster than any script, and says how long that took: what remains is kiln's.
 const WRITER: &str = include_str!("writer.c");
 
@@ -65,6 +67,11 @@ impl<'a> Wanted<'a> {
         Ok(wanted)
     }
 
+    /// Whether it says how costs grow, of everything.
+    fn is_kept(&self) -> bool {
+        self.only.is_empty() && self.most >= KEPT_FROM
+    }
+
     fn shapes(&self) -> Vec<&'static Shape> {
         let wanted = |shape: &&Shape| self.only.is_empty() || self.only.contains(&shape.id);
         SHAPES.iter().filter(wanted).collect()
@@ -72,7 +79,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// Measures: `[--most COUNT] [--rounds N] [CURVE...]`. Tables are printed, and kept in docs/benchmarks if they
-/// are of all curves.
+/// are of all curves and go far enough.
 ///
 /// # Errors
 /// If this is not root, if there is no such curve, or if a build fails.
@@ -93,7 +100,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     machine.load[1] = machine::load();
     let curves = Curves { date: machine::date(), commit: machine::commit(), machine, curves };
     println!("\n{}", table::all(&curves));
-    if wanted != Wanted::ALL {
+    if !wanted.is_kept() {
         return Ok(());
     }
     let docs = workspace().join("docs/benchmarks");
