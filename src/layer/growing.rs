@@ -58,6 +58,14 @@ impl Growing {
         *self.shared.lock()
     }
 
+    /// Which blob it is, once it is whole.
+    pub fn digest(&self) -> Option<Digest> {
+        match self.extent() {
+            Extent::Whole { digest, .. } => Some(digest),
+            Extent::Part(_) | Extent::Gone => None,
+        }
+    }
+
     /// Waits until at least so many bytes are there, or it is whole, or gone.
     pub fn wait(&self, bytes: u64) -> Extent {
         let is_short = |extent: &mut Extent| matches!(extent, Extent::Part(len) if *len < bytes);

@@ -16,7 +16,7 @@ use crate::cancel::Cancelled;
 use crate::digest::Digest;
 use crate::image::media_type::OCI_CONFIG;
 use crate::image::{Descriptor, DocumentBytes, FinishedImage, Product};
-use crate::layer::{Extent, Growing};
+use crate::layer::Growing;
 use crate::registry::{Body, Chance, Reference, RegistryError, Repository};
 use crate::stage::{ImageLayer, Origin, Workshop};
 
@@ -86,7 +86,7 @@ impl Uploads {
     /// What was begun for a layer before it was complete; one for each registry.
     fn headstarts(&self, layer: &Digest) -> Vec<Headstart> {
         let mut all = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |ahead: &Ahead| matches!(ahead.growing.extent(), Extent::Whole { digest, .. } if digest == *layer);
+        let is_it = |ahead: &Ahead| ahead.growing.digest() == Some(*layer);
         let found = all.iter().position(is_it).map(|at| all.swap_remove(at).groups);
         found.unwrap_or_default()
     }
