@@ -32,7 +32,7 @@ pub(super) enum End {
     /// The layer is there.
     Arrived,
     /// It is to be sent as any other, or to be completed; the task is still open.
-    Broken(Option<Unfinished>, Option<Task>),
+    Broken(Option<Box<Unfinished>>, Option<Task>),
 }
 
 /// What others see of it, and it of them. In the log nothing before the layer has a name.

@@ -16,7 +16,7 @@ pub(super) struct Way<'a> {
     /// Whether it may be there.
     pub(super) chance: Chance,
     /// What is there of it.
-    pub(super) begun: Option<Unfinished>,
+    pub(super) begun: Option<Box<Unfinished>>,
     /// If it was shown before.
     pub(super) task: Option<Task>,
 }
@@ -47,7 +47,7 @@ pub(super) fn send_layer(
         }
     };
     let pushed = match begun {
-        Some(begun) => pusher.go_on(begun, descriptor, body, &progress),
+        Some(begun) => pusher.go_on(*begun, descriptor, body, &progress),
         None => pusher.push_blob(descriptor, body, mount_from, chance, &progress),
     };
     let pushed = pushed.inspect_err(|error| {

@@ -32,7 +32,7 @@ pub enum Sent {
     /// It is there.
     There(Digest, Pushed),
     /// The way broke, and the registry may have a part of it.
-    Part(Unfinished),
+    Part(Box<Unfinished>),
     /// Nothing was begun, or nothing is left of it.
     Nothing,
 }
@@ -104,7 +104,7 @@ impl Pusher {
                 unfinished.take();
                 Sent::There(digest, Pushed::Uploaded)
             }
-            Ok(Copied::All(..) | Copied::Broken) => Sent::Part(unfinished),
+            Ok(Copied::All(..) | Copied::Broken) => Sent::Part(Box::new(unfinished)),
             Ok(Copied::Exists(digest)) => Sent::There(digest, Pushed::Exists),
             Ok(Copied::Gone) | Err(_) => Sent::Nothing,
         }
