@@ -8,8 +8,8 @@
 //!    again, nor is what it needs fetched ([`crate::cache`]).
 //! 4. **Stages**: run side by side ([`crate::schedule`], [`crate::stage`]). A stage without RUN is
 //!    never unpacked; a base layer is downloaded only when somebody needs its files.
-//! 5. **Layers** go to the destinations and to caches while later steps run
-//!    ([`crate::publish::Uploads`], [`crate::publish::Keeping`]).
+//! 5. **Layers** go to the destinations and to caches while later steps run, large ones while they are
+//!    made ([`crate::publish::Uploads`], [`crate::publish::Keeping`]).
 //! 6. **Assemble** config and manifest ([`crate::image::assemble()`]), and for several platforms the
 //!    index that joins them.
 //! 7. **Publish**: layouts, archives and files, then the tags, last and only when all succeeded.

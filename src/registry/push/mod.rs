@@ -126,17 +126,9 @@ impl Pusher {
         chance: Chance,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed, RegistryError> {
-        let upload = upload::Upload {
-            client: &self.client,
-            session: self.session(),
-            descriptor,
-            body,
-            mount_from: mount_from.filter(|from| from.registry == self.repository.registry),
-            chance,
-            progress,
-            chunk: self.client.upload_chunk(),
-        };
-        upload.run(None)
+        let mount_from = mount_from.filter(|from| from.registry == self.repository.registry);
+        let upload = self.upload(descriptor, body, progress);
+        upload::Upload { mount_from, chance, ..upload }.run(None)
     }
 
     /// Completes a blob of which the repository may have a part, in whatever way is left.
@@ -150,17 +142,7 @@ impl Pusher {
         body: Body<'_>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed, RegistryError> {
-        let upload = upload::Upload {
-            client: &self.client,
-            session: self.session(),
-            descriptor,
-            body,
-            mount_from: None,
-            chance: Chance::Some,
-            progress,
-            chunk: self.client.upload_chunk(),
-        };
-        upload.run(Some(unfinished))
+        self.upload(descriptor, body, progress).run(Some(unfinished))
     }
 
     /// Writes a manifest, by the tag of the reference or by another tag or digest. Returns its
@@ -219,6 +201,25 @@ impl Pusher {
         let ask = async || self.head(&version).await;
         let found = self.client.engine().block_on(self.client.policy().run(ask))?;
         Ok(found.is_some())
+    }
+
+    /// One that asks first whether the blob is there.
+    fn upload<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        body: Body<'a>,
+        progress: &'a (dyn Fn(u64) + Sync),
+    ) -> upload::Upload<'a> {
+        upload::Upload {
+            client: &self.client,
+            session: self.session(),
+            descriptor,
+            body,
+            mount_from: None,
+            chance: Chance::Some,
+            progress,
+            chunk: self.client.upload_chunk(),
+        }
     }
 
     fn session(&self) -> Session<'_> {
