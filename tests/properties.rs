@@ -144,6 +144,26 @@ fn repair(header: &mut [u8]) {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
+/// Compressed data, some bits of it changed.
+fn compressed() -> impl Strategy<Value = Vec<u8>> {
+    let part = (prop::collection::vec(any::<u8>(), 1..20), 1..300_usize);
+    let change = (any::<prop::sample::Index>(), 0..8_u8);
+    let changes = prop::collection::vec(change, 0..4);
+    (prop::collection::vec(part, 0..30), changes, 0..10_u32).prop_map(|(parts, changes, level)| {
+        let plain: Vec<u8> =
+            parts.into_iter().flat_map(|(bytes, times)| bytes.repeat(times)).collect();
+        let level = flate2::Compression::new(level);
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+        std::io::Write::write_all(&mut encoder, &plain).unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        for (at, bit) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+        }
+        bytes
+    })
+}
+
 /// An object of a pack: its kind and content, or a delta to one of those before.
 fn packed(kind: u8, content: &[u8], back: u8, announced: u8) -> Vec<u8> {
     let mut bytes = vec![kind << 4 | announced & 0x0f];
@@ -223,6 +243,11 @@ proptest! {
     #[test]
     fn a_pack_is_read_to_its_end_or_refused(bytes in pack()) {
         entries::git_pack(&bytes);
+    }
+
+    #[test]
+    fn compressed_data_is_what_a_library_makes_of_it(bytes in compressed()) {
+        entries::gzip(&bytes);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::gunzip::Gunzip;
 pub use super::read_ahead::threaded;
 
 /// Compressed bytes read at once.
@@ -90,7 +91,7 @@ pub fn decoder_limited<'a>(
     }
     let consumed = Arc::new(AtomicU64::new(0));
     let counted = Counted { inner: whole, count: consumed.clone() };
-    let decoded = decode(format, BufReader::with_capacity(INPUT_BUFFER, counted))?;
+    let decoded = decode(format, counted)?;
     Ok(Box::new(Limited { inner: decoded, limit, consumed, produced: 0 }))
 }
 
@@ -99,11 +100,14 @@ const XZ_MEMORY: u64 = 256 << 20;
 
 fn decode<'a, R: Read + Send + 'a>(
     format: Format,
-    input: BufReader<R>,
+    input: R,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
+    if format == Format::Gzip {
+        return Ok(Box::new(Gunzip::new(input)));
+    }
+    let input = BufReader::with_capacity(INPUT_BUFFER, input);
     Ok(match format {
-        Format::Plain => Box::new(input),
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Format::Plain | Format::Gzip => Box::new(input),
         // libzstd refuses windows over 128 MiB by itself.
         Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),

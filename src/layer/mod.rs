@@ -10,6 +10,7 @@ pub mod content;
 pub mod decompress;
 pub mod entry;
 pub mod growing;
+mod gunzip;
 mod hash_thread;
 mod read_ahead;
 pub mod store;

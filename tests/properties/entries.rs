@@ -130,3 +130,24 @@ pub fn git_pack(bytes: &[u8]) {
         Err(why) => assert!(!why.is_empty()),
     }
 }
+
+/// Compressed data without its header and trailer is as good as a library of another author says, and
+/// what comes of it is the same.
+pub fn gzip(bytes: &[u8]) {
+    let mut library = flate2::bufread::DeflateDecoder::new(bytes);
+    let mut plain = Vec::new();
+    let is_whole = library.read_to_end(&mut plain).is_ok();
+    let length = usize::try_from(library.total_in()).expect("as long as the bytes at most");
+    let mut member = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
+    member.extend_from_slice(if is_whole { &bytes[..length] } else { bytes });
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&plain);
+    member.extend_from_slice(&checksum.sum().to_le_bytes());
+    member.extend_from_slice(&checksum.amount().to_le_bytes());
+    let mut own = Vec::new();
+    let result = kiln::layer::decoder(&member[..]).and_then(|mut it| it.read_to_end(&mut own));
+    assert_eq!(result.is_ok(), is_whole, "{result:?}");
+    if is_whole {
+        assert_eq!(own, plain);
+    }
+}
