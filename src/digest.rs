@@ -203,31 +203,18 @@ impl<R: Read> Read for HashingReader<R> {
 pub struct SharedHasher(Arc<Mutex<Hasher>>);
 
 impl SharedHasher {
-    /// A reader whose bytes count.
-    pub fn through<R: Read>(&self, inner: R) -> impl Read + use<R> {
-        Through { inner, hasher: self.clone() }
+    /// Adds bytes.
+    pub fn update(&self, bytes: &[u8]) {
+        self.lock().update(bytes);
     }
 
-    /// The digest of what went through so far.
+    /// The digest of all bytes so far.
     pub fn digest(&self) -> Digest {
         self.lock().clone().finish().0
     }
 
     fn lock(&self) -> MutexGuard<'_, Hasher> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Through<R> {
-    inner: R,
-    hasher: SharedHasher,
-}
-
-impl<R: Read> Read for Through<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buf)?;
-        self.hasher.lock().update(&buf[..count]);
-        Ok(count)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::ContextError;
@@ -121,7 +121,7 @@ pub fn leads_out(path: &Path) -> bool {
 /// The entries of a context.
 struct OfContext<R>(TarReader<R>);
 
-impl<R: Read> Entries for OfContext<R> {
+impl<R: BufRead> Entries for OfContext<R> {
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>> {
         let next = self.0.next_entry()?;
         if let Some((entry, _)) = &next {

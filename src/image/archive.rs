@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
-        let mut reader = TarReader::new(File::open(path).expect("there"));
+        let mut reader = TarReader::new(io::BufReader::new(File::open(path).expect("there")));
         let mut members = Vec::new();
         while let Some(mut member) = reader.next().expect("valid") {
             let mut bytes = Vec::new();

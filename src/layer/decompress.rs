@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gunzip::Gunzip;
-pub use super::read_ahead::threaded;
 
 /// Compressed bytes read at once.
 const INPUT_BUFFER: usize = 128 << 10;

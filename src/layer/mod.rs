@@ -23,11 +23,11 @@ pub mod writer;
 
 pub use compress::{Compression, Compressor, DEFAULT_GZIP_LEVEL};
 pub use content::{Content, FileSlice, Node, Source, Tree};
-pub use decompress::{Format, Limit, SNIFFED, decoder, decoder_limited, sniff, threaded};
+pub use decompress::{Format, Limit, SNIFFED, decoder, decoder_limited, sniff};
 pub use entry::{Entry, Kind, Metadata, Timestamp};
 pub use growing::{Extent, Growing};
-pub use read_ahead::ReadAhead;
 pub(crate) use read_ahead::fill;
+pub use read_ahead::{Observer, ReadAhead, threaded};
 pub use store::{BlobStore, BlobWriter, StoreError};
 pub use tar_error::TarError;
 pub use tar_read::{TarEntry, TarReader, looks_like_tar};

@@ -1,6 +1,6 @@
 //! A layer as this module sees it: one entry after the other, each with its content.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub trait Entries {
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>>;
 }
 
-impl<R: Read> Entries for TarReader<R> {
+impl<R: BufRead> Entries for TarReader<R> {
     fn next_entry(&mut self) -> io::Result<Option<(Entry, Box<dyn Read + '_>)>> {
         let Some(mut member) = self.next().map_err(io::Error::other)? else { return Ok(None) };
         let taken = Entry { path: PathBuf::new(), meta: Metadata::default(), kind: Kind::Dir };

@@ -198,8 +198,10 @@ pub(super) fn through_tar<T>(
 ) -> Result<T> {
     let broken = || format!("layer {} is broken", layer.descriptor.digest);
     let hashing = SharedHasher::default();
-    let tar = hashing.through(threaded(decoder(bytes).with_context(broken)?));
-    let mut reader = TarReader::new(threaded(tar));
+    let hasher = hashing.clone();
+    let observer = Box::new(move |bytes: &[u8]| hasher.update(bytes));
+    let tar = threaded(decoder(bytes).with_context(broken)?, observer);
+    let mut reader = TarReader::new(tar);
     let answer = work(&mut reader).with_context(broken)?;
     reader.drain().with_context(broken)?;
     let found = hashing.digest();

@@ -6,7 +6,7 @@
 //! data that they stand for, and an unknown type of member is an error.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::entry::{Entry, Kind};
 use super::tar_error::{TarError, printable};
@@ -83,14 +83,14 @@ impl<R> TarEntry<'_, R> {
     }
 }
 
-impl<R: Read> Read for TarEntry<'_, R> {
+impl<R: BufRead> Read for TarEntry<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.reader.read_body(buf)
     }
 }
 
-impl<R: Read> TarReader<R> {
-    /// Reads an uncompressed archive. Give it a reader for which small reads are cheap.
+impl<R: BufRead> TarReader<R> {
+    /// Reads an uncompressed archive.
     pub fn new(inner: R) -> Self {
         Self {
             stream: Stream::new(inner),
@@ -121,7 +121,7 @@ impl<R: Read> TarReader<R> {
     /// Reads on to the end of the stream, past the end of the archive, so that a digest computed
     /// below covers all bytes. Returns the reader below.
     pub fn drain(mut self) -> io::Result<R> {
-        io::copy(&mut self.stream.inner, &mut io::sink())?;
+        self.stream.drain()?;
         Ok(self.stream.inner)
     }
 

@@ -4,7 +4,7 @@
 //! and three in PAX records, 0.0 with repeated keys, 0.1 with one key, and 1.0 with the list before
 //! the data. Source: GNU tar manual, "Storing Sparse Files".
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::pax::{self, Records};
 use super::stream::Stream;
@@ -40,7 +40,7 @@ pub(super) enum Piece {
 impl Sparse {
     /// The list of a sparse member; `None` for an ordinary one. Reads what the list has in the
     /// stream. `stored` is the member's size in the archive.
-    pub(super) fn of<R: Read>(
+    pub(super) fn of<R: BufRead>(
         header: &[u8; BLOCK],
         records: &Records,
         stream: &mut Stream<R>,
@@ -128,7 +128,7 @@ impl Sparse {
 }
 
 /// The old format's list. The outer error is the stream's.
-fn old_list<R: Read>(
+fn old_list<R: BufRead>(
     header: &[u8; BLOCK],
     stream: &mut Stream<R>,
 ) -> Result<Option<Vec<u64>>, TarError> {
@@ -156,7 +156,7 @@ fn push_pairs(numbers: &mut Vec<u64>, pairs: &[u8]) -> Option<()> {
 
 /// Format 1.0: the number of pieces, then offsets and lengths, one number a line, padded to a whole
 /// block. Returns them, and how many bytes of the content they took.
-fn list_before_data<R: Read>(
+fn list_before_data<R: BufRead>(
     stream: &mut Stream<R>,
     stored: u64,
 ) -> Result<Option<(Vec<u64>, u64)>, TarError> {

@@ -1,6 +1,6 @@
 //! The bytes of an archive, and how far they were read.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 use crate::layer::tar_error::TarError;
 use crate::layer::tar_header::BLOCK;
@@ -11,7 +11,7 @@ pub(super) struct Stream<R> {
     pub(super) position: u64,
 }
 
-impl<R: Read> Stream<R> {
+impl<R: BufRead> Stream<R> {
     pub(super) fn new(inner: R) -> Self {
         Self { inner, position: 0 }
     }
@@ -41,10 +41,36 @@ impl<R: Read> Stream<R> {
     }
 
     pub(super) fn skip(&mut self, count: u64) -> Result<(), TarError> {
-        let skipped = io::copy(&mut self.inner.by_ref().take(count), &mut io::sink());
-        let skipped = skipped.map_err(TarError::Read)?;
-        self.position += skipped;
-        if skipped == count { Ok(()) } else { Err(self.truncated()) }
+        let mut left = count;
+        while left > 0 {
+            let skipped = self.pass_over(left).map_err(TarError::Read)?;
+            if skipped == 0 {
+                return Err(self.truncated());
+            }
+            left -= skipped;
+        }
+        Ok(())
+    }
+
+    /// Reads to the end.
+    pub(super) fn drain(&mut self) -> io::Result<()> {
+        while self.pass_over(u64::MAX)? > 0 {}
+        Ok(())
+    }
+
+    /// Skips what is there, so many bytes at most; nothing at the end only.
+    fn pass_over(&mut self, most: u64) -> io::Result<u64> {
+        let ready = loop {
+            match self.inner.fill_buf() {
+                Ok(bytes) => break bytes.len(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(ready);
+        self.inner.consume(count);
+        self.position += count as u64;
+        Ok(count as u64)
     }
 
     pub(super) fn damaged(&self, reason: &str) -> TarError {

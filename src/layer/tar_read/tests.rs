@@ -313,10 +313,10 @@ fn a_skipped_member_that_is_cut_off_is_an_error_too() {
 #[test]
 fn draining_reads_what_is_behind_the_end() {
     let bytes = [archive(&[member(b"f", b'0', b"abc")]), vec![0; 9000]].concat();
-    let mut reader = TarReader::new(crate::digest::HashingReader::new(&bytes[..]));
+    let mut reader = TarReader::new(io::Cursor::new(&bytes));
     while reader.next().expect("valid").is_some() {}
-    let (_, digest, count) = reader.drain().expect("memory").finish();
-    assert_eq!((digest, count), (crate::digest::Digest::of(&bytes), bytes.len() as u64));
+    let end = reader.drain().expect("memory").position();
+    assert_eq!(end, bytes.len() as u64);
 }
 
 #[test]
