@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::object::{Object, look};
 use super::{DiffError, system};
-use crate::digest::Digest;
 use crate::layer::Entry;
 use crate::rootfs::root::{Root, read_dir};
+use crate::rootfs::scan::contents::{Hash, Hasher};
 use crate::rootfs::view::{View, ViewError};
 use crate::rootfs::xattr::Overlay;
 
@@ -30,11 +30,11 @@ pub(in crate::rootfs) trait Source {
     /// Whether the file at a path had exactly this content before.
     fn had_content(&mut self, path: &Path, content: &mut File) -> Result<bool, ViewError>;
 
-    /// Whether [`Source::handed_on`] wants a digest.
-    fn keeps_digests(&self) -> bool;
+    /// Hashes what is handed on, where [`Source::handed_on`] wants to know.
+    fn hasher(&self) -> Option<Hasher>;
 
     /// The content of the regular file at a path went to the sink.
-    fn handed_on(&mut self, path: &Path, content: Digest);
+    fn handed_on(&mut self, path: &Path, content: Hash);
 
     /// The object at a path is one of the sandbox's own, and is not in the layer.
     fn left_out(&mut self, path: &Path);
@@ -73,11 +73,11 @@ impl Source for Upper<'_> {
         self.lower.has_content(path, content)
     }
 
-    fn keeps_digests(&self) -> bool {
-        false
+    fn hasher(&self) -> Option<Hasher> {
+        None
     }
 
-    fn handed_on(&mut self, _: &Path, _: Digest) {}
+    fn handed_on(&mut self, _: &Path, _: Hash) {}
 
     fn left_out(&mut self, _: &Path) {}
 }

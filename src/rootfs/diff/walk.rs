@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use super::object::{Exactly, Leaf, Object};
 use super::source::Source;
 use super::{ChangeSink, DiffError, DiffStats, check_length, system};
-use crate::digest::HashingReader;
 use crate::layer::{Entry, Kind, Metadata, Whiteout};
 use crate::rootfs::root::Root;
+use crate::rootfs::scan::contents::HashingReader;
 
 /// How many directories on the way down are kept open; those further down are opened again when the
 /// walk comes back, so that no depth exhausts the descriptors.
@@ -241,18 +241,19 @@ impl<'a> Differ<'a> {
             Kind::File { size } => size,
             _ => 0,
         };
-        match content.map(|file| Exactly { file, left: size }) {
-            None => self.sink.file(entry, &mut io::empty()).map_err(sink_error)?,
-            Some(mut content) if !self.source.keeps_digests() => {
+        let hasher = self.source.hasher();
+        match (content.map(|file| Exactly { file, left: size }), hasher) {
+            (None, _) => self.sink.file(entry, &mut io::empty()).map_err(sink_error)?,
+            (Some(mut content), None) => {
                 self.sink.file(entry, &mut content).map_err(sink_error)?;
             }
-            Some(content) => {
-                let mut content = HashingReader::new(content);
+            (Some(content), Some(hasher)) => {
+                let mut content = HashingReader::new(content, hasher);
                 self.sink.file(entry, &mut content).map_err(sink_error)?;
-                let (_, digest, read) = content.finish();
+                let (hash, read) = content.finish();
                 // Nothing is known of what the sink did not read.
                 if read == size {
-                    self.source.handed_on(&entry.path, digest);
+                    self.source.handed_on(&entry.path, hash);
                 }
             }
         }

@@ -9,9 +9,9 @@ use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 
 use super::{ExtractError, Unpacker, settling, system};
-use crate::digest::{Digest, Hasher};
 use crate::layer::{Kind, Metadata};
 use crate::rootfs::place::split;
+use crate::rootfs::scan::contents::Hash;
 use crate::rootfs::scan::{Known, Stamp};
 use crate::rootfs::settle::{Ownership, Replace, set_mtime, settle, settle_at};
 use crate::rootfs::xattr;
@@ -51,7 +51,7 @@ impl Unpacker<'_> {
         &self,
         path: &Path,
         meta: &Metadata,
-        content: Option<Digest>,
+        content: Option<Hash>,
         file: &OwnedFd,
     ) -> Result<(), ExtractError> {
         let Some(ledger) = &self.policy.ledger else { return Ok(()) };
@@ -67,16 +67,16 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Writes a file's content; its digest, where there is a ledger.
+    /// Writes a file's content; its hash, where there is a ledger.
     fn copy(
         &mut self,
         path: &Path,
         size: u64,
         content: &mut dyn Read,
         file: &OwnedFd,
-    ) -> Result<Option<Digest>, ExtractError> {
+    ) -> Result<Option<Hash>, ExtractError> {
         let mut got = 0;
-        let mut hasher = self.policy.ledger.as_ref().map(|_| Hasher::default());
+        let mut hasher = self.policy.ledger.as_ref().map(|ledger| ledger.hashing().begin());
         while got < size {
             let filled = fill(content, &mut self.buffer, size - got)?;
             if filled == 0 {
@@ -96,7 +96,7 @@ impl Unpacker<'_> {
             got += filled as u64;
         }
         self.done.bytes += size;
-        Ok(hasher.map(|hasher| hasher.finish().0))
+        Ok(hasher.map(|hasher| hasher.finish()))
     }
 
     pub(super) fn symlink(

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::contents::{Hash, Hashing};
 use super::stamp::Stamp;
-use crate::digest::Digest;
 use crate::layer::Timestamp;
 
 /// Extended attributes that images carry, as they are on disk.
@@ -13,8 +13,9 @@ pub(super) type Attributes = BTreeMap<OsString, Vec<u8>>;
 
 /// The content and the attributes of regular files that kiln has written or read, by inode: some 100
 /// bytes for each. Several layers may be unpacked at the same time with the same ledger.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
+    hashing: Hashing,
     records: Mutex<HashMap<u64, Record>>,
 }
 
@@ -31,7 +32,7 @@ struct Record {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::rootfs) struct Known {
     /// Nothing where nobody has read it yet.
-    pub(in crate::rootfs) content: Option<Digest>,
+    pub(in crate::rootfs) content: Option<Hash>,
     /// Nothing where there are none, which is nearly everywhere.
     pub(in crate::rootfs) attributes: Option<Box<Attributes>>,
 }
@@ -42,7 +43,18 @@ impl Record {
     }
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { hashing: Hashing::new(), records: Mutex::default() }
+    }
+}
+
 impl Ledger {
+    /// How contents are hashed that it knows.
+    pub(in crate::rootfs) fn hashing(&self) -> Hashing {
+        self.hashing
+    }
+
     /// How many files are known.
     pub fn len(&self) -> usize {
         self.records().len()

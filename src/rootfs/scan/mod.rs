@@ -5,7 +5,7 @@
 //! everything finds the names whose stamp is another one, without reading any content ([`walk`],
 //! [`plan`]). These names go through the code that also reads an overlay's upper directory
 //! ([`super::diff`]), with the snapshot as what is below, so that the same command makes the same
-//! layer. Whether a file with a new stamp is as it was is decided by its digest ([`Ledger`]).
+//! layer. Whether a file with a new stamp is as it was is decided by a hash of its content ([`Ledger`]).
 //!
 //! Two things differ from an overlay by nature. overlayfs gives a changed file an inode of its own,
 //! so that its other names keep what they had; here they change with it, as they do for the command
@@ -13,6 +13,7 @@
 //! where overlayfs (without redirect_dir) had it copied.
 
 mod clock;
+pub(super) mod contents;
 mod ledger;
 mod links;
 mod plan;
@@ -183,7 +184,7 @@ impl Snapshot {
             if known.is_some_and(|known| known.content.is_some()) {
                 continue;
             }
-            if let Some(known) = read(root, &path)? {
+            if let Some(known) = read(root, &path, &self.ledger)? {
                 self.ledger.note(&node.stamp, known);
             }
         }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::ledger::Known;
+use super::contents::{Hash, Hasher};
+use super::ledger::{Known, Ledger};
 use super::links::Group;
 use super::plan::Plan;
 use super::tree::Tree;
-use super::view::{SnapshotView, digest_of};
+use super::view::SnapshotView;
 use super::walk::attributes;
-use crate::digest::Digest;
 use crate::layer::Entry;
 use crate::rootfs::diff::object::{Object, look};
 use crate::rootfs::diff::source::Source;
@@ -57,7 +57,9 @@ impl Changed<'_> {
         if !now.stamp.is_regular() {
             return Ok(false);
         }
-        let Some(found) = read(self.before.root, path)? else { return Ok(true) };
+        let Some(found) = read(self.before.root, path, self.before.ledger)? else {
+            return Ok(true);
+        };
         let unchanged = self.before.ledger.known(&was.stamp).as_ref() == Some(&found);
         self.learned.insert(now.stamp.identity.inode, found);
         Ok(!unchanged)
@@ -70,7 +72,7 @@ impl Changed<'_> {
 }
 
 /// What a file holds now; nothing if it is gone, or if this process may not read it.
-pub(super) fn read(root: &Root, path: &Path) -> Result<Option<Known>, DiffError> {
+pub(super) fn read(root: &Root, path: &Path, ledger: &Ledger) -> Result<Option<Known>, DiffError> {
     let file = match open_in(root, path, CONTENT, Links::Refuse) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(None),
@@ -78,8 +80,9 @@ pub(super) fn read(root: &Root, path: &Path) -> Result<Option<Known>, DiffError>
     };
     let attributes =
         attributes(&file).map_err(|error| system("read the attributes of", path, error))?;
-    let digest = digest_of(&mut File::from(file)).map_err(|error| system("read", path, error))?;
-    Ok(Some(Known { content: Some(digest), attributes }))
+    let content = ledger.hashing().of(&mut File::from(file));
+    let content = content.map_err(|error| system("read", path, error))?;
+    Ok(Some(Known { content: Some(content), attributes }))
 }
 
 impl Source for Changed<'_> {
@@ -118,17 +121,17 @@ impl Source for Changed<'_> {
 
     fn had_content(&mut self, path: &Path, content: &mut File) -> Result<bool, ViewError> {
         let Some(known) = self.before.content(path) else { return Ok(false) };
-        let found = digest_of(content);
+        let found = self.before.ledger.hashing().of(content);
         let found = found.map_err(|source| ViewError::Io { path: path.to_owned(), source })?;
         self.handed_on(path, found);
         Ok(known == found)
     }
 
-    fn keeps_digests(&self) -> bool {
-        true
+    fn hasher(&self) -> Option<Hasher> {
+        Some(self.before.ledger.hashing().begin())
     }
 
-    fn handed_on(&mut self, path: &Path, content: Digest) {
+    fn handed_on(&mut self, path: &Path, content: Hash) {
         if let Some(known) = self.learn(path) {
             known.content = Some(content);
         }

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::contents::Hash;
 use super::ledger::{Attributes, Ledger};
 use super::tree::{Node, Tree, What};
-use crate::digest::Digest;
-use crate::digest::HashingReader;
 use crate::layer::{Entry, Kind};
 use crate::rootfs::root::Root;
 use crate::rootfs::stat::Found;
@@ -54,8 +53,8 @@ impl SnapshotView<'_> {
         found.map(|attributes| *attributes)
     }
 
-    /// The digest of a regular file's content, if it is known.
-    pub(super) fn content(&self, path: &Path) -> Option<Digest> {
+    /// The hash of a regular file's content, if it is known.
+    pub(super) fn content(&self, path: &Path) -> Option<Hash> {
         let node = self.find(path).filter(|node| node.stamp.is_regular())?;
         self.ledger.known(&node.stamp)?.content
     }
@@ -92,22 +91,8 @@ impl View for SnapshotView<'_> {
 
     fn has_content(&self, path: &Path, content: &mut dyn Read) -> Result<bool, ViewError> {
         let Some(known) = self.content(path) else { return Ok(false) };
-        let found = digest_of(content);
+        let found = self.ledger.hashing().of(content);
         let found = found.map_err(|source| ViewError::Io { path: path.to_owned(), source })?;
         Ok(known == found)
-    }
-}
-
-/// Reads to the end.
-pub(super) fn digest_of(content: &mut dyn Read) -> io::Result<Digest> {
-    let mut content = HashingReader::new(content);
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok(content.finish().1),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

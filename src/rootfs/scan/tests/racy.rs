@@ -27,6 +27,10 @@ fn a_change_within_one_tick_of_the_clock_is_found() {
     rewrite(&mut Fixture::new(&base()), ["CONTENT", "cONTENt"]);
 }
 
+fn hash(fixture: &Fixture, content: &str) -> crate::rootfs::scan::contents::Hash {
+    fixture.ledger.hashing().of(&mut content.as_bytes()).expect("memory")
+}
+
 #[test]
 fn a_stamp_in_the_future_is_never_believed() {
     let mut fixture = Fixture::new(&base());
@@ -39,7 +43,7 @@ fn a_stamp_in_the_future_is_never_believed() {
     let node = fixture.snapshot.tree.find_mut(Path::new("file")).expect("there");
     node.racy = true;
     let stamp = node.stamp.clone();
-    let other = Known { content: Some(crate::digest::Digest::of(b"CONTENT")), attributes: None };
+    let other = Known { content: Some(hash(&fixture, "CONTENT")), attributes: None };
     fixture.ledger.note(&stamp, other);
     assert_eq!(paths(&fixture.changes()), ["file"]);
 }
@@ -52,7 +56,7 @@ fn what_nobody_knew_is_read_while_it_is_doubtful() {
     let node = fixture.snapshot.tree.find(Path::new("file")).expect("there");
     if node.racy {
         let known = fixture.ledger.known(&node.stamp).expect("known");
-        assert_eq!(known.content, Some(crate::digest::Digest::of(b"content")));
+        assert_eq!(known.content, Some(hash(&fixture, "content")));
     }
     // Later, it is not: its attributes are known, its content counts as another one.
     fs::write(fixture.path("other"), "other").expect("written");
@@ -76,12 +80,12 @@ fn the_ledger_knows_what_was_unpacked_and_what_was_handed_on() {
         let node = fixture.snapshot.tree.find(Path::new(path)).expect("there");
         fixture.ledger.known(&node.stamp).and_then(|known| known.content)
     };
-    assert_eq!(known(&fixture, "file"), Some(crate::digest::Digest::of(b"content")));
+    assert_eq!(known(&fixture, "file"), Some(hash(&fixture, "content")));
     fs::write(fixture.path("new"), "new").expect("written");
     fs::remove_file(fixture.path("d/one")).expect("removed");
     fixture.changes();
     assert_eq!(fixture.ledger.len(), 4);
-    assert_eq!(known(&fixture, "new"), Some(crate::digest::Digest::of(b"new")));
+    assert_eq!(known(&fixture, "new"), Some(hash(&fixture, "new")));
 }
 
 #[test]
