@@ -13,6 +13,7 @@
 //! where overlayfs (without redirect_dir) had it copied.
 
 mod clock;
+mod heap;
 mod ledger;
 mod links;
 mod plan;
@@ -69,18 +70,26 @@ impl Snapshot {
     /// date from here on, and forgets files that are not there any more. A file that it does not
     /// know counts as changed as soon as its stamp is.
     pub fn take(root: &Root, ledger: Arc<Ledger>, scan: &Scan) -> Result<Self, DiffError> {
-        let clock = clock::now(root, scan)?;
-        let tree = Walk::new(root, scan, Some(&ledger))?.run()?;
+        Self::look(root, ledger, scan, None)
+    }
+
+    fn look(
+        root: &Root,
+        ledger: Arc<Ledger>,
+        scan: &Scan,
+        before: Option<&Tree>,
+    ) -> Result<Self, DiffError> {
+        let tree = Walk::new(root, scan, Some(&ledger), before)?.run()?;
         let mut snapshot = Self { tree, ledger };
         snapshot.ledger.keep(&snapshot.inodes());
-        snapshot.settle(root, clock)?;
+        snapshot.settle(root, clock::now(root, scan)?)?;
         Ok(snapshot)
     }
 
     /// Takes it again, after kiln itself has changed something (a COPY that was extracted with the
     /// same ledger): what is there now is no change.
     pub fn refresh(&mut self, root: &Root, scan: &Scan) -> Result<(), DiffError> {
-        let mut new = Self::take(root, self.ledger.clone(), scan)?;
+        let mut new = Self::look(root, self.ledger.clone(), scan, Some(&self.tree))?;
         for (path, was) in self.tree.paths_of(|node| node.placed) {
             if let Some(now) = new.tree.find_mut(&path)
                 && now.stamp.is_same(&was.stamp)
@@ -102,8 +111,7 @@ impl Snapshot {
         exclude: &BTreeSet<PathBuf>,
         sink: &mut dyn ChangeSink,
     ) -> Result<DiffStats, DiffError> {
-        let clock = clock::now(root, scan)?;
-        let after = Walk::new(root, scan, None)?.run()?;
+        let after = Walk::new(root, scan, None, Some(&self.tree))?.run()?;
         let (plan, groups) = plan::compare(&self.tree, &after);
         let mut changed = Changed {
             before: self.view(root),
@@ -124,7 +132,7 @@ impl Snapshot {
                 node.placed = true;
             }
         }
-        self.settle(root, clock)?;
+        self.settle(root, clock::now(root, scan)?)?;
         Ok(stats)
     }
 
@@ -171,12 +179,20 @@ impl Snapshot {
     }
 
     /// Marks the files whose stamp is not to be believed the next time, and makes sure that their
-    /// content is known then.
+    /// content is known then. Since they were looked at nobody has written to them: no command runs
+    /// meanwhile. So it is what the next one does that must not have the same time, and `clock` is
+    /// read as late as possible.
     fn settle(&mut self, root: &Root, clock: Timestamp) -> Result<(), DiffError> {
+        self.tree.clock = clock;
+        let mut doubtful = false;
         for dir in &mut self.tree.dirs {
             for node in &mut dir.nodes {
                 node.racy = node.stamp.is_regular() && node.stamp.changed >= clock;
+                doubtful |= node.racy;
             }
+        }
+        if !doubtful {
+            return Ok(());
         }
         for (path, node) in self.tree.paths_of(|node| node.racy) {
             let known = self.ledger.known(&node.stamp);

@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::ledger::Attributes;
 use super::stamp::Stamp;
+use crate::layer::Timestamp;
 
 /// The directories, each with what is in it; the first one is the root. Numbers depend on which
 /// thread was faster, so nothing is done in their order.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) dirs: Vec<Dir>,
+    /// What happens from now on has this time, or a later one.
+    pub(super) clock: Timestamp,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Dir {
+    /// Its names were read; not so of a directory that was gone when it was to be opened.
+    pub(super) is_listed: bool,
     /// Sorted by name.
     pub(super) nodes: Vec<Node>,
     /// Names at which nobody looks: mount points, and what the caller wants to be passed over.
@@ -67,6 +72,16 @@ pub(super) fn is_reserved(name: &OsStr) -> bool {
 }
 
 impl Dir {
+    /// Everything that was listed, sorted.
+    pub(super) fn names(&self) -> Vec<OsString> {
+        let nodes = self.nodes.iter().map(|node| node.name.clone());
+        let mut names: Vec<OsString> = nodes.chain(self.covered.iter().cloned()).collect();
+        if !self.covered.is_empty() {
+            names.sort_unstable();
+        }
+        names
+    }
+
     pub(super) fn find(&self, name: &OsStr) -> Option<&Node> {
         let at = self.nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()?;
         Some(&self.nodes[at])
@@ -79,6 +94,12 @@ impl Dir {
 }
 
 impl Tree {
+    /// Whether nothing can have happened to an object since: not even within the same step of the
+    /// clock, nor to another one that got its number. That takes a file system which keeps births.
+    pub(super) fn is_untouched(&self, was: &Stamp, now: &Stamp) -> bool {
+        now.identity.born.is_some() && now.changed < self.clock && was.is_same(now)
+    }
+
     /// The directory at a literal path.
     pub(super) fn dir(&self, path: &Path) -> Option<&Dir> {
         self.dirs.get(self.dir_number(path)?)
