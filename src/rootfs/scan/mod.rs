@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 pub(super) use self::ledger::Known;
 pub use self::ledger::Ledger;
+use self::plan::Plan;
 use self::source::{Changed, read};
 pub(super) use self::stamp::Stamp;
 use self::tree::Tree;
@@ -126,7 +127,7 @@ impl Snapshot {
         // What was the sandbox's and has been looked at again is so only if it was left out again.
         placed.extend(plan.still_placed.iter().filter(|path| !plan.has(path)).cloned());
         self.tree = after;
-        self.remember(learned, &plan.inodes);
+        self.remember(learned, &plan);
         for path in placed {
             if let Some(node) = self.tree.find_mut(&path) {
                 node.placed = true;
@@ -167,11 +168,18 @@ impl Snapshot {
 
     /// Brings the ledger up to date. What was known of the inode of a changed file may be about
     /// another file, so only what was learned about it is true.
-    fn remember(&self, mut learned: HashMap<u64, Known>, changed: &HashSet<u64>) {
-        let mut inodes = self.inodes();
-        inodes.retain(|inode| !changed.contains(inode));
-        self.ledger.keep(&inodes);
+    fn remember(&self, mut learned: HashMap<u64, Known>, plan: &Plan) {
+        if plan.has_losses {
+            let mut inodes = self.inodes();
+            inodes.retain(|inode| !plan.inodes.contains(inode));
+            self.ledger.keep(&inodes);
+        } else {
+            self.ledger.forget(&plan.inodes);
+        }
         for node in self.tree.nodes().filter(|node| node.stamp.is_regular()) {
+            if learned.is_empty() {
+                return;
+            }
             if let Some(known) = learned.remove(&node.stamp.identity.inode) {
                 self.ledger.note(&node.stamp, known);
             }
@@ -184,14 +192,7 @@ impl Snapshot {
     /// read as late as possible.
     fn settle(&mut self, root: &Root, clock: Timestamp) -> Result<(), DiffError> {
         self.tree.clock = clock;
-        let mut doubtful = false;
-        for dir in &mut self.tree.dirs {
-            for node in &mut dir.nodes {
-                node.racy = node.stamp.is_regular() && node.stamp.changed >= clock;
-                doubtful |= node.racy;
-            }
-        }
-        if !doubtful {
+        if !self.tree.mark(|stamp| stamp.is_regular() && stamp.changed >= clock) {
             return Ok(());
         }
         for (path, node) in self.tree.paths_of(|node| node.racy) {

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, Mode, openat, readlinkat};
 use rustix::io::Errno;
@@ -49,16 +49,25 @@ struct Job<'a> {
 /// The same directory, as the look before saw it.
 #[derive(Clone, Copy)]
 struct Before<'a> {
-    dir: &'a Dir,
+    dir: &'a Arc<Dir>,
     /// Nothing has happened to it since: its names and its attributes are the same. What is in its
     /// files, and below it, may be other.
     is_untouched: bool,
 }
 
+/// What there is to a name.
+enum Seen {
+    There(Stamp),
+    /// It is not looked at.
+    Covered,
+    /// It has vanished meanwhile.
+    Gone,
+}
+
 /// What the threads have found.
 #[derive(Default)]
 struct Found {
-    dirs: Vec<(usize, Dir)>,
+    dirs: Vec<(usize, Arc<Dir>)>,
     /// The first one by path, of those that were met.
     error: Option<(PathBuf, DiffError)>,
 }
@@ -71,7 +80,8 @@ impl<'a> Walk<'a> {
         before: Option<&'a Tree>,
     ) -> Result<Self, DiffError> {
         let stamp = Stamp::of(root).map_err(|errno| system("look at", Path::new(""), errno))?;
-        let next_id = AtomicUsize::new(1);
+        // A directory keeps its number as long as it is there.
+        let next_id = AtomicUsize::new(before.map_or(1, |tree| tree.dirs.len().max(1)));
         Ok(Self { root, scan, ledger, before, device: stamp.identity.device, next_id })
     }
 
@@ -97,7 +107,7 @@ impl<'a> Walk<'a> {
             return Err(error);
         }
         let mut tree = Tree::default();
-        tree.dirs.resize_with(self.next_id.into_inner(), Dir::default);
+        tree.dirs.resize_with(self.next_id.into_inner(), Arc::default);
         for (id, dir) in found.dirs {
             tree.dirs[id] = dir;
         }
@@ -124,42 +134,96 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in one directory. Those in it are left to `below`.
-    fn directory(&self, job: &Job<'a>, below: &mut Vec<Job<'a>>) -> Result<Dir, DiffError> {
+    fn directory(
+        &self,
+        job: &Job<'a>,
+        below: &mut Vec<Job<'a>>,
+    ) -> Result<Arc<Dir>, DiffError> {
         let path = &job.path;
         let fd = match self.root.open_dir(path) {
             Ok(fd) => fd,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Dir::default()),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Arc::default()),
             Err(errno) => return Err(system("open", path, errno)),
         };
         let untouched = job.before.filter(|before| before.is_untouched).map(|before| before.dir);
-        let names = match untouched {
-            Some(dir) => dir.names(),
-            None => listed(&fd, path)?,
+        let Some(before) = untouched else {
+            let names = listed(&fd, path)?;
+            let seen = self.look(&fd, path, names.iter())?;
+            let fail = |error| system("read the attributes of", path, error);
+            let attributes = attributes(&fd).map_err(fail)?;
+            return self.fill(&fd, job, names.into_iter().zip(seen), attributes, below);
         };
-        let mut dir = Dir { is_listed: true, ..Dir::default() };
-        dir.nodes.reserve_exact(names.len());
-        for name in names {
-            if path.as_os_str().len() + name.len() >= MAX_PATH {
-                check_length(&path.join(&name))?;
+        let names = before.names();
+        let seen = self.look(&fd, path, names.iter().copied())?;
+        if self.is_as_it_was(before, &seen) {
+            for node in &before.nodes {
+                below.extend(self.again(job, node, &node.stamp));
             }
-            if !self.scan.skip.is_empty() && self.scan.skip.contains(&path.join(&name)) {
-                dir.covered.push(name);
+            return Ok(before.clone());
+        }
+        let names = names.into_iter().map(OsStr::to_owned);
+        self.fill(&fd, job, names.zip(seen), before.attributes.clone(), below)
+    }
+
+    /// Asks about each name.
+    fn look(
+        &self,
+        fd: &OwnedFd,
+        path: &Path,
+        names: impl ExactSizeIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Vec<Seen>, DiffError> {
+        let mut seen = Vec::with_capacity(names.len());
+        for name in names {
+            let name = name.as_ref();
+            if path.as_os_str().len() + name.len() >= MAX_PATH {
+                check_length(&path.join(name))?;
+            }
+            if !self.scan.skip.is_empty() && self.scan.skip.contains(&path.join(name)) {
+                seen.push(Seen::Covered);
                 continue;
             }
-            match Stamp::look(&fd, &name) {
-                Ok(looked) if self.is_mount(&looked) => dir.covered.push(name),
-                Ok(looked) => dir.nodes.extend(self.node(&fd, job, name, looked.stamp, below)?),
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(system("look at", &path.join(&name), errno)),
+            seen.push(match Stamp::look(fd, name) {
+                Ok(looked) if self.is_mount(&looked) => Seen::Covered,
+                Ok(looked) => Seen::There(looked.stamp),
+                Err(Errno::NOENT) => Seen::Gone,
+                Err(errno) => return Err(system("look at", &path.join(name), errno)),
+            });
+        }
+        Ok(seen)
+    }
+
+    /// Whether everything in a directory is as it was the last time.
+    fn is_as_it_was(&self, dir: &Dir, seen: &[Seen]) -> bool {
+        let same = |(was, now): (&Node, &Seen)| match now {
+            Seen::There(now) => {
+                let untouched = self.before.is_some_and(|tree| tree.is_untouched(&was.stamp, now));
+                untouched && was.stamp.links == now.links && !was.placed
+            }
+            Seen::Covered | Seen::Gone => false,
+        };
+        dir.nodes.len() == seen.len() && dir.nodes.iter().zip(seen).all(same)
+    }
+
+    /// Puts together what was seen.
+    fn fill(
+        &self,
+        fd: &OwnedFd,
+        job: &Job<'a>,
+        names: impl ExactSizeIterator<Item = (OsString, Seen)>,
+        attributes: Option<Box<Attributes>>,
+        below: &mut Vec<Job<'a>>,
+    ) -> Result<Arc<Dir>, DiffError> {
+        let nodes = Vec::with_capacity(names.len());
+        let mut dir = Dir { is_listed: true, nodes, covered: Vec::new(), attributes };
+        for (name, seen) in names {
+            match seen {
+                Seen::There(stamp) => dir.nodes.extend(self.node(fd, job, name, stamp, below)?),
+                Seen::Covered => dir.covered.push(name),
+                Seen::Gone => {}
             }
         }
-        self.note_attributes(&fd, path, &dir)?;
-        let fail = |error| system("read the attributes of", path, error);
-        dir.attributes = match untouched {
-            Some(before) => before.attributes.clone(),
-            None => attributes(&fd).map_err(fail)?,
-        };
-        Ok(dir)
+        self.note_attributes(fd, &job.path, &dir)?;
+        Ok(Arc::new(dir))
     }
 
     fn is_mount(&self, looked: &Looked) -> bool {
@@ -184,9 +248,14 @@ impl<'a> Walk<'a> {
                 None => return Ok(None),
             },
             FileType::Directory if !is_reserved(&name) => {
-                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-                let before = was().and_then(|was| self.same_directory(was, &stamp));
-                below.push(Job { id, path: job.path.join(&name), before });
+                let again = was().and_then(|was| self.again(job, was, &stamp));
+                let next = again.unwrap_or_else(|| Job {
+                    id: self.next_id.fetch_add(1, Ordering::Relaxed),
+                    path: job.path.join(&name),
+                    before: None,
+                });
+                let id = next.id;
+                below.push(next);
                 What::Dir(id)
             }
             _ => What::Other,
@@ -216,12 +285,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is known of a directory, if it is the one that was there before.
-    fn same_directory(&self, was: &Node, stamp: &Stamp) -> Option<Before<'a>> {
-        let tree = self.before?;
-        let dir = tree.dirs.get(was.dir()?)?;
+    /// A directory that is the one which was there before, to be looked at again.
+    fn again(&self, above: &Job<'a>, was: &Node, stamp: &Stamp) -> Option<Job<'a>> {
+        let (tree, id) = (self.before?, was.dir()?);
+        let dir = tree.dirs.get(id).filter(|_| was.stamp.identity == stamp.identity)?;
         let is_untouched = dir.is_listed && tree.is_untouched(&was.stamp, stamp);
-        (was.stamp.identity == stamp.identity).then_some(Before { dir, is_untouched })
+        let before = Some(Before { dir, is_untouched });
+        Some(Job { id, path: above.path.join(&was.name), before })
     }
 
     /// Reads the attributes of the files of which nothing is known, if somebody wants that.
