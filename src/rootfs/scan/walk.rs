@@ -134,11 +134,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in one directory. Those in it are left to `below`.
-    fn directory(
-        &self,
-        job: &Job<'a>,
-        below: &mut Vec<Job<'a>>,
-    ) -> Result<Arc<Dir>, DiffError> {
+    fn directory(&self, job: &Job<'a>, below: &mut Vec<Job<'a>>) -> Result<Arc<Dir>, DiffError> {
         let path = &job.path;
         let fd = match self.root.open_dir(path) {
             Ok(fd) => fd,
