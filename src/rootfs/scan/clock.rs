@@ -4,7 +4,7 @@
 //! larger (two seconds on FAT). A file that was looked at can change again within the same step, and
 //! its stamp is then the same. git knows this as the racy problem
 //! (git's Documentation/technical/racy-git.txt). So a stamp is only believed if it is older than a
-//! file that was made before looking.
+//! file that is made afterwards, before the next command begins.
 
 use std::io;
 

@@ -91,6 +91,14 @@ impl Ledger {
         self.records().retain(|inode, _| inodes.contains(inode));
     }
 
+    /// Forgets these inodes.
+    pub(super) fn forget(&self, inodes: &HashSet<u64>) {
+        let mut records = self.records();
+        for inode in inodes {
+            records.remove(inode);
+        }
+    }
+
     fn records(&self) -> MutexGuard<'_, HashMap<u64, Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }

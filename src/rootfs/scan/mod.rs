@@ -14,6 +14,7 @@
 
 mod clock;
 pub(super) mod contents;
+mod heap;
 mod ledger;
 mod links;
 mod plan;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub(super) use self::ledger::Known;
 pub use self::ledger::Ledger;
+use self::plan::Plan;
 use self::source::{Changed, read};
 pub(super) use self::stamp::Stamp;
 use self::tree::Tree;
@@ -70,18 +72,26 @@ impl Snapshot {
     /// date from here on, and forgets files that are not there any more. A file that it does not
     /// know counts as changed as soon as its stamp is.
     pub fn take(root: &Root, ledger: Arc<Ledger>, scan: &Scan) -> Result<Self, DiffError> {
-        let clock = clock::now(root, scan)?;
-        let tree = Walk::new(root, scan, Some(&ledger))?.run()?;
+        Self::look(root, ledger, scan, None)
+    }
+
+    fn look(
+        root: &Root,
+        ledger: Arc<Ledger>,
+        scan: &Scan,
+        before: Option<&Tree>,
+    ) -> Result<Self, DiffError> {
+        let tree = Walk::new(root, scan, Some(&ledger), before)?.run()?;
         let mut snapshot = Self { tree, ledger };
         snapshot.ledger.keep(&snapshot.inodes());
-        snapshot.settle(root, clock)?;
+        snapshot.settle(root, clock::now(root, scan)?)?;
         Ok(snapshot)
     }
 
     /// Takes it again, after kiln itself has changed something (a COPY that was extracted with the
     /// same ledger): what is there now is no change.
     pub fn refresh(&mut self, root: &Root, scan: &Scan) -> Result<(), DiffError> {
-        let mut new = Self::take(root, self.ledger.clone(), scan)?;
+        let mut new = Self::look(root, self.ledger.clone(), scan, Some(&self.tree))?;
         for (path, was) in self.tree.paths_of(|node| node.placed) {
             if let Some(now) = new.tree.find_mut(&path)
                 && now.stamp.is_same(&was.stamp)
@@ -103,8 +113,7 @@ impl Snapshot {
         exclude: &BTreeSet<PathBuf>,
         sink: &mut dyn ChangeSink,
     ) -> Result<DiffStats, DiffError> {
-        let clock = clock::now(root, scan)?;
-        let after = Walk::new(root, scan, None)?.run()?;
+        let after = Walk::new(root, scan, None, Some(&self.tree))?.run()?;
         let (plan, groups) = plan::compare(&self.tree, &after);
         let mut changed = Changed {
             before: self.view(root),
@@ -119,13 +128,13 @@ impl Snapshot {
         // What was the sandbox's and has been looked at again is so only if it was left out again.
         placed.extend(plan.still_placed.iter().filter(|path| !plan.has(path)).cloned());
         self.tree = after;
-        self.remember(learned, &plan.inodes);
+        self.remember(learned, &plan);
         for path in placed {
             if let Some(node) = self.tree.find_mut(&path) {
                 node.placed = true;
             }
         }
-        self.settle(root, clock)?;
+        self.settle(root, clock::now(root, scan)?)?;
         Ok(stats)
     }
 
@@ -160,11 +169,18 @@ impl Snapshot {
 
     /// Brings the ledger up to date. What was known of the inode of a changed file may be about
     /// another file, so only what was learned about it is true.
-    fn remember(&self, mut learned: HashMap<u64, Known>, changed: &HashSet<u64>) {
-        let mut inodes = self.inodes();
-        inodes.retain(|inode| !changed.contains(inode));
-        self.ledger.keep(&inodes);
+    fn remember(&self, mut learned: HashMap<u64, Known>, plan: &Plan) {
+        if plan.has_losses {
+            let mut inodes = self.inodes();
+            inodes.retain(|inode| !plan.inodes.contains(inode));
+            self.ledger.keep(&inodes);
+        } else {
+            self.ledger.forget(&plan.inodes);
+        }
         for node in self.tree.nodes().filter(|node| node.stamp.is_regular()) {
+            if learned.is_empty() {
+                return;
+            }
             if let Some(known) = learned.remove(&node.stamp.identity.inode) {
                 self.ledger.note(&node.stamp, known);
             }
@@ -172,12 +188,13 @@ impl Snapshot {
     }
 
     /// Marks the files whose stamp is not to be believed the next time, and makes sure that their
-    /// content is known then.
+    /// content is known then. Since they were looked at nobody has written to them: no command runs
+    /// meanwhile. So it is what the next one does that must not have the same time, and `clock` is
+    /// read as late as possible.
     fn settle(&mut self, root: &Root, clock: Timestamp) -> Result<(), DiffError> {
-        for dir in &mut self.tree.dirs {
-            for node in &mut dir.nodes {
-                node.racy = node.stamp.is_regular() && node.stamp.changed >= clock;
-            }
+        self.tree.clock = clock;
+        if !self.tree.mark(|stamp| stamp.is_regular() && stamp.changed >= clock) {
+            return Ok(());
         }
         for (path, node) in self.tree.paths_of(|node| node.racy) {
             let known = self.ledger.known(&node.stamp);

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     gone: HashSet<PathBuf>,
     /// The inodes of files that are new or have another stamp.
     pub(super) inodes: HashSet<u64>,
+    /// Something of what was there is gone, or another object has its name.
+    pub(super) has_losses: bool,
     /// What the sandbox had put there before and nobody has touched.
     pub(super) still_placed: Vec<PathBuf>,
 }
@@ -88,15 +90,18 @@ struct Comparison<'t> {
 
 impl<'t> Comparison<'t> {
     fn new(before: &'t Tree, after: &'t Tree) -> Self {
-        let root =
-            Pair { path: PathBuf::new(), after: &after.dirs[0], before: before.dirs.first() };
+        let first = before.dirs.first().map(|dir| &**dir);
+        let root = Pair { path: PathBuf::new(), after: &after.dirs[0], before: first };
         let (plan, groups) = (Plan::default(), Groups::default());
         Self { before, after, pending: vec![root], plan, groups }
     }
 
     fn names(&mut self, pair: &Pair<'t>) {
+        // Both looks share it if nothing in it has changed.
+        let is_same = pair.before.is_some_and(|dir| std::ptr::eq(dir, pair.after));
         for now in &pair.after.nodes {
-            let was = pair.before.and_then(|dir| dir.find(&now.name));
+            let find = || pair.before.and_then(|dir| dir.find(&now.name));
+            let was = if is_same { Some(now) } else { find() };
             match now.dir() {
                 Some(id) => {
                     self.directory(pair.path.join(&now.name), now, &self.after.dirs[id], was);
@@ -104,7 +109,11 @@ impl<'t> Comparison<'t> {
                 None => self.leaf(&pair.path, now, was),
             }
         }
+        if is_same {
+            return;
+        }
         for was in pair.before.iter().flat_map(|dir| &dir.nodes) {
+            self.plan.has_losses |= pair.after.find(&was.name).is_none();
             let is_there =
                 pair.after.find(&was.name).is_some() || pair.after.covered.contains(&was.name);
             if !is_there && is_visible(was) {
@@ -116,7 +125,7 @@ impl<'t> Comparison<'t> {
     }
 
     fn directory(&mut self, path: PathBuf, now: &Node, after: &'t Dir, was: Option<&'t Node>) {
-        let was_dir = was.and_then(|was| Some((was, &self.before.dirs[was.dir()?])));
+        let was_dir = was.and_then(|was| Some((was, &*self.before.dirs[was.dir()?])));
         let same = was_dir.filter(|(was, _)| was.stamp.identity == now.stamp.identity);
         match same {
             Some((was, before)) => {
@@ -129,6 +138,7 @@ impl<'t> Comparison<'t> {
             }
             None => {
                 self.plan.add(&path);
+                self.plan.has_losses |= was.is_some();
                 if was_dir.is_some_and(|(was, _)| is_visible(was)) {
                     self.plan.opaque.insert(path.clone());
                 }
@@ -148,6 +158,7 @@ impl<'t> Comparison<'t> {
         if was_placed && status == Status::Quiet {
             self.plan.still_placed.push(path.clone());
         }
+        self.plan.has_losses |= was.is_some_and(|was| was.stamp.identity != now.stamp.identity);
         if status != Status::Quiet && now.stamp.is_regular() {
             self.plan.inodes.insert(now.stamp.identity.inode);
         }

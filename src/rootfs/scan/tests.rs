@@ -1,6 +1,7 @@
 //! One rule each. The directories are on the file system of the machine's temporary files, which
 //! mostly uses inode numbers again at once.
 
+mod again;
 mod fixture;
 mod links;
 mod places;

@@ -3,19 +3,26 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::ledger::Attributes;
 use super::stamp::Stamp;
+use crate::layer::Timestamp;
 
 /// The directories, each with what is in it; the first one is the root. Numbers depend on which
-/// thread was faster, so nothing is done in their order.
+/// thread was faster, so nothing is done in their order. Two looks share those in which nothing has
+/// changed; the place of one that is gone is empty.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    pub(super) dirs: Vec<Dir>,
+    pub(super) dirs: Vec<Arc<Dir>>,
+    /// What happens from now on has this time, or a later one.
+    pub(super) clock: Timestamp,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Dir {
+    /// Its names were read; not so of a directory that was gone when it was to be opened.
+    pub(super) is_listed: bool,
     /// Sorted by name.
     pub(super) nodes: Vec<Node>,
     /// Names at which nobody looks: mount points, and what the caller wants to be passed over.
@@ -25,7 +32,7 @@ pub(super) struct Dir {
 }
 
 /// One name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) name: OsString,
     pub(super) stamp: Stamp,
@@ -38,7 +45,7 @@ pub(super) struct Node {
 }
 
 /// What a stamp does not say.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// A directory and its number.
     Dir(usize),
@@ -67,6 +74,16 @@ pub(super) fn is_reserved(name: &OsStr) -> bool {
 }
 
 impl Dir {
+    /// Everything that was listed, sorted.
+    pub(super) fn names(&self) -> Vec<&OsStr> {
+        let nodes = self.nodes.iter().map(|node| node.name.as_os_str());
+        let mut names: Vec<&OsStr> = nodes.chain(self.covered.iter().map(|name| &**name)).collect();
+        if !self.covered.is_empty() {
+            names.sort_unstable();
+        }
+        names
+    }
+
     pub(super) fn find(&self, name: &OsStr) -> Option<&Node> {
         let at = self.nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()?;
         Some(&self.nodes[at])
@@ -79,9 +96,30 @@ impl Dir {
 }
 
 impl Tree {
+    /// Whether nothing can have happened to an object since: not even within the same step of the
+    /// clock, nor to another one that got its number. That takes a file system which keeps births.
+    pub(super) fn is_untouched(&self, was: &Stamp, now: &Stamp) -> bool {
+        now.identity.born.is_some() && now.changed < self.clock && was.is_same(now)
+    }
+
+    /// Marks the nodes with such stamps as racy, and no others. Says whether there are any.
+    pub(super) fn mark(&mut self, racy: impl Fn(&Stamp) -> bool) -> bool {
+        let mut any = false;
+        for dir in &mut self.dirs {
+            let is_racy = dir.nodes.iter().any(|node| racy(&node.stamp));
+            any |= is_racy;
+            if is_racy || dir.nodes.iter().any(|node| node.racy) {
+                for node in &mut Arc::make_mut(dir).nodes {
+                    node.racy = racy(&node.stamp);
+                }
+            }
+        }
+        any
+    }
+
     /// The directory at a literal path.
     pub(super) fn dir(&self, path: &Path) -> Option<&Dir> {
-        self.dirs.get(self.dir_number(path)?)
+        self.dirs.get(self.dir_number(path)?).map(|dir| &**dir)
     }
 
     fn dir_number(&self, path: &Path) -> Option<usize> {
@@ -95,7 +133,7 @@ impl Tree {
 
     pub(super) fn find_mut(&mut self, path: &Path) -> Option<&mut Node> {
         let dir = self.dir_number(path.parent()?)?;
-        self.dirs.get_mut(dir)?.find_mut(path.file_name()?)
+        Arc::make_mut(self.dirs.get_mut(dir)?).find_mut(path.file_name()?)
     }
 
     /// Every name, in no order.

@@ -79,22 +79,29 @@ impl Memory {
 
     /// A text that ends with a zero byte, without it.
     pub(super) fn read_path(&self, address: u64) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut size = FIRST_READ;
-        loop {
-            let mut buffer = [0; LONGEST_PATH];
+        let mut first = [0; FIRST_READ];
+        let length = self.read_some(address, &mut first)?;
+        let start = &first[..length];
+        match start.iter().position(|byte| *byte == 0) {
+            Some(end) => Ok(start[..end].to_owned()),
+            None => self.read_on(address, start.to_owned()),
+        }
+    }
+
+    /// The rest of a long text, or of one that goes on in another page.
+    fn read_on(&self, address: u64, start: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut text = start;
+        let mut buffer = [0; LONGEST_PATH];
+        while text.len() < LONGEST_PATH {
             let at = address.checked_add(text.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-            let length = self.read_some(at, &mut buffer[..size])?;
+            let length = self.read_some(at, &mut buffer[..LONGEST_PATH - text.len()])?;
             if let Some(end) = buffer[..length].iter().position(|byte| *byte == 0) {
                 text.extend_from_slice(&buffer[..end]);
                 return Ok(text);
             }
             text.extend_from_slice(&buffer[..length]);
-            if text.len() >= LONGEST_PATH {
-                return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
-            }
-            size = LONGEST_PATH - text.len();
         }
+        Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
     }
 
     /// Fills a buffer.

@@ -1,9 +1,11 @@
 //! Which processes are of a RUN: those that the supervisor is an ancestor of. It is a subreaper
 //! (prctl(2)), so a process whose parent ends stays in the family.
 
+use std::collections::HashMap;
 use std::io;
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 
 /// Deeper than any tree of processes; its end where the tree changes while it is climbed.
 const MOST_GENERATIONS: usize = 10_000;
@@ -38,28 +40,51 @@ impl Family {
         false
     }
 
-    /// All members that there are at the moment.
+    /// All members that there are at the moment. /proc may hold many others, so each is read once.
     pub(super) fn members(self) -> io::Result<Vec<i32>> {
-        let mut members = Vec::new();
+        let mut parents = HashMap::new();
         for entry in std::fs::read_dir("/proc")? {
             let name = entry?.file_name();
-            if let Some(process) = name.to_str().and_then(|name| name.parse().ok())
-                && self.has(process)
+            let process = name.to_str().and_then(|name| name.parse().ok());
+            if let Some((process, parent)) =
+                process.and_then(|process| Some((process, parent_of(process)?)))
             {
-                members.push(process);
+                parents.insert(process, parent);
             }
         }
-        Ok(members)
+        Ok(below(self.head, &parents))
     }
 
-    /// Ends every member. Those that they start meanwhile are found the next time round.
+    /// Ends every member. Those that they start meanwhile are found the next time round. The head, whose
+    /// job it is, has none if it has no child: an orphan becomes one before its parent can be waited for.
     pub(in crate::sandbox) fn kill(self) {
+        if has_no_child() {
+            return;
+        }
         for process in self.members().unwrap_or_default() {
             if let Some(process) = Pid::from_raw(process) {
                 kill_process(process, Signal::KILL).ok();
             }
         }
     }
+}
+
+/// Whether the calling process has none, neither alive nor to be waited for. Nothing is waited for.
+fn has_no_child() -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::All, look), Err(Errno::CHILD))
+}
+
+/// Those below a process, in order.
+fn below(head: i32, parents: &HashMap<i32, i32>) -> Vec<i32> {
+    let is_below = |process: i32| {
+        let way = std::iter::successors(Some(process), |process| parents.get(process).copied());
+        way.skip(1).take(MOST_GENERATIONS).any(|above| above == head)
+    };
+    let mut members: Vec<i32> =
+        parents.keys().copied().filter(|process| is_below(*process)).collect();
+    members.sort_unstable();
+    members
 }
 
 /// From /proc/PID/stat: the command's name, which may hold anything, ends with the last bracket.
@@ -96,5 +121,13 @@ mod tests {
         kill_process(Pid::from_raw(grandchild).unwrap(), Signal::KILL).unwrap();
         shell.kill().ok();
         shell.wait().unwrap();
+    }
+
+    #[test]
+    fn those_below_are_found_in_one_look() {
+        // 20 and 21 stand in a circle, as where numbers are given anew while /proc is read.
+        let parents = [(2, 1), (5, 2), (9, 5), (7, 1), (8, 7), (20, 21), (21, 20)].into();
+        assert_eq!(below(2, &parents), [5, 9]);
+        assert_eq!(below(9, &parents), [0; 0]);
     }
 }

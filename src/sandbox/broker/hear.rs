@@ -165,6 +165,11 @@ impl Broker {
             Seen::Relative => self.seen_from_here(thread, &path)?,
             Seen::Image => self.by_link(ear, &path, call, &notification)?,
         };
+        // The kernel's matter whatever the path is by then, so there is no need to know who asks: a
+        // shell opens /dev/null all the time. But where a process goes has to be known.
+        if call.kind != Kind::Chdir && self.places.is_own_device(&names) {
+            return None;
+        }
         // What was read is the caller's only if it still waits: its number may be another's by now.
         if !self.listener.is_waiting(notification.id) {
             return None;

@@ -186,6 +186,7 @@ fn list(
 ) -> Result<BTreeMap<Vec<u8>, Copied>, Errno> {
     let mut found = BTreeMap::new();
     let is_proc = real == Path::new("/proc");
+    let members = if is_proc { places.family.members().map_err(errno)? } else { Vec::new() };
     let eyes = caller.eyes();
     let entries: Vec<_> = std::fs::read_dir(real).map_err(errno)?.collect();
     drop(eyes);
@@ -197,7 +198,7 @@ fn list(
         }
         let is_process = name.iter().all(u8::is_ascii_digit);
         let process = || std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
-        if is_proc && is_process && !process().is_some_and(|process| places.family.has(process)) {
+        if is_proc && is_process && !process().is_some_and(|process| members.contains(&process)) {
             continue;
         }
         let kind = entry.file_type().map_err(errno)?;

@@ -69,10 +69,19 @@ fn has_dots(path: &[u8]) -> bool {
     path.windows(3).any(|part| part == b"/..")
 }
 
+/// Whether a relative path leads to the broker from some working directory of the image's: from `/`, or
+/// up to it. A name further down does not, such as that of /usr/include/sys. From a working directory
+/// in /proc, anything does: the caller of this knows whether there is one.
 fn may_lead_there(path: &[u8]) -> bool {
-    // From a working directory in /proc, anything does: the caller of this knows whether there is
-    // one. From elsewhere, it takes the name.
-    path.split(|byte| *byte == b'/').any(|name| matches!(name, b"proc" | b"sys" | b"dev"))
+    let mut down: Vec<&[u8]> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => _ = down.pop(),
+            name => down.push(name),
+        }
+    }
+    matches!(down.first(), Some(&(b"proc" | b"sys" | b"dev")))
 }
 
 #[cfg(test)]
@@ -93,11 +102,25 @@ mod tests {
         for path in ours {
             assert!(matches!(look(path.as_bytes()), Seen::Ours(_)), "{path}");
         }
-        let image = ["/", "/usr/lib", "/process", "/proc/..", "/devel/x", "usr/lib", "", "x/.."];
+        let image = [
+            "/",
+            "/usr/lib",
+            "/process",
+            "/proc/..",
+            "/devel/x",
+            "usr/lib",
+            "",
+            "x/..",
+            "usr/include/sys/stat.h",
+            "../x/dev/y",
+            "dev/../x",
+            "devel",
+        ];
         for path in image {
             assert_eq!(look(path.as_bytes()), Seen::Image, "{path}");
         }
-        for path in ["../proc/self", "dev/null"] {
+        for path in ["../proc/self", "dev/null", "./dev", "x/../../sys/y", "proc", "..//./dev/x/.."]
+        {
             assert_eq!(look(path.as_bytes()), Seen::Relative, "{path}");
         }
         assert_eq!(join(&normal(b"/proc/./self/../1/")), b"/proc/1");

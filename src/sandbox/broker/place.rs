@@ -235,6 +235,16 @@ impl Places {
         }
     }
 
+    /// Whether a path leads into the RUN's own /dev, whoever asks: nothing but the names decides that.
+    pub(super) fn is_own_device(&self, names: &Names) -> bool {
+        let mut parts = names.iter().map(|name| std::str::from_utf8(name).unwrap_or("\u{fffd}"));
+        if parts.next() != Some("dev") {
+            return false;
+        }
+        let parts: Vec<&str> = parts.collect();
+        matches!(self.dev(&parts, true), Step::At(Place::Private))
+    }
+
     fn dev(&self, names: &[&str], follow: bool) -> Step {
         let stream = |name: &str| match name {
             "stdin" => Some(0),
@@ -337,6 +347,28 @@ mod tests {
         assert_eq!(outside, Ok(Place::Image(b"/etc/passwd".to_vec())));
         let round = look("/proc/self/cwd/proc/self/cwd/dev/null", true);
         assert_eq!(round, Ok(Place::Real { path: "/dev/null".into(), writable: true }));
+    }
+
+    #[test]
+    fn an_own_device_is_one_whoever_asks() {
+        let (served, _) = places();
+        let own = Places { own_devices: true, ..places().0 };
+        let rows = [
+            ("/dev/null", true, false),
+            ("/dev/shm/x", true, true),
+            ("/dev", true, true),
+            ("/dev/fd/1", false, false),
+            ("/dev/stdout", false, false),
+            ("/dev/ptmx", false, false),
+            ("/dev/pts/0", false, false),
+            ("/proc/self/fd/1", false, false),
+            ("/sys/firmware", false, false),
+        ];
+        for (path, with_own, without) in rows {
+            let names = normal(path.as_bytes());
+            assert_eq!(own.is_own_device(&names), with_own, "{path}");
+            assert_eq!(served.is_own_device(&names), without, "{path}");
+        }
     }
 
     #[test]
