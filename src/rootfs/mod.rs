@@ -9,6 +9,7 @@
 //! | [`extract`](mod@extract) | a layer → a directory |
 //! | [`index`] | layers → a tree of names, without unpacking |
 //! | [`merge`] | layers → one layer, or one tar, without unpacking |
+//! | [`join`](mod@join) | a layer in a directory of its own → the directory of those below |
 //! | [`diff`] | an overlay's upper directory → a layer |
 //! | [`scan`] | a directory that a command ran in, with no overlay → a layer |
 //! | [`vacate`](mod@vacate) | making room in a directory that is in use |
@@ -21,6 +22,7 @@ pub mod extract;
 pub mod glob;
 pub mod ignore;
 pub mod index;
+pub mod join;
 pub mod merge;
 #[cfg(test)]
 mod overlay_tests;
@@ -43,6 +45,7 @@ pub use diff::{ChangeSink, DiffError, DiffStats, diff_upper};
 pub use entries::Entries;
 pub use extract::{Extract, ExtractError, Extracted, Filter, Whiteouts, extract};
 pub use index::{CompleteError, Index, IndexError, VisiblePart, Wanted};
+pub use join::join;
 pub use merge::{Merge, MergeError, Survey};
 pub use place::PathError;
 pub use root::{Root, RootError};

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::testing::{Layer, Sandbox, Snapshot, is_root, overlay, ownership, snapshot};
 use super::{
-    ChangeSink, Extract, Extracted, Index, Root, View, Wanted, Whiteouts, diff_upper, extract,
+    ChangeSink, Extract, Extracted, Index, Root, View, Wanted, Whiteouts, diff_upper, extract, join,
 };
 use crate::layer::{Entry, Kind, Metadata, Timestamp, Whiteout};
 
@@ -189,6 +189,22 @@ proptest! {
         }
         let valid = indexes(&layers).len();
         prop_assert_eq!(merged, snapshot(&applied(&layers[..valid]).root, true));
+    }
+
+    #[test]
+    fn layers_unpacked_apart_join_as_if_one_after_the_other(layers in layers()) {
+        let layers = &layers[..indexes(&layers).len()];
+        let joined = Sandbox::new();
+        for (number, layer) in layers.iter().enumerate() {
+            let own = Sandbox::new();
+            let apart = policy(Whiteouts::Apart);
+            let done = extract(&mut layer.entries(), &own.root, &apart).expect("unpacks");
+            join(&own.root, &joined.root, &done, ownership()).expect("joins");
+            let whole = applied(&layers[..=number]);
+            prop_assert_eq!(snapshot(&joined.root, true), snapshot(&whole.root, true));
+            own.assert_outside_untouched();
+        }
+        joined.assert_outside_untouched();
     }
 
     #[test]

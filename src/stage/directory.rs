@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -14,7 +14,8 @@ use super::pull::{side_by_side, through_tar};
 use super::workshop::Workshop;
 use crate::rootfs::vacate::Kept;
 use crate::rootfs::{
-    ChangeSink, DiffStats, Extract, Index, Ledger, Root, Scan, Snapshot, View, Whiteouts, extract,
+    ChangeSink, DiffStats, Extract, Extracted, Index, Ledger, Root, Scan, Snapshot, View,
+    Whiteouts, extract, join,
 };
 use crate::sandbox::{DirectoryRoot, Sandbox};
 
@@ -76,26 +77,35 @@ impl StageDir {
         }
     }
 
-    /// Puts the layers that are not in it yet on top of those that are. One after the other, because
-    /// each removes and replaces what the ones below have; but they are fetched side by side.
+    /// Puts the layers that are not in it yet on top of those that are. Layers from elsewhere are unpacked
+    /// side by side while they arrive, the lowest here, the others apart; then they come to it one after the
+    /// other, because each removes and replaces what the ones below have.
     pub(super) fn lay(&mut self, shop: &Workshop, layers: &[Arc<ImageLayer>]) -> Result<()> {
         let new = layers.get(self.laid..).unwrap_or_default();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let from_base = new.iter().any(|layer| !shop.blobs.has(&layer.descriptor.digest));
+        let Some((first, others)) = new.split_first() else { return Ok(()) };
+        let is_elsewhere = |layer: &ImageLayer| !shop.blobs.has(&layer.descriptor.digest);
+        let from_base = new.iter().any(|layer| is_elsewhere(layer));
         let plural = if new.len() == 1 { "" } else { "s" };
         let name = format!("unpack {} layer{plural}", new.len());
         // A COPY's own layer is not worth a word.
         let task = (self.laid == 0 || from_base).then(|| shop.reporter.start(&name));
+        let apart: Vec<_> = others.iter().map(|layer| Apart::new(layer)).collect();
+        // In `/` everything is the image's, and may be on another file system.
+        let in_place = matches!(shop.sandbox, Sandbox::Inplace(_));
+        let ledger = self.ledger.clone();
+        let bring = |apart: &Apart<'_>| match is_elsewhere(apart.layer) {
+            true if in_place => shop.fetch(apart.layer).map(drop),
+            true => apart.unpack(shop, &ledger),
+            false => Ok(()),
+        };
         thread::scope(|scope| {
-            // The first is unpacked while it arrives.
-            let rest = scope.spawn(|| side_by_side(&new[1..], |layer| shop.fetch(layer).map(drop)));
-            let laid = new.iter().try_for_each(|layer| self.lay_one(shop, layer));
-            let fetched =
-                rest.join().map_err(|_| anyhow::anyhow!("a download ended abnormally"))?;
-            laid.and(fetched)
+            let others = scope.spawn(|| side_by_side(&apart, bring));
+            let laid = self.lay_one(shop, first);
+            let unpacked =
+                others.join().map_err(|_| anyhow::anyhow!("an unpacking ended abnormally"))?;
+            laid.and(unpacked)
         })?;
+        apart.into_iter().try_for_each(|apart| self.lay_apart(shop, apart))?;
         if let Some(task) = task {
             let size =
                 new.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
@@ -112,16 +122,20 @@ impl StageDir {
             ledger: Some(self.ledger.clone()),
             ..Extract::new(Whiteouts::Apply, shop.ownership())
         };
-        // Whoever has the lock may be downloading it; once it is here, nobody needs it.
-        let lock = layer.lock();
-        let here = shop.blobs.has(&layer.descriptor.digest);
-        let lock = (!here).then_some(lock);
-        shop.with_bytes(layer, |bytes| {
-            through_tar(layer, bytes, |entries| Ok(extract(entries, &self.root, &policy)?))
-        })?;
-        drop(lock);
+        unpack(shop, layer, &self.root, &policy)?;
         self.stale = true;
         self.count_layer(shop, layer)
+    }
+
+    /// The same for one that may be unpacked already.
+    fn lay_apart(&mut self, shop: &Workshop, apart: Apart<'_>) -> Result<()> {
+        shop.cancel.check()?;
+        let unpacked = apart.unpacked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some((own, extracted)) = unpacked else { return self.lay_one(shop, apart.layer) };
+        let broken = || format!("layer {} is broken", apart.layer.descriptor.digest);
+        join(&own, &self.root, &extracted, shop.ownership()).with_context(broken)?;
+        self.stale = true;
+        self.count_layer(shop, apart.layer)
     }
 
     /// Notes what is there before a command runs.
@@ -164,6 +178,39 @@ impl StageDir {
         let blob = shop.blobs.open(&layer.descriptor.digest)?;
         through_tar(layer, Box::new(blob), |entries| Ok(headers.apply(entries)?))
     }
+}
+
+/// A layer, and where it was unpacked by itself, if it was.
+struct Apart<'a> {
+    layer: &'a ImageLayer,
+    unpacked: Mutex<Option<(Root, Extracted)>>,
+}
+
+impl<'a> Apart<'a> {
+    fn new(layer: &'a ImageLayer) -> Self {
+        Self { layer, unpacked: Mutex::default() }
+    }
+
+    fn unpack(&self, shop: &Workshop, ledger: &Arc<Ledger>) -> Result<()> {
+        let own = shop.open_root(&shop.layers_dir.join(shop.new_layer_dir()?))?;
+        let policy = Extract {
+            ledger: Some(ledger.clone()),
+            ..Extract::new(Whiteouts::Apart, shop.ownership())
+        };
+        let extracted = unpack(shop, self.layer, &own, &policy)?;
+        *self.unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some((own, extracted));
+        Ok(())
+    }
+}
+
+fn unpack(shop: &Workshop, layer: &ImageLayer, root: &Root, policy: &Extract) -> Result<Extracted> {
+    // Whoever has the lock may be downloading it; once it is here, nobody needs it.
+    let lock = layer.lock();
+    let here = shop.blobs.has(&layer.descriptor.digest);
+    let _lock = (!here).then_some(lock);
+    shop.with_bytes(layer, |bytes| {
+        through_tar(layer, bytes, |entries| Ok(extract(entries, root, policy)?))
+    })
 }
 
 /// Whether a link leads into a directory that is no part of the image.

@@ -139,6 +139,7 @@ impl Unpacker<'_> {
         }
         let dir = open().map_err(fail)?;
         // What this layer had here before, a whiteout or a file, hid the lower layers' directory.
+        self.hide(path);
         if let Some(overlay) = self.overlay() {
             overlay.set_opaque(&dir).map_err(|error| system("make opaque", path, error))?;
         }

@@ -14,7 +14,7 @@ mod whiteouts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -89,6 +89,8 @@ pub enum Whiteouts {
         /// Whether it will be mounted with the option of that name.
         userxattr: bool,
     },
+    /// The directory holds this layer alone, for [`join`](super::join()): they are noted.
+    Apart,
     /// The directory holds the layers below already: what is there is removed.
     Apply,
     /// Nothing is removed: several layers are unpacked into the same directory at the same time,
@@ -117,6 +119,12 @@ pub struct Extracted {
     /// The layer says that nothing below it remains. overlayfs has no mark for that: leave the layers
     /// below out of the mount.
     pub opaque_root: bool,
+    /// What is gone of the layers below; of what this layer has put there, nothing. Only with
+    /// [`Whiteouts::Apart`].
+    pub hidden: BTreeSet<PathBuf>,
+    /// Directories of which the layers below have nothing any more that is in them, but for those that
+    /// are named here too. The same.
+    pub emptied: BTreeSet<PathBuf>,
     /// Devices that the system did not let us make.
     pub devices_refused: u64,
     /// Extended attributes that the system or the file system did not take.
@@ -316,7 +324,7 @@ impl<'a> Unpacker<'a> {
     fn overlay(&self) -> Option<super::Overlay> {
         match self.policy.whiteouts {
             Whiteouts::Overlay { userxattr } => Some(super::Overlay { userxattr }),
-            Whiteouts::Apply | Whiteouts::Skip => None,
+            Whiteouts::Apart | Whiteouts::Apply | Whiteouts::Skip => None,
         }
     }
 }
