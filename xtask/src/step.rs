@@ -68,12 +68,24 @@ pub(crate) fn quiet(command: &mut Command) -> anyhow::Result<String> {
 /// # Errors
 /// If the build fails.
 pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
-    // Where it lies depends on the target triple in .cargo/config.toml, so cargo is asked.
-    let mut build = cargo(&["build", "--release", "--package", "kiln", "--bin", "kiln"]);
-    build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
-    let output = build.output().context("cannot start cargo")?;
+    let output = release_build().stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "cargo build ended with {}", output.status);
-    let messages = String::from_utf8(output.stdout)?;
+    built(&String::from_utf8(output.stdout)?)
+}
+
+/// The command that builds kiln as it is released. [`built`] reads its output.
+pub(crate) fn release_build() -> Command {
+    let mut build = cargo(&["build", "--release", "--package", "kiln", "--bin", "kiln"]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    build
+}
+
+/// The program that cargo has built, from its messages: where it lies depends on the target triple
+/// in .cargo/config.toml.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn built(messages: &str) -> anyhow::Result<PathBuf> {
     let mut paths = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message["executable"].as_str()?))
