@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::cgroup::{self, Hierarchy, left_behind};
 use crate::step::{quiet, target};
@@ -109,8 +109,9 @@ impl Places {
     /// Takes them, and clears away what a process has left that was ended before it could.
     ///
     /// # Errors
-    /// If another benchmark runs, or the disk refuses.
+    /// If this is not root, if another benchmark runs, or if the disk refuses.
     pub(crate) fn take() -> anyhow::Result<Self> {
+        ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
         let files = target().join("bench");
         let lock = lock(&files)?;
         if let Ok(hierarchy) = Hierarchy::find() {

@@ -34,6 +34,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use testkit::base;
 
+use disk::Places;
 use registry::Registry;
 
 use crate::step::{quiet, release_binary, timed, workspace};
@@ -82,11 +83,19 @@ pub(crate) fn wheels(dir: &Path, further: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts what stands in for `python:3-slim` into a registry.
+/// A registry with what stands in for `python:3-slim`, on a disk of its own.
 ///
 /// # Errors
 /// If it cannot be made or pushed.
-pub(crate) fn push_base(kiln: &Path, dir: &Path, to: &Registry) -> anyhow::Result<()> {
+pub(crate) fn source(places: &Places, kiln: &Path, dir: &Path) -> anyhow::Result<Registry> {
+    timed("the base image in a registry", || {
+        let registry = Registry::start(places.disk("s", DISK)?)?;
+        push_base(kiln, dir, &registry)?;
+        Ok(registry)
+    })
+}
+
+fn push_base(kiln: &Path, dir: &Path, to: &Registry) -> anyhow::Result<()> {
     let python = base::python(&base::cache_dir())?;
     let context = dir.join("base");
     fs::create_dir_all(&context)?;

@@ -10,8 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
-
 use crate::bench::disk::Places;
 use crate::bench::registry::Registry;
 use crate::bench::{self, DISK};
@@ -51,14 +49,12 @@ CMD [\"gunicorn\", \"app:app\"]
 /// # Errors
 /// If this is not root, or a build fails or does what it should not. An aim that is missed is none.
 pub(crate) fn run() -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
     let places = Places::take()?;
     let kiln = bench::kiln()?;
     let dir = target().join("bench-cache");
     let wheels = dir.join("wheels");
     timed("the flask example's wheels", || bench::wheels(&wheels, &[FURTHER]))?;
-    let source = Registry::start(places.disk("s", DISK)?)?;
-    timed("the base image in a registry", || bench::push_base(&kiln, &dir, &source))?;
+    let source = bench::source(&places, &kiln, &dir)?;
     let index = Index::start(&wheels)?;
     let bench = Bench { index, source, dir, machine: Machine { kiln, places } };
     let load = [bench.load()?];
