@@ -23,7 +23,7 @@ pub use self::freshness::Freshness;
 pub use self::login::{LoginRequest, LogoutRequest};
 pub use self::push::{Destinations, IndexRequest, IndexSource, PushRequest};
 use crate::image::{ImageFormat, Platform};
-use crate::registry::{CloudSettings, CredentialSource, ProxySettings, Repository};
+use crate::registry::{CloudSettings, CredentialSource, Patience, ProxySettings, Repository};
 use crate::remote::GitSettings;
 
 pub use self::contexts::{CONTEXT_FILE, Elsewhere, NamedSource, dockerfile_at};
@@ -250,6 +250,8 @@ pub struct RegistryChoice {
     pub retry_budget: Option<Duration>,
     /// Send layers in chunks of so many bytes.
     pub upload_chunk: Option<u64>,
+    /// How long a registry may keep an upload waiting. No flag changes it.
+    pub patience: Patience,
     /// Who started kiln, to stand behind its own name in requests (`skaffold`).
     pub upstream_client: Option<String>,
 }

@@ -48,6 +48,7 @@ pub(crate) fn registry_options(choice: &RegistryChoice) -> Options {
         },
         retry_budget: choice.retry_budget.unwrap_or(defaults.retry_budget),
         upload_chunk: choice.upload_chunk,
+        patience: choice.patience,
         user_agent: match &choice.upstream_client {
             Some(client) => format!("{} ({client})", defaults.user_agent),
             None => defaults.user_agent,

@@ -5,16 +5,25 @@
 
 mod common;
 
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, Instant};
 
 use common::bases::noise;
 use common::built::{Bench, need_root};
 use common::{Kiln, Outcome};
+use kiln::cancel::Cancel;
+use kiln::cli::{self, Environment, Invocation};
+use kiln::event::Reporter;
+use kiln::pipeline::{self, Ground};
+use kiln::registry::Patience;
+use kiln::sandbox::{self, Choice};
 use testkit::image::Image;
 use testkit::{Action, Fault, Registry};
 
 /// Does not compress, and is more than what is worth to be followed.
 const LARGE: usize = 40 << 20;
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(3600);
 /// What an upload has besides the layer: headers of tar and gzip, and what of the small ones there is.
 const REST: u64 = 1 << 20;
 
@@ -108,6 +117,47 @@ fn a_registry_that_takes_it_not_gets_it_when_it_is_complete() {
     }
 }
 
+/// kiln waits more than a minute for the answer, and five for a registry that takes nothing. Here it has less
+/// patience, which no flag gives it.
+#[test]
+fn a_registry_that_never_answers_gets_it_when_it_is_complete() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    for (action, patience) in [
+        // Takes all of it, and says nothing.
+        (Action::Silence, Patience { answer_max: LIMIT, ..Patience::default() }),
+        // Does not even take it.
+        (Action::Delay(FOREVER), Patience { bytes: LIMIT, ..Patience::default() }),
+    ] {
+        let bench = Bench::new();
+        let shown = format!("{action:?}");
+        bench.registry.fault(Fault::on("PATCH", "/app/blobs/uploads/", action));
+        let start = Instant::now();
+        build_here(&bench, patience);
+        assert!(start.elapsed() >= LIMIT, "nobody waited: {shown}");
+        let image = bench.image();
+        image.verify().unwrap();
+        assert!(image.file("large").unwrap() == noise(LARGE, 7), "another file: {shown}");
+        let sent = |it: &str| bench.registry.requests().iter().filter(|r| r.method == it).count();
+        // The ordinary way begins anew, as the registry has kept nothing.
+        assert_eq!((sent("PATCH"), methods(&uploads(&bench.registry, "app"))), (1, vec!["PUT"]));
+        assert_eq!(bench.registry.open_uploads(), 0, "{shown}");
+    }
+}
+
+/// In this process.
+fn build_here(bench: &Bench, patience: Patience) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("Dockerfile"), "FROM scratch\nCOPY large /\n").unwrap();
+    fs::write(dir.path().join("large"), noise(LARGE, 7)).unwrap();
+    let env = Environment::new(dir.path().to_owned(), [("TMPDIR".into(), dir.path().into())]);
+    let line = ["kiln", "build", ".", "-t", &bench.name()].map(Into::into);
+    let Ok(Invocation::Build(mut job)) = cli::parse(line, &env) else { panic!("no build") };
+    job.request.registry.patience = patience;
+    let sandbox = sandbox::enter(Choice::None).unwrap();
+    let (reporter, cancel) = (Reporter::silent(), Cancel::default());
+    pipeline::build(&job.request, &Ground { sandbox, reporter, cancel }).unwrap();
+}
+
 #[test]
 fn an_upload_that_breaks_goes_on_where_it_broke() {
     let bench = Bench::new();
@@ -157,17 +207,21 @@ fn a_repeated_build_sends_nothing_again() {
     assert_eq!(methods(&uploads(&bench.registry, "app")), [""; 0], "{outcome}");
 }
 
-/// On its way when the build ends: the registry is slow.
+/// On its way when the build ends: the registry is slow, or takes nothing, or says nothing. Where that
+/// were waited for, it would be for minutes.
 #[test]
 fn nothing_is_left_of_a_build_that_fails_meanwhile() {
     need_root();
-    let bench = Bench::new();
     let slow = Action::SlowUpload { piece: 1 << 20, pause: Duration::from_millis(200) };
-    bench.registry.fault(Fault::on("PATCH", "/app/blobs/uploads/", slow).always());
-    let dockerfile = "FROM BASE/busybox\nCOPY large /\nRUN false\n";
-    let outcome = bench.kiln(dockerfile).file("large", noise(LARGE, 7)).run();
-    assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert_eq!(bench.registry.open_uploads(), 0, "{outcome}");
+    for action in [slow, Action::Delay(FOREVER), Action::Silence] {
+        let bench = Bench::new();
+        let shown = format!("{action:?}");
+        bench.registry.fault(Fault::on("PATCH", "/app/blobs/uploads/", action).always());
+        let dockerfile = "FROM BASE/busybox\nCOPY large /\nRUN false\n";
+        let outcome = bench.kiln(dockerfile).file("large", noise(LARGE, 7)).run();
+        assert_eq!(outcome.code, Some(1), "{shown}\n{outcome}");
+        assert_eq!(bench.registry.open_uploads(), 0, "{shown}\n{outcome}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     trust, values,
 };
 use crate::image::{ImageFormat, Platform};
-use crate::registry::{Reference, ReferenceError};
+use crate::registry::{Patience, Reference, ReferenceError};
 use crate::request::{
     Annotation, Annotations, CompressionChoice, Export, Exports, Freshness, IsolationChoice,
     RegistryChoice, Request,
@@ -379,6 +379,7 @@ pub(super) fn registry_choice(flags: RegistryFlags, env: &Environment) -> Regist
         pull_retry: 0,
         retry_budget: flags.transfer.retry_budget,
         upload_chunk: flags.transfer.upload_chunk_size,
+        patience: Patience::default(),
         upstream_client: None,
     }
 }

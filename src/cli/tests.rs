@@ -8,7 +8,7 @@ mod warm;
 
 use super::*;
 use crate::image::ImageFormat;
-use crate::registry::{ProxySettings, ProxyVariable};
+use crate::registry::{Patience, ProxySettings, ProxyVariable};
 use crate::request::{
     Annotated, Annotation, Annotations, CacheChoice, CompressionChoice, DockerfileSource, Export,
     Exports, Freshness, IsolationChoice, RegistryChoice, RunChoice, Sink,
@@ -260,6 +260,7 @@ fn every_registry_flag_reaches_the_request() {
         pull_retry: 0,
         retry_budget: Some(std::time::Duration::from_secs(90)),
         upload_chunk: Some(64 << 20),
+        patience: Patience::default(),
         upstream_client: None,
     };
     assert_eq!(request.registry, expected);

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::error::RegistryError;
 use super::memo::Memo;
 use super::mirror::Mirrors;
-use super::options::Options;
+use super::options::{Options, Patience};
 use super::pull::{self, Resolved};
 use super::push::Pusher;
 use super::reference::{Reference, Repository, canonical_registry};
@@ -38,6 +38,7 @@ struct Shared {
     mirrors: Mirrors,
     memo: Memo,
     upload_chunk: Option<u64>,
+    patience: Patience,
     ahead: Ahead,
     /// Mirrors that answered, and what stands behind them if a blob is not there.
     behind: Mutex<HashMap<Repository, Repository>>,
@@ -63,6 +64,7 @@ impl Client {
             mirrors,
             memo: Memo::default(),
             upload_chunk: options.upload_chunk,
+            patience: options.patience,
             ahead: Ahead::new(options.ranges),
             behind: Mutex::default(),
         };
@@ -226,6 +228,11 @@ impl Client {
 
     pub(super) fn upload_chunk(&self) -> Option<u64> {
         self.0.shared.upload_chunk
+    }
+
+    /// How long a registry may keep an upload waiting.
+    pub(super) fn patience(&self) -> Patience {
+        self.0.shared.patience
     }
 
     /// What stops it.

@@ -66,7 +66,7 @@ pub use cloud::{
 pub use document::RemoteDocument;
 pub use download::{Downloaded, FileAt, FileReader};
 pub use error::{ObjectRefusal, RegistryError, Unauthorized};
-pub use options::{Options, Ranges};
+pub use options::{Options, Patience, Ranges};
 pub use post::Answer;
 pub use proxy::{ProxySettings, ProxyVariable};
 pub use pull::{Resolved, choose, choose_from};

@@ -55,6 +55,8 @@ pub struct Options {
     pub retry_budget: Duration,
     /// Blobs are sent in chunks of so many bytes; without, in one piece where that works.
     pub upload_chunk: Option<u64>,
+    /// How long a registry may keep an upload waiting.
+    pub patience: Patience,
     /// How big blobs are read.
     pub ranges: Ranges,
     /// What kiln calls itself.
@@ -85,9 +87,28 @@ impl Default for Options {
             retry_delay: Duration::from_millis(500),
             retry_budget: Duration::from_secs(180),
             upload_chunk: None,
+            patience: Patience::default(),
             ranges: Ranges::default(),
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+/// How long a registry may keep an upload waiting, before it is taken for one that broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until it takes the next bytes.
+    pub bytes: Duration,
+    /// Until it answers a request of which it has all bytes, whatever their number.
+    pub answer: Duration,
+    /// The same, however many these are.
+    pub answer_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let [bytes, answer, answer_max] = [300, 60, 900].map(Duration::from_secs);
+        Self { bytes, answer, answer_max }
     }
 }
 

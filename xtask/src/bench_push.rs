@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::ensure;
-use testkit::process::{DockerRegistry, docker_registry};
-
 use crate::bench;
-use crate::bench::{Mounted, Spread};
+use crate::bench::disk::Places;
+use crate::bench::registry::Registry;
+use crate::bench::{DISK, Spread};
 use crate::step::{quiet, target, timed};
 
 /// Each number of destinations is measured so often, in turn.
@@ -38,7 +37,7 @@ CMD [\"gunicorn\", \"app:app\"]
 /// # Errors
 /// If this is not root, or a build fails. An aim that is missed is none.
 pub(crate) fn run() -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
+    let places = Places::take()?;
     let kiln = bench::kiln()?;
     let dir = target().join("bench-push");
     let context = dir.join("context");
@@ -46,9 +45,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         bench::flask(&context, DOCKERFILE)?;
         bench::wheels(&context.join("wheels"), &[])
     })?;
-    let source = docker_registry(None)?;
-    let bench = Bench { kiln, disk: dir.join("disk"), place: dir.join("mounted"), context, source };
-    timed("the base image in a registry", || bench::push_base(&bench.kiln, &dir, &bench.source))?;
+    let source = bench::source(&places, &kiln, &dir)?;
+    let bench = Bench { kiln, context, source, places };
     let (mut one, mut many) = (Vec::new(), Vec::new());
     // The first round warms the caches and does not count.
     for round in 0..=ROUNDS {
@@ -68,24 +66,22 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 struct Bench {
     kiln: PathBuf,
-    /// The file that holds each run's file system.
-    disk: PathBuf,
-    /// Where it is mounted.
-    place: PathBuf,
     context: PathBuf,
     /// Has the base image.
-    source: DockerRegistry,
+    source: Registry,
+    // After the disks that are in it.
+    places: Places,
 }
 
 impl Bench {
     /// One build on a file system that has never been used, to registries that are empty.
     fn once(&self, count: usize) -> anyhow::Result<f64> {
-        let mounted = Mounted::new(&self.disk, &self.place)?;
-        let registries = (0..count).map(|_| docker_registry(None));
-        let registries = registries.collect::<anyhow::Result<Vec<_>>>()?;
+        let disk = self.places.disk("d", DISK)?;
+        let empty = |number| Registry::start(self.places.disk(&format!("r{number}"), DISK)?);
+        let registries = (0..count).map(empty).collect::<anyhow::Result<Vec<_>>>()?;
         let mut command = Command::new(&self.kiln);
         command.arg("build").arg(&self.context).args(["--registry-mirror", self.source.host()]);
-        command.env("TMPDIR", &mounted.place);
+        command.env("TMPDIR", disk.place());
         for registry in &registries {
             command.args(["-t", &format!("{}/app:1", registry.host())]);
         }

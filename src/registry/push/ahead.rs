@@ -118,7 +118,7 @@ impl Pusher {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Copied, RegistryError> {
         let engine = self.client.engine();
-        let (mut writer, body, hangup) = pipe(&engine.handle()?);
+        let (mut writer, body, hangup) = pipe(&engine.handle()?, self.client.patience().bytes);
         let action = format!("upload a layer to `{}`", self.repository.familiar());
         let target = Target::Url(begun.url.clone());
         let request = Request::new(Method::PATCH, &self.place, target, action)
@@ -134,10 +134,11 @@ impl Pusher {
             progress(sent);
         });
         let part = Part { offset: 0, length: begun.most, commits: false };
+        let patience = part.patience(begun.most, self.client.patience());
         let answer = engine.block_on(async {
             if matches!(copied, Copied::All(..)) {
                 drop(writer);
-                if let Ok(answer) = timeout(part.patience(begun.most), &mut task).await {
+                if let Ok(answer) = timeout(patience, &mut task).await {
                     return Ok(answer.ok());
                 }
             }

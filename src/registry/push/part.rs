@@ -12,6 +12,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::super::client::Client;
 use super::super::error::RegistryError;
+use super::super::options::Patience;
 use super::super::transport::{
     BodyWriter, Place, Request, Stream, Target, Transport, is_one_of, pipe, redirect,
 };
@@ -21,11 +22,7 @@ use crate::image::Descriptor;
 
 /// Bytes that are handed over at once.
 const BUFFER: usize = 128 << 10;
-/// How long a registry may take to answer once it has all bytes, whatever their number.
-const COMMIT_MIN: Duration = Duration::from_secs(60);
-/// How long at most.
-const COMMIT_MAX: Duration = Duration::from_secs(900);
-/// Bytes that it needs a second more for: those on object stores copy what they commit.
+/// Bytes that a registry needs a second more for: those on object stores copy what they commit.
 const COMMIT_RATE: u64 = 1 << 20;
 /// More hops than any registry needs.
 const REDIRECTS_MAX: usize = 8;
@@ -44,9 +41,9 @@ pub(super) struct Part {
 impl Part {
     /// How long the answer may take once the registry has the bytes of this request to a blob of so
     /// many. The one that ends the blob has the registry copy all of it.
-    pub(super) fn patience(self, size: u64) -> Duration {
+    pub(super) fn patience(self, size: u64, limits: Patience) -> Duration {
         let bytes = if self.commits { size } else { self.length };
-        COMMIT_MAX.min(COMMIT_MIN + Duration::from_secs(bytes / COMMIT_RATE))
+        limits.answer_max.min(limits.answer + Duration::from_secs(bytes / COMMIT_RATE))
     }
 }
 
@@ -118,8 +115,8 @@ impl Sender<'_> {
 
     fn once(&self, url: Url, part: Part, source: &mut Source<'_>) -> Result<Answer, Broken> {
         source.go_to(part.offset).map_err(Broken::Source)?;
-        let engine = self.client.engine();
-        let (writer, body, hangup) = pipe(&engine.handle().map_err(Broken::Way)?);
+        let (engine, patience) = (self.client.engine(), self.client.patience());
+        let (writer, body, hangup) = pipe(&engine.handle().map_err(Broken::Way)?, patience.bytes);
         let stream = Stream { body, length: Some(part.length) };
         let request = self.request(url, part);
         let transport = self.client.transport().clone();
@@ -142,7 +139,8 @@ impl Sender<'_> {
         }
         let waited = engine.block_on(async {
             let mut task = task;
-            match tokio::time::timeout(part.patience(self.descriptor.size), &mut task).await {
+            let patience = part.patience(self.descriptor.size, patience);
+            match tokio::time::timeout(patience, &mut task).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Err(self.connection(&error.to_string())),
                 Err(_) => {
@@ -264,7 +262,10 @@ mod tests {
             (1 << 40, 1 << 40, true, 900),
         ] {
             let part = Part { offset: 0, length, commits };
-            assert_eq!(part.patience(size).as_secs(), seconds, "{part:?}");
+            assert_eq!(part.patience(size, Patience::default()).as_secs(), seconds, "{part:?}");
         }
+        let impatient = Patience { answer_max: Duration::from_secs(2), ..Patience::default() };
+        let part = Part { offset: 0, length: MIB, commits: true };
+        assert_eq!(part.patience(MIB, impatient).as_secs(), 2);
     }
 }

@@ -14,8 +14,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Pieces between the writer and the network.
 const PIECES: usize = 4;
-/// How long a registry may take no byte of an upload.
-const STALLED: Duration = Duration::from_secs(300);
 
 /// The writing end; dropping it ends the body.
 #[derive(Debug)]
@@ -23,6 +21,8 @@ pub(in crate::registry) struct BodyWriter {
     runtime: Handle,
     pieces: mpsc::Sender<Vec<u8>>,
     hung_up: watch::Receiver<()>,
+    /// How long the other side may take no byte.
+    patience: Duration,
 }
 
 /// Unblocks the writer when the request has ended and nobody reads any more.
@@ -34,11 +34,14 @@ pub(in crate::registry) struct Hangup {
 struct Pieces(mpsc::Receiver<Vec<u8>>);
 
 /// A body and its writer. Writing fails with `BrokenPipe` once the [`Hangup`] is dropped, and with
-/// `WouldBlock` when the other side takes nothing for too long.
-pub(in crate::registry) fn pipe(runtime: &Handle) -> (BodyWriter, Body, Hangup) {
+/// `WouldBlock` when the other side takes nothing for longer than `patience`.
+pub(in crate::registry) fn pipe(
+    runtime: &Handle,
+    patience: Duration,
+) -> (BodyWriter, Body, Hangup) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let (hangup, hung_up) = watch::channel(());
-    let writer = BodyWriter { runtime: runtime.clone(), pieces: sender, hung_up };
+    let writer = BodyWriter { runtime: runtime.clone(), pieces: sender, hung_up, patience };
     (writer, Body::wrap_stream(Pieces(receiver)), Hangup { _sender: hangup })
 }
 
@@ -58,7 +61,7 @@ impl io::Write for BodyWriter {
             tokio::select! {
                 sent = send => sent.map_or_else(|_| broken(), |()| Ok(bytes.len())),
                 _ = self.hung_up.changed() => broken(),
-                () = tokio::time::sleep(STALLED) => Err(io::ErrorKind::WouldBlock.into()),
+                () = tokio::time::sleep(self.patience) => Err(io::ErrorKind::WouldBlock.into()),
             }
         })
     }

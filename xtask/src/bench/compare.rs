@@ -1,12 +1,12 @@
 //! `cargo xtask bench`: kiln and its peers, side by side.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
-use super::cgroup::{self, Hierarchy};
-use super::disk::{self, Places, drop_page_cache};
+use super::cgroup::Hierarchy;
+use super::disk::{Places, drop_page_cache};
 use super::once::Bench;
 use super::options::Options;
 use super::peer::{Peer, Tools};
@@ -20,17 +20,9 @@ use crate::step::{target, timed, workspace};
 /// # Errors
 /// If this is not root, or what everybody needs cannot be made. A peer that fails is none.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
     let dir = target().join("bench");
     fs::create_dir_all(dir.join("contexts"))?;
-    // Two that run at the same time would measure each other.
-    let lock = File::create(dir.join("lock"))?;
-    lock.try_lock().context("another cargo xtask bench runs")?;
-    if let Ok(hierarchy) = Hierarchy::find() {
-        // First those that a killed run has left: they hold its disks.
-        cgroup::clear(&hierarchy);
-    }
-    disk::clear();
+    let places = Places::take()?;
     let tools = Tools {
         kiln: kiln()?,
         kaniko: options.kaniko.clone(),
@@ -41,7 +33,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (peers, missing) = present(options.peers(), &tools);
     ensure!(!peers.is_empty(), "none of these peers can be measured: {}", advice(&missing));
     let mut machine = machine::describe(&tools, &dir)?;
-    let mut bench = prepare(tools, &dir, &peers)?;
+    let mut bench = prepare(tools, &dir, places, &peers)?;
     machine.control_groups = bench.hierarchy.is_some();
     machine.page_cache_dropped = drop_page_cache();
     let mut cases = Vec::new();
@@ -73,7 +65,7 @@ fn advice(missing: &[Missing]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-fn prepare(mut tools: Tools, dir: &Path, peers: &[Peer]) -> anyhow::Result<Bench> {
+fn prepare(mut tools: Tools, dir: &Path, places: Places, peers: &[Peer]) -> anyhow::Result<Bench> {
     if peers.iter().any(|peer| matches!(peer, Peer::KilnChroot | Peer::Kaniko)) {
         tools.container = timed("what dockerd gives a container", bundle::default_config)?;
     }
@@ -89,7 +81,7 @@ fn prepare(mut tools: Tools, dir: &Path, peers: &[Peer]) -> anyhow::Result<Bench
         println!("the page cache cannot be dropped here: what is read may be in memory");
     }
     let (dir, hierarchy) = (dir.to_owned(), hierarchy.ok());
-    Ok(Bench { tools, bases, dir, places: Places::new()?, hierarchy, count: 0 })
+    Ok(Bench { tools, bases, dir, places, hierarchy, count: 0 })
 }
 
 /// All peers in turn, so many times; who is first is another each time.

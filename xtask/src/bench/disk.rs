@@ -1,13 +1,15 @@
-//! File systems that have never been used, one for each run.
+//! File systems that have never been used, one for each run; and nobody else's runs beside them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::cgroup::left_behind;
-use crate::step::quiet;
+use anyhow::{Context as _, ensure};
+
+use super::cgroup::{self, Hierarchy, left_behind};
+use crate::step::{quiet, target};
 
 /// A new ext4 in a sparse file, mounted. Dropped, it is gone with all that was mounted in it.
 ///
@@ -20,25 +22,48 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Mounts one of so many bytes at `place`.
-    ///
-    /// # Errors
-    /// If this is not root, or there is no mkfs.ext4.
-    pub(crate) fn fresh(file: &Path, place: &Path, size: u64) -> anyhow::Result<Self> {
-        fs::create_dir_all(place)?;
-        let _ = fs::remove_file(file);
-        fs::File::create(file)?.set_len(size)?;
-        let disk = Self { file: file.to_owned(), place: place.to_owned() };
-        quiet(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(file))?;
+    fn fresh(
+        file: PathBuf,
+        place: PathBuf,
+        size: u64,
+        inodes: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(&place)?;
+        let _ = fs::remove_file(&file);
+        File::create(&file)?.set_len(size)?;
+        let disk = Self { file, place };
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F", "-m", "0"]);
+        if let Some(inodes) = inodes {
+            make.args(["-N", &inodes.to_string()]);
+        }
+        quiet(make.arg(&disk.file))?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> anyhow::Result<()> {
         // Else the kernel goes on to write inode tables for a while.
         let options = "loop,noinit_itable";
-        quiet(Command::new("mount").args(["-o", options]).arg(file).arg(place))?;
-        Ok(disk)
+        let mut mount = Command::new("mount");
+        quiet(mount.args(["-o", options]).arg(&self.file).arg(&self.place)).map(drop)
     }
 
     /// Where it is mounted.
     pub(crate) fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// What was written so far is on the disk, and in no page cache; that of others stays as it is.
+    ///
+    /// # Errors
+    /// If it is in use.
+    pub(crate) fn forget(&self) -> anyhow::Result<()> {
+        quiet(Command::new("umount").arg(&self.place))?;
+        let file = format!("if={}", self.file.display());
+        // This is what posix_fadvise(2) is in a shell.
+        quiet(Command::new("dd").args([&file, "iflag=nocache", "count=0", "status=none"]))?;
+        self.mount()
     }
 }
 
@@ -70,35 +95,73 @@ fn is_mounted(place: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(1)).any(|point| Path::new(point) == place)
 }
 
-/// A directory of this process with a short path: those of sockets have 108 bytes at most
-/// (unix(7)). Dropped, it is gone.
+/// Where the disks of a benchmark are. Only one process of a checkout has them at a time: two
+/// benchmarks would measure each other. Dropped, they are another's.
 #[derive(Debug)]
-pub(crate) struct Places(PathBuf);
+pub(crate) struct Places {
+    /// Mount points have short paths: those of sockets have 108 bytes at most (unix(7)).
+    mounts: PathBuf,
+    files: PathBuf,
+    _lock: File,
+}
 
 impl Places {
+    /// Takes them, and clears away what a process has left that was ended before it could.
+    ///
     /// # Errors
-    /// If it cannot be made.
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let dir = PathBuf::from(format!("/tmp/kiln-bench-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
-        Ok(Self(dir))
+    /// If this is not root, if another benchmark runs, or if the disk refuses.
+    pub(crate) fn take() -> anyhow::Result<Self> {
+        ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
+        let files = target().join("bench");
+        let lock = lock(&files)?;
+        if let Ok(hierarchy) = Hierarchy::find() {
+            // First those who are left: they hold its disks.
+            cgroup::clear(&hierarchy);
+        }
+        clear();
+        let mounts = PathBuf::from(format!("/tmp/kiln-bench-{}", std::process::id()));
+        fs::create_dir_all(&mounts)?;
+        Ok(Self { mounts, files, _lock: lock })
     }
 
-    /// The path of a name in it.
-    pub(crate) fn of(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    /// A new disk of so many bytes. One name has one disk at a time.
+    ///
+    /// # Errors
+    /// If this is not root, or there is no mkfs.ext4.
+    pub(crate) fn disk(&self, name: &str, bytes: u64) -> anyhow::Result<Disk> {
+        Disk::fresh(self.file(name), self.mounts.join(name), bytes, None)
+    }
+
+    /// A new disk that has room for so many files too. Others have one for each 16 KiB.
+    ///
+    /// # Errors
+    /// As [`Self::disk`].
+    pub(crate) fn disk_of(&self, name: &str, bytes: u64, files: u64) -> anyhow::Result<Disk> {
+        Disk::fresh(self.file(name), self.mounts.join(name), bytes, Some(files))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.join(format!("{name}.disk"))
     }
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
         // Whatever is mounted in it is not to be deleted.
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.mounts);
     }
 }
 
+/// The lock of all benchmarks, until it is dropped.
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(dir)?;
+    let lock = File::create(dir.join("lock"))?;
+    lock.try_lock().context("another cargo xtask bench runs: wait until it has ended")?;
+    Ok(lock)
+}
+
 /// Unmounts what a process has left that was ended before it could.
-pub(crate) fn clear() {
+fn clear() {
     for entry in fs::read_dir("/tmp").into_iter().flatten().flatten() {
         if !left_behind(&entry.file_name().to_string_lossy()) {
             continue;
@@ -115,4 +178,21 @@ pub(crate) fn clear() {
 pub(crate) fn drop_page_cache() -> bool {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_one_benchmark_runs_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(&dir.path().join("bench")).unwrap();
+        let error = lock(&dir.path().join("bench")).unwrap_err().to_string();
+        assert!(error.starts_with("another cargo xtask bench runs"), "{error}");
+        drop(first);
+        lock(&dir.path().join("bench")).unwrap();
+    }
 }

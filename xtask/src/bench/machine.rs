@@ -66,6 +66,9 @@ fn versions(tools: &Tools) -> BTreeMap<String, String> {
     if let Some(program) = &tools.buildkitd {
         add("buildkitd", program, "--version");
     }
+    if let Some(program) = tools.runc_of_buildkitd() {
+        add("buildkitd's runc", &program, "--version");
+    }
     if let Some(path) = &tools.kaniko {
         let inside = path.join("kaniko/executor");
         add("kaniko", if path.is_dir() { &inside } else { path }, "version");

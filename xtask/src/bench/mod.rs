@@ -1,4 +1,4 @@
-//! What benchmarks of builds share: the flask example, its base image, a disk that has never been used.
+//! What benchmarks of builds share: the flask example, its base image, disks and registries that have never been used.
 
 mod aims;
 mod bases;
@@ -8,7 +8,7 @@ mod cgroup;
 mod chart;
 pub(crate) mod compare;
 pub(crate) mod curve;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod limit;
 mod machine;
 #[cfg(test)]
@@ -33,12 +33,14 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use testkit::base;
-use testkit::process::DockerRegistry;
+
+use disk::Places;
+use registry::Registry;
 
 use crate::step::{quiet, release_binary, timed, workspace};
 
 /// What one run writes has room here, several times.
-const DISK: u64 = 4 << 30;
+pub(crate) const DISK: u64 = 4 << 30;
 
 /// The kiln to measure: the one that `KILN_RELEASE` names, or one that is built as a release is.
 ///
@@ -81,11 +83,19 @@ pub(crate) fn wheels(dir: &Path, further: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts what stands in for `python:3-slim` into a registry.
+/// A registry with what stands in for `python:3-slim`, on a disk of its own.
 ///
 /// # Errors
 /// If it cannot be made or pushed.
-pub(crate) fn push_base(kiln: &Path, dir: &Path, to: &DockerRegistry) -> anyhow::Result<()> {
+pub(crate) fn source(places: &Places, kiln: &Path, dir: &Path) -> anyhow::Result<Registry> {
+    timed("the base image in a registry", || {
+        let registry = Registry::start(places.disk("s", DISK)?)?;
+        push_base(kiln, dir, &registry)?;
+        Ok(registry)
+    })
+}
+
+fn push_base(kiln: &Path, dir: &Path, to: &Registry) -> anyhow::Result<()> {
     let python = base::python(&base::cache_dir())?;
     let context = dir.join("base");
     fs::create_dir_all(&context)?;
@@ -95,51 +105,6 @@ pub(crate) fn push_base(kiln: &Path, dir: &Path, to: &DockerRegistry) -> anyhow:
     fs::write(context.join("Dockerfile"), "FROM scratch\nADD rootfs.tar /\n")?;
     let name = format!("{}/library/python:3-slim", to.host());
     quiet(Command::new(kiln).arg("build").arg(&context).args(["-t", &name])).map(drop)
-}
-
-/// A new ext4 file system; gone when dropped. On one that was used before, ext4 looks for room past
-/// what was deleted just now, which takes longer the more that is.
-pub(crate) struct Mounted {
-    pub(crate) place: PathBuf,
-    disk: PathBuf,
-}
-
-impl Mounted {
-    /// # Errors
-    /// If this is not root, or there is no mkfs.ext4.
-    pub(crate) fn new(disk: &Path, place: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(place)?;
-        let _ = fs::remove_file(disk);
-        fs::File::create(disk)?.set_len(DISK)?;
-        quiet(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk))?;
-        let mounted = Self { place: place.to_owned(), disk: disk.to_owned() };
-        mounted.mount()?;
-        Ok(mounted)
-    }
-
-    /// What was written so far is on the disk, and in no page cache.
-    ///
-    /// # Errors
-    /// If it is in use.
-    pub(crate) fn forget(&self) -> anyhow::Result<()> {
-        quiet(Command::new("umount").arg(&self.place))?;
-        let file = format!("if={}", self.disk.display());
-        // This is what posix_fadvise(2) is in a shell.
-        quiet(Command::new("dd").args([&file, "iflag=nocache", "count=0", "status=none"]))?;
-        self.mount()
-    }
-
-    fn mount(&self) -> anyhow::Result<()> {
-        let mut mount = Command::new("mount");
-        quiet(mount.args(["-o", "loop"]).arg(&self.disk).arg(&self.place)).map(drop)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Nothing is left in it that anybody needs.
-        let _ = quiet(Command::new("umount").arg(&self.place));
-    }
 }
 
 /// The median of some times, and the least and the most.

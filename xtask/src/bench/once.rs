@@ -10,6 +10,7 @@ use super::case::{Build, Case};
 use super::cgroup::{Cgroup, Hierarchy};
 use super::disk::{Disk, Places, drop_page_cache};
 use super::peer::{Cache, Job, Peer, Tools};
+use super::processors;
 use super::registry::{DEBIAN, IMAGE, PYTHON, Registry};
 use super::results::Sample;
 use super::steps::Steps;
@@ -21,9 +22,9 @@ pub(crate) struct Bench {
     pub(crate) tools: Tools,
     /// The storage of a registry that has the base images.
     pub(crate) bases: PathBuf,
-    /// For contexts and the files of disks.
+    /// For contexts.
     pub(crate) dir: PathBuf,
-    /// For mounted disks.
+    /// For disks.
     pub(crate) places: Places,
     /// None if this machine has no control groups.
     pub(crate) hierarchy: Option<Hierarchy>,
@@ -43,9 +44,8 @@ impl Bench {
         look_inside: bool,
     ) -> anyhow::Result<Sample> {
         let context = case.context(&self.dir.join("contexts"))?;
-        let store =
-            Disk::fresh(&self.dir.join("registry.disk"), &self.places.of("r"), case.disks[1])?;
-        let registry = Registry::start(store, &self.bases)?;
+        let store = self.places.disk("r", case.disks[1])?;
+        let registry = Registry::with_bases(store, &self.bases)?;
         if case.build != Build::Cold {
             let disk = self.machine(case, &registry, &context)?;
             self.build(case, peer, &registry, disk.place(), Cache::Fill)
@@ -66,8 +66,7 @@ impl Bench {
 
     /// A new disk with a checkout.
     fn machine(&self, case: &Case, registry: &Registry, context: &Path) -> anyhow::Result<Disk> {
-        let disk =
-            Disk::fresh(&self.dir.join("builder.disk"), &self.places.of("d"), case.disks[0])?;
+        let disk = self.places.disk("d", case.disks[0])?;
         let checkout = disk.place().join("context");
         quiet(Command::new("cp").arg("-r").arg(context).arg(&checkout))?;
         fs::write(checkout.join("Dockerfile"), case.dockerfile(registry.host()))?;
@@ -92,13 +91,13 @@ impl Bench {
         let mut steps = Steps::new(group.as_ref(), place)?;
         drop_page_cache();
         let requests = registry.requests();
-        let (watch, before) = (group.as_ref().map(Cgroup::watch), children());
+        let (watch, before) = (group.as_ref().map(Cgroup::watch), processors::of_children());
         steps.begin();
         let daemon = peer.build(&job, &mut steps);
         let wall = steps.elapsed();
         let cpu = match &group {
             Some(group) => group.cpu()?,
-            None => children() - before,
+            None => processors::of_children() - before,
         };
         let memory = watch.map_or(0, |watch| watch.peak());
         // Stopped before its control group is removed, and whatever it has left is killed with it.
@@ -125,13 +124,4 @@ fn added(registry: &Registry, case: &Case) -> anyhow::Result<u64> {
 fn look(registry: &Registry, case: &Case, place: &Path) -> anyhow::Result<()> {
     let image = registry.image(&format!("{IMAGE}:1"), &place.join("look"))?;
     case.check(&image.tree()?, &place.join("context")).context("the image is not right")
-}
-
-/// Seconds of CPU of children that have ended and were waited for, with theirs: fields 16 and 17
-/// of proc_pid_stat(5), in hundredths.
-fn children() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
-    let fields = behind_name.split(' ').skip(13).take(2);
-    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

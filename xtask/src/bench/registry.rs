@@ -30,7 +30,7 @@ const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// A registry with the base images.
+/// A registry whose storage is on a disk of its own.
 #[derive(Debug)]
 pub(crate) struct Registry {
     server: DockerRegistry,
@@ -40,11 +40,22 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// With the base images.
+    ///
     /// # Errors
     /// If the disk refuses, or the registry does not start.
-    pub(crate) fn start(disk: Disk, bases: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn with_bases(disk: Disk, bases: &Path) -> anyhow::Result<Self> {
         let storage = disk.place().join("storage");
-        quiet(Command::new("cp").arg("-r").arg(bases).arg(&storage))?;
+        quiet(Command::new("cp").arg("-r").arg(bases).arg(storage))?;
+        Self::start(disk)
+    }
+
+    /// With what is on the disk; with nothing on a new one.
+    ///
+    /// # Errors
+    /// If the registry does not start.
+    pub(crate) fn start(disk: Disk) -> anyhow::Result<Self> {
+        let storage = disk.place().join("storage");
         let server = DockerRegistry::builder().storage(&storage).start()?;
         Ok(Self { server, storage, _disk: disk })
     }
@@ -54,9 +65,14 @@ impl Registry {
         self.server.host()
     }
 
+    /// What it was asked and sent so far, when nothing more comes.
+    pub(crate) fn traffic(&self) -> Traffic {
+        traffic(&settled(&self.server))
+    }
+
     /// Requests so far.
     pub(crate) fn requests(&self) -> usize {
-        traffic(&settled(&self.server)).requests
+        self.traffic().requests
     }
 
     /// The manifest of an image that was pushed, such as `library/debian:12-slim`.
@@ -116,7 +132,7 @@ impl Registry {
 }
 
 /// The log, when nothing more comes.
-pub(crate) fn settled(registry: &DockerRegistry) -> String {
+fn settled(registry: &DockerRegistry) -> String {
     let mut log = registry.log();
     loop {
         thread::sleep(QUIET);
@@ -129,7 +145,7 @@ pub(crate) fn settled(registry: &DockerRegistry) -> String {
 }
 
 /// What a registry's log tells.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) requests: usize,
     /// Bytes of blobs that it sent.
@@ -137,7 +153,7 @@ pub(crate) struct Traffic {
 }
 
 /// Adds up requests. Docker's registry writes a line for each in Apache's "combined" form.
-pub(crate) fn traffic(log: &str) -> Traffic {
+fn traffic(log: &str) -> Traffic {
     let mut traffic = Traffic::default();
     for line in log.lines().filter(|line| line.starts_with("127.0.0.1 - - [")) {
         let mut quoted = line.split('"').skip(1);

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use testkit::distant::Distant;
-use testkit::process::DockerRegistry;
 
 use super::LATENCY;
-use crate::bench::Mounted;
-use crate::bench::registry::{settled, traffic};
+use crate::bench::DISK;
+use crate::bench::disk::Places;
+use crate::bench::registry::Registry;
 use crate::step::quiet;
 
 /// Where a build has its registries.
@@ -22,8 +22,8 @@ pub(super) enum Host<'a> {
 }
 
 impl Host<'_> {
-    pub(super) fn far(image: &DockerRegistry, base: &DockerRegistry) -> anyhow::Result<Self> {
-        let way = |to: &DockerRegistry| Distant::start(to.host(), LATENCY);
+    pub(super) fn far(image: &Registry, base: &Registry) -> anyhow::Result<Self> {
+        let way = |to: &Registry| Distant::start(to.host(), LATENCY);
         Ok(Self::Far { image: way(image)?, base: way(base)? })
     }
 }
@@ -56,28 +56,24 @@ impl Once {
 
 /// Machines that have never seen the project.
 pub(super) struct Machine {
-    kiln: PathBuf,
-    disk: PathBuf,
-    place: PathBuf,
+    pub(super) kiln: PathBuf,
+    /// For disks.
+    pub(super) places: Places,
 }
 
 impl Machine {
-    pub(super) fn new(kiln: PathBuf, dir: &Path) -> Self {
-        Self { kiln, disk: dir.join("disk"), place: dir.join("mounted") }
-    }
-
     /// A build of a context that lies on a new file system, as do all files that kiln makes.
     pub(super) fn build(
         &self,
         context: &Path,
         arguments: &[String],
         host: &Host<'_>,
-        registries: [&DockerRegistry; 2],
+        registries: [&Registry; 2],
     ) -> anyhow::Result<Once> {
-        let mounted = Mounted::new(&self.disk, &self.place)?;
-        let checkout = mounted.place.join("project");
+        let disk = self.places.disk("d", DISK)?;
+        let checkout = disk.place().join("project");
         quiet(Command::new("cp").arg("-r").arg(context).arg(&checkout))?;
-        mounted.forget()?;
+        disk.forget()?;
         let (image, base) = match host {
             Host::Near(image) => (*image, registries[1].host()),
             Host::Far { image, base } => (image.host(), base.host()),
@@ -86,9 +82,9 @@ impl Machine {
         command.arg("build").arg(&checkout).args(["-t", &format!("{image}/app:1")]);
         command.args(["--cache-repo", &format!("{image}/app/cache"), "--cache-mounts"]);
         command.args(["--registry-mirror", base, "--progress", "plain"]).args(arguments);
-        command.env("TMPDIR", &mounted.place).env("HOME", &mounted.place);
+        command.env("TMPDIR", disk.place()).env("HOME", disk.place());
         command.env_remove("XDG_CACHE_HOME").stdin(Stdio::null());
-        let before = registries.map(|registry| registry.log().len());
+        let before = registries.map(|registry| registry.traffic());
         let start = Instant::now();
         let output = command.output()?;
         let seconds = start.elapsed().as_secs_f64();
@@ -96,9 +92,9 @@ impl Machine {
         ensure!(output.status.success(), "kiln ended with {}:\n{said}", output.status);
         let mut once = Once { seconds, ran: ran(&said), ..Once::default() };
         for (registry, before) in registries.into_iter().zip(before) {
-            let traffic = traffic(&settled(registry)[before..]);
-            once.requests += traffic.requests;
-            once.pulled += traffic.pulled;
+            let after = registry.traffic();
+            once.requests += after.requests - before.requests;
+            once.pulled += after.pulled - before.pulled;
         }
         if let Host::Far { image, base } = host {
             let connections = image.connections() + base.connections();

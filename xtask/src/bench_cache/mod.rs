@@ -10,10 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
-use testkit::process::{DockerRegistry, docker_registry};
-
-use crate::bench;
+use crate::bench::disk::Places;
+use crate::bench::registry::Registry;
+use crate::bench::{self, DISK};
 use crate::step::{target, timed};
 use index::Index;
 use measure::{Host, Machine, Once};
@@ -50,15 +49,14 @@ CMD [\"gunicorn\", \"app:app\"]
 /// # Errors
 /// If this is not root, or a build fails or does what it should not. An aim that is missed is none.
 pub(crate) fn run() -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
+    let places = Places::take()?;
     let kiln = bench::kiln()?;
     let dir = target().join("bench-cache");
     let wheels = dir.join("wheels");
     timed("the flask example's wheels", || bench::wheels(&wheels, &[FURTHER]))?;
-    let source = docker_registry(None)?;
-    timed("the base image in a registry", || bench::push_base(&kiln, &dir, &source))?;
+    let source = bench::source(&places, &kiln, &dir)?;
     let index = Index::start(&wheels)?;
-    let bench = Bench { machine: Machine::new(kiln, &dir), index, source, dir };
+    let bench = Bench { index, source, dir, machine: Machine { kiln, places } };
     let load = [bench.load()?];
     let mut rows = rows();
     // The first round warms the caches and does not count.
@@ -93,17 +91,18 @@ fn rows() -> Vec<Row> {
 }
 
 struct Bench {
-    machine: Machine,
     index: Index,
     /// Has the base image.
-    source: DockerRegistry,
+    source: Registry,
     dir: PathBuf,
+    // After the disks that are in its places.
+    machine: Machine,
 }
 
 impl Bench {
     /// One after the other, with one registry for image and cache that is empty before.
     fn round(&self, round: usize) -> anyhow::Result<Vec<Once>> {
-        let registry = docker_registry(None)?;
+        let registry = self.empty()?;
         let context = self.dir.join("context");
         bench::flask(&context, DOCKERFILE)?;
         let near = || Host::Near(registry.host());
@@ -127,7 +126,7 @@ impl Bench {
         Ok(all)
     }
 
-    fn flask(&self, context: &Path, to: &DockerRegistry, host: &Host<'_>) -> anyhow::Result<Once> {
+    fn flask(&self, context: &Path, to: &Registry, host: &Host<'_>) -> anyhow::Result<Once> {
         let arguments = [
             ("PIP_INDEX_URL", self.index.url()),
             ("PIP_TRUSTED_HOST", self.index.host().to_owned()),
@@ -140,7 +139,7 @@ impl Bench {
 
     /// Many stages, each of which needs the one before it.
     fn large(&self) -> anyhow::Result<Row> {
-        let registry = docker_registry(None)?;
+        let registry = self.empty()?;
         let context = self.dir.join("large");
         bench::flask(&context, &large())?;
         let build =
@@ -157,6 +156,10 @@ impl Bench {
             row.add(once);
         }
         Ok(row)
+    }
+
+    fn empty(&self) -> anyhow::Result<Registry> {
+        Registry::start(self.machine.places.disk("r", DISK)?)
     }
 
     fn load(&self) -> anyhow::Result<String> {

@@ -3,39 +3,70 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use testkit::client;
-use testkit::process::{DockerRegistry, docker_registry, measure};
+use anyhow::ensure;
+use testkit::process::measure;
 
 use super::shape::{Project, Shape};
+use crate::bench::disk::{Disk, Places};
 use crate::bench::processors;
+use crate::bench::registry::{IMAGE, Registry};
 use crate::bench::results::Sample;
-use crate::step::quiet;
 
-/// A registry writes its line about a request when it has answered.
-const QUIET: Duration = Duration::from_millis(200);
 /// What a disk needs whatever is on it.
 const DISK: (u64, u64) = (1 << 30, 20_000);
-const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
-                      application/vnd.docker.distribution.manifest.v2+json";
 
 /// What all builds share.
 pub(crate) struct Tools {
     pub(crate) kiln: PathBuf,
     /// The program that writes files.
     pub(crate) writer: PathBuf,
-    /// Where disks are.
-    pub(crate) dir: PathBuf,
+    /// For disks.
+    pub(crate) places: Places,
 }
 
-/// A new file system, and a new registry. Dropped, nothing is left.
-pub(crate) struct Place<'a> {
+/// A context on a new file system, with room for what kiln writes.
+pub(crate) struct Checkout<'a> {
     tools: &'a Tools,
-    registry: DockerRegistry,
     disk: Disk,
+}
+
+impl<'a> Checkout<'a> {
+    /// With room for so many bytes and files.
+    ///
+    /// # Errors
+    /// If this is not root, or a program is not there.
+    pub(crate) fn new(tools: &'a Tools, bytes: u64, files: u64) -> anyhow::Result<Self> {
+        let disk = tools.places.disk_of("d", bytes, files)?;
+        for name in ["context", "tmp", "home"] {
+            fs::create_dir(disk.place().join(name))?;
+        }
+        Ok(Self { tools, disk })
+    }
+
+    pub(crate) fn context(&self) -> PathBuf {
+        self.disk.place().join("context")
+    }
+
+    /// A directory that kiln may use.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.disk.place().join("tmp")
+    }
+
+    /// kiln, which keeps all that it writes on the disk.
+    pub(crate) fn kiln(&self) -> Command {
+        let mut command = Command::new(&self.tools.kiln);
+        command.env("TMPDIR", self.tmp()).env("HOME", self.disk.place().join("home"));
+        command.env_remove("XDG_CACHE_HOME");
+        command
+    }
+}
+
+/// A context, and a registry that has nothing. Dropped, nothing is left.
+pub(super) struct Place<'a> {
+    pub(super) checkout: Checkout<'a>,
+    registry: Registry,
 }
 
 impl<'a> Place<'a> {
@@ -45,21 +76,10 @@ impl<'a> Place<'a> {
     /// If this is not root, or a program is not there.
     pub(super) fn new(tools: &'a Tools, shape: &Shape, count: u64) -> anyhow::Result<Self> {
         let bytes = DISK.0 + 2 * count * shape.disk.0;
-        Self::with(tools, bytes, DISK.1 + 2 * count * shape.disk.1)
-    }
-
-    /// With room for so many bytes and files.
-    ///
-    /// # Errors
-    /// If this is not root, or a program is not there.
-    pub(crate) fn with(tools: &'a Tools, bytes: u64, inodes: u64) -> anyhow::Result<Self> {
-        let disk = Disk::new(&tools.dir, bytes, inodes)?;
-        let registry = docker_registry(None)?;
-        let place = Self { tools, registry, disk };
-        for name in ["context", "tmp", "home"] {
-            fs::create_dir(place.disk.place.join(name))?;
-        }
-        Ok(place)
+        let checkout = Checkout::new(tools, bytes, DISK.1 + 2 * count * shape.disk.1)?;
+        // What is pushed is no larger than what it is made of.
+        let registry = Registry::start(tools.places.disk("r", bytes)?)?;
+        Ok(Self { checkout, registry })
     }
 
     /// The registry's.
@@ -67,17 +87,12 @@ impl<'a> Place<'a> {
         self.registry.host()
     }
 
-    pub(crate) fn context(&self) -> PathBuf {
-        self.disk.place.join("context")
-    }
-
-    /// A directory that kiln may use.
-    pub(crate) fn tmp(&self) -> PathBuf {
-        self.disk.place.join("tmp")
+    pub(super) fn context(&self) -> PathBuf {
+        self.checkout.context()
     }
 
     pub(super) fn writer(&self) -> &Path {
-        &self.tools.writer
+        &self.checkout.tools.writer
     }
 
     /// Puts the program that writes files into the context.
@@ -85,16 +100,8 @@ impl<'a> Place<'a> {
     /// # Errors
     /// If the disk refuses.
     pub(super) fn add_writer(&self) -> anyhow::Result<()> {
-        fs::copy(&self.tools.writer, self.context().join("writer"))?;
+        fs::copy(self.writer(), self.context().join("writer"))?;
         Ok(())
-    }
-
-    /// kiln, which keeps all that it writes on the disk.
-    pub(crate) fn kiln(&self) -> Command {
-        let mut command = Command::new(&self.tools.kiln);
-        command.env("TMPDIR", self.tmp()).env("HOME", self.disk.place.join("home"));
-        command.env_remove("XDG_CACHE_HOME");
-        command
     }
 
     /// Builds and pushes.
@@ -105,10 +112,11 @@ impl<'a> Place<'a> {
         fs::write(self.context().join("Dockerfile"), &project.dockerfile)?;
         // What was prepared is not to be written to the disk while kiln is measured.
         rustix::fs::sync();
-        let mut command = self.kiln();
-        command.arg("build").arg(self.context()).args(["-t", &format!("{}/app:1", self.host())]);
+        let image = format!("{IMAGE}:1");
+        let mut command = self.checkout.kiln();
+        command.arg("build").arg(self.context()).args(["-t", &format!("{}/{image}", self.host())]);
         command.args(["--isolation", isolation, "--progress", "plain"]);
-        let before = self.requests();
+        let before = self.registry.requests();
         // A program begins with the peak of the one that started it, that is of this one: exec_mmap() in
         // fs/exec.c. What this process needed some time ago is forgotten here; see proc_pid_clear_refs(5).
         fs::write("/proc/self/clear_refs", "5")?;
@@ -121,62 +129,10 @@ impl<'a> Place<'a> {
         ensure!(output.status.success(), "kiln ended with {}:\n{said}", output.status);
         let mut sample = Sample { wall, cpu, memory, ..Sample::default() };
         sample.phases.insert("RUN".to_owned(), took(&said));
-        sample.requests = self.requests() - before;
-        sample.layers = self.layers(project.base_layers)?;
+        sample.requests = self.registry.requests() - before;
+        let layers = self.registry.layers(&image)?;
+        sample.layers = layers.iter().skip(project.base_layers).map(|(_, size)| size).sum();
         Ok(sample)
-    }
-
-    /// Requests so far, when no more come.
-    fn requests(&self) -> usize {
-        let mut log = self.registry.log();
-        loop {
-            thread::sleep(QUIET);
-            let later = self.registry.log();
-            if later.len() == log.len() {
-                return log.lines().filter(|line| line.starts_with("127.0.0.1 - - [")).count();
-            }
-            log = later;
-        }
-    }
-
-    /// Compressed bytes of the layers above those of the base.
-    fn layers(&self, base: usize) -> anyhow::Result<u64> {
-        let url = format!("http://{}/v2/app/manifests/1", self.host());
-        let answer = client::request("GET", &url, &[("Accept", ACCEPT)], b"")?;
-        let manifest = answer.json();
-        let layers = manifest["layers"].as_array().context("the image has no manifest")?;
-        Ok(layers.iter().skip(base).filter_map(|layer| layer["size"].as_u64()).sum())
-    }
-}
-
-/// A new ext4 in a sparse file, mounted.
-struct Disk {
-    place: PathBuf,
-    file: PathBuf,
-}
-
-impl Disk {
-    fn new(dir: &Path, bytes: u64, inodes: u64) -> anyhow::Result<Self> {
-        let disk = Self { place: dir.join("mounted"), file: dir.join("disk") };
-        fs::create_dir_all(&disk.place)?;
-        let _ = fs::remove_file(&disk.file);
-        fs::File::create(&disk.file)?.set_len(bytes)?;
-        let mut make = Command::new("mkfs.ext4");
-        make.args(["-q", "-F", "-m", "0", "-N", &inodes.to_string()]);
-        quiet(make.arg(&disk.file))?;
-        let mut mount = Command::new("mount");
-        // Else the kernel goes on to write tables of inodes for a while.
-        mount.args(["-o", "loop,noinit_itable"]).arg(&disk.file).arg(&disk.place);
-        quiet(&mut mount)?;
-        Ok(disk)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Nothing is left in it that anybody needs.
-        let _ = quiet(Command::new("umount").arg(&self.place));
-        let _ = fs::remove_file(&self.file);
     }
 }
 

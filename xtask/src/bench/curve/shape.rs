@@ -180,7 +180,7 @@ fn layers(place: &Place, count: u64) -> anyhow::Result<Project> {
     let dockerfile = numbered(&base, count)?;
     fs::write(base.join("Dockerfile"), dockerfile)?;
     let name = format!("{}/base:1", place.host());
-    let mut build = place.kiln();
+    let mut build = place.checkout.kiln();
     quiet(build.arg("build").arg(&base).args(["-t", &name]))?;
     fs::remove_dir_all(&base)?;
     place.add_writer()?;

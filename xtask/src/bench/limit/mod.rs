@@ -9,11 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::curve;
-use super::curve::place::{Place, Tools};
+use super::curve::place::{Checkout, Tools};
+use super::disk::Places;
 use super::peer;
 use super::report;
 use super::results::{Machine, Point};
@@ -75,12 +76,12 @@ struct Start {
 /// # Errors
 /// If this is not root, or a program fails. A limit that is missed is none.
 pub(crate) fn run() -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "this mounts file systems: run it as root");
+    let places = Places::take()?;
     let kiln = bench::kiln()?;
     let dir = target().join("bench-limits");
     fs::create_dir_all(&dir)?;
     let mut machine = machine::describe(&peer::Tools::of(&kiln), &dir)?;
-    let tools = Tools { writer: curve::writer(&dir)?, kiln, dir };
+    let tools = Tools { writer: curve::writer(&dir)?, kiln, places };
     let starts = timed("the first request", || starts(&tools.kiln))?;
     // Before this process needs much itself: see `place::Place::build`.
     let memory = curve::points(&tools, "megabytes", &LAYERS)?;
@@ -128,7 +129,7 @@ fn layer(tools: &Tools) -> anyhow::Result<Layer> {
     let (kiln, bare, hashed) = (nothing(), nothing(), nothing());
     let mut layer = Layer { bytes: 0, files: tree::FILES, kiln, bare, hashed };
     for round in 0..=ROUNDS {
-        let place = Place::with(tools, 8 << 30, 100_000)?;
+        let place = Checkout::new(tools, 8 << 30, 100_000)?;
         layer.bytes = tree::write(&place.context().join("tree"))?;
         fs::write(place.context().join("Dockerfile"), "FROM scratch\nCOPY tree /\n")?;
         rustix::fs::sync();
@@ -152,7 +153,7 @@ fn layer(tools: &Tools) -> anyhow::Result<Layer> {
     Ok(layer)
 }
 
-fn by_tar(place: &Place<'_>, hashes: Hashes) -> anyhow::Result<(f64, Option<u64>)> {
+fn by_tar(place: &Checkout<'_>, hashes: Hashes) -> anyhow::Result<(f64, Option<u64>)> {
     let out = place.tmp().join("layer.tar.gz");
     let (seconds, size) = reference::write(&place.context().join("tree"), &out, hashes)?;
     fs::remove_file(out)?;
@@ -162,7 +163,7 @@ fn by_tar(place: &Place<'_>, hashes: Hashes) -> anyhow::Result<(f64, Option<u64>
 
 /// All of kiln, from its start to its end. Only a layout shows how large the layer is, and waits until it is
 /// on the disk, which the others do not: it is written in the round that does not count.
-fn by_kiln(place: &Place<'_>, counts: bool) -> anyhow::Result<(f64, Option<u64>)> {
+fn by_kiln(place: &Checkout<'_>, counts: bool) -> anyhow::Result<(f64, Option<u64>)> {
     let out = place.tmp().join("layout");
     let mut command = place.kiln();
     command.arg("build").arg(place.context()).arg("--no-push");

@@ -48,6 +48,11 @@ impl Tools {
     pub(crate) fn of(kiln: &Path) -> Self {
         Self { kiln: kiln.to_owned(), ..Self::default() }
     }
+
+    /// The runc that came with buildkitd.
+    pub(crate) fn runc_of_buildkitd(&self) -> Option<PathBuf> {
+        self.buildkitd.as_deref().and_then(buildkit::runc)
+    }
 }
 
 /// What a build does with the cache.
@@ -160,6 +165,7 @@ impl Peer {
             Self::Buildkit if tools.buildkitd.is_none() || tools.buildctl.is_none() => {
                 Some("give its two programs: --buildkitd PATH --buildctl PATH".to_owned())
             }
+            Self::Buildkit if tools.runc_of_buildkitd().is_some() => None,
             Self::Buildkit => installed(&["/usr/sbin/runc"], "runc"),
             Self::Limit => installed(&["/usr/bin/curl"], "curl"),
         }
