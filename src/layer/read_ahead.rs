@@ -166,7 +166,13 @@ impl BufRead for ReadAhead {
                 Source::Here(reader) => {
                     self.current.resize(CHUNK, 0);
                     self.position = CHUNK; // nothing, should the read fail
-                    let count = fill(reader, &mut self.current)?;
+                    let count = match fill(reader, &mut self.current) {
+                        Ok(count) => count,
+                        Err(error) => {
+                            self.source = Source::Failed;
+                            return Err(error);
+                        }
+                    };
                     self.current.truncate(count);
                     self.position = 0;
                 }

@@ -14,7 +14,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, Stat, fchmod, fstat, linkat, renameat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, Stat, fchmod, fstat, linkat, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::extract::{ExtractError, Extracted};
@@ -129,8 +131,14 @@ impl Join<'_> {
                     (false, false) => {}
                     (true, false) | (false, true) => self.remove(&to, &below)?,
                 }
+                let is_same = there.as_ref().is_some_and(|stat| !ours && stat.st_nlink > 1);
                 renameat(&from, &name, &to, &name)
                     .map_err(|errno| failed("move", &below, errno))?;
+                // It does nothing where both are names of one file (rename(2)).
+                if is_same && look(&from, &below, &name)?.is_some() {
+                    unlinkat(&from, &name, AtFlags::empty())
+                        .map_err(|errno| failed("remove", &below, errno))?;
+                }
             }
         }
         Ok(())
@@ -255,6 +263,24 @@ mod tests {
             inode(one) == inode(two)
         };
         assert!(is_same("d/two", "e/two"));
+    }
+
+    #[test]
+    fn a_link_to_what_is_there_already_leaves_no_further_name() {
+        use std::os::unix::fs::MetadataExt as _;
+        let below = Sandbox::new();
+        lay(&below, &Layer::default().file("a", "one").hard("b", "a")).expect("joins");
+        lay(&below, &Layer::default().hard("b", "a").hard("c", "a")).expect("joins");
+        let file = std::fs::metadata(below.root.path().join("a")).expect("there");
+        assert_eq!((names(&below).join(" "), file.nlink()), ("a b c".to_owned(), 3));
+    }
+
+    #[test]
+    fn a_link_may_come_in_place_of_links() {
+        let below = Sandbox::new();
+        lay(&below, &Layer::default().file("low", "one").file("low2", "two")).expect("joins");
+        lay(&below, &Layer::default().hard("d/x", "low").hard("d", "low2")).expect("joins");
+        assert_eq!(names(&below), ["d", "low", "low2"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -93,7 +94,10 @@ impl StageDir {
         // In `/` everything is the image's, and may be on another file system.
         let in_place = matches!(shop.sandbox, Sandbox::Inplace(_));
         let ledger = self.ledger.clone();
+        let failed = AtomicBool::new(false);
         let bring = |apart: &Apart<'_>| match is_elsewhere(apart.layer) {
+            // The lowest cannot be used: no other is begun.
+            _ if failed.load(Ordering::Relaxed) => Ok(()),
             true if in_place => shop.fetch(apart.layer).map(drop),
             true => apart.unpack(shop, &ledger),
             false => Ok(()),
@@ -101,6 +105,7 @@ impl StageDir {
         thread::scope(|scope| {
             let others = scope.spawn(|| side_by_side(&apart, bring));
             let laid = self.lay_one(shop, first);
+            failed.store(laid.is_err(), Ordering::Relaxed);
             let unpacked =
                 others.join().map_err(|_| anyhow::anyhow!("an unpacking ended abnormally"))?;
             laid.and(unpacked)

@@ -254,7 +254,7 @@ fn an_archive_that_is_broken() {
         kiln.file("a.tar.gz", &gzip.finish().expect("written")[..3000])
     };
     assert_snapshot!(refused(gzip, "FROM scratch\nADD a.tar.gz /\n"), @r#"
-    error: cannot unpack "/a.tar.gz": cannot read the archive: incomplete deflate stream
+    error: cannot unpack "/a.tar.gz": cannot read the archive: the gzip data ends in the middle
      --> DIR/context/Dockerfile:2:1
       |
     2 | ADD a.tar.gz /

@@ -41,6 +41,8 @@ enum Next {
 pub(super) struct Inflate<'a> {
     pub(super) bits: Bits<'a>,
     codes: Box<Codes>,
+    /// Whether the codes are those that need not be given.
+    are_fixed: bool,
     next: Next,
     is_last: bool,
     out: Box<[u8; BUFFER]>,
@@ -55,7 +57,7 @@ impl<'a> Inflate<'a> {
         let codes = Box::new(Codes { literals: Table::new(), distances: Table::new() });
         let out = Box::new([0; BUFFER]);
         let next = Next::Block;
-        Self { bits, codes, next, is_last: false, out, floor: 0, taken: 0, at: 0 }
+        Self { bits, codes, are_fixed: false, next, is_last: false, out, floor: 0, taken: 0, at: 0 }
     }
 
     /// A stream begins; nothing of the one before can be copied.
@@ -115,7 +117,7 @@ impl<'a> Inflate<'a> {
                 }
                 return Ok(Next::Stored { left: length as usize });
             }
-            1 => self.make_codes(&FIXED, &[5; 32])?,
+            1 => self.make_fixed_codes()?,
             2 => self.read_codes()?,
             _ => return Err(damaged("a block is of no known kind")),
         }
@@ -175,7 +177,17 @@ impl<'a> Inflate<'a> {
         Ok(())
     }
 
+    /// Not again where they are there: a block may have ten bits, and making them takes far longer.
+    fn make_fixed_codes(&mut self) -> io::Result<()> {
+        if !self.are_fixed {
+            self.make_codes(&FIXED, &[5; 32])?;
+            self.are_fixed = true;
+        }
+        Ok(())
+    }
+
     fn make_codes(&mut self, literals: &[u8], distances: &[u8]) -> io::Result<()> {
+        self.are_fixed = false;
         let made = self.codes.literals.make(literals, &LITERALS, true);
         made.map_err(|_| damaged("the code of a block's bytes and lengths is none"))?;
         let made = self.codes.distances.make(distances, &DISTANCES, true);

@@ -29,6 +29,8 @@ pub(super) struct Gunzip<'a> {
     part: Part,
     checksum: Crc,
     length: u32,
+    /// Is passed on when all that was made is taken.
+    failure: Option<io::Error>,
 }
 
 /// What of a member comes next.
@@ -39,7 +41,7 @@ enum Part {
     Trailer,
     /// After the last member.
     End,
-    /// An error was passed on; what follows would be wrong.
+    /// What follows would be wrong.
     Broken,
 }
 
@@ -53,7 +55,7 @@ impl<'a> Gunzip<'a> {
     /// Reads `input` in large pieces; no buffer is needed before it.
     pub(super) fn new(input: impl Read + Send + 'a) -> Self {
         let inflate = Inflate::new(Bits::new(Box::new(input)));
-        Self { inflate, part: Part::Header, checksum: Crc::new(), length: 0 }
+        Self { inflate, part: Part::Header, checksum: Crc::new(), length: 0, failure: None }
     }
 
     /// Makes plain bytes where all are taken; there are none at the end.
@@ -64,20 +66,29 @@ impl<'a> Gunzip<'a> {
                 Part::Data => self.data()?,
                 Part::Trailer => self.trailer()?,
                 Part::End => return Ok(()),
-                Part::Broken => return Err(damaged("an earlier read has failed")),
+                Part::Broken => {
+                    let again = || damaged("an earlier read has failed");
+                    return Err(self.failure.take().unwrap_or_else(again));
+                }
             }
         }
         Ok(())
     }
 
     fn data(&mut self) -> io::Result<()> {
-        let progress = self.inflate.advance()?;
+        let progress = self.inflate.advance();
         let made = self.inflate.ready();
         self.checksum.update(made);
         // ISIZE is the length modulo 2^32.
         self.length = self.length.wrapping_add(made.len() as u32);
-        if progress == Progress::Ended {
-            self.part = Part::Trailer;
+        match progress {
+            Ok(Progress::Full) => {}
+            Ok(Progress::Ended) => self.part = Part::Trailer,
+            // First what was made before: it may be enough to see what this is.
+            Err(error) => {
+                self.failure = Some(error);
+                self.part = Part::Broken;
+            }
         }
         Ok(())
     }

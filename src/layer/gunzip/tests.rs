@@ -239,3 +239,16 @@ fn errors_say_what_is_wrong_and_stay() {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert!(library(cut).is_err());
 }
+
+#[test]
+fn what_comes_before_the_damage_is_given() {
+    let plain = samples().swap_remove(4);
+    let packed = packed(&plain, 6);
+    for end in [100, 1000, packed.len() / 2, packed.len() - 8] {
+        let mut reader = Gunzip::new(&packed[..end]);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).expect_err("cut");
+        assert!(plain.starts_with(&read) && !read.is_empty(), "{end}");
+        assert!(reader.read(&mut [0]).is_err());
+    }
+}

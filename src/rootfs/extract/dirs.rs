@@ -15,8 +15,10 @@ use crate::rootfs::root::{DIRECTORY, remove_tree_at};
 use crate::rootfs::settle::{Replace, mode, set_mtime, settle};
 use crate::rootfs::stat;
 
-/// How many directories are kept open: those of one path, and some neighbours.
+/// How many directories are kept open: those of one path, and some neighbours. Fewer where layers are
+/// unpacked side by side for each stage: a process may have 1024 descriptors, mostly.
 const MAX_OPEN: usize = 128;
+const MAX_OPEN_APART: usize = 32;
 
 /// What its owner needs to put something into a directory.
 const USABLE: u32 = 0o700;
@@ -171,7 +173,9 @@ impl Unpacker<'_> {
                 }
             }
         }
-        if self.dirs.open.len() >= MAX_OPEN {
+        let most =
+            if self.policy.whiteouts == Whiteouts::Apart { MAX_OPEN_APART } else { MAX_OPEN };
+        if self.dirs.open.len() >= most {
             self.dirs.open.clear();
         }
         let dir = Rc::new(dir);

@@ -61,6 +61,7 @@ impl Unpacker<'_> {
                 Ok(()) => {}
                 // Also where the target was inside what the link replaces.
                 Err(Errno::NOENT) => {
+                    self.forget_foreign(path);
                     self.clear(&dir, path)?;
                     return self.missing_target(path, target, meta);
                 }
@@ -96,6 +97,7 @@ impl Unpacker<'_> {
         let (path, target) = (path.to_owned(), target.to_owned());
         if self.refused.contains(&target) {
             self.done.devices_refused += 1;
+            self.hide(&path);
             self.refused.insert(path);
             return Ok(());
         }

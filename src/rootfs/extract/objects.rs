@@ -134,6 +134,7 @@ impl Unpacker<'_> {
             Err(Errno::PERM) if kind != FileType::Fifo => {
                 self.done.devices_refused += 1;
                 self.refused.insert(path.to_owned());
+                self.hide(path);
                 return Ok(());
             }
             Err(errno) => return Err(system("make the device", path, errno)),

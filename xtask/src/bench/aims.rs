@@ -191,7 +191,7 @@ fn share(
     Line {
         what,
         at_most: at_most.to_string(),
-        found: ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.to_string()),
+        found: ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.beside(at_most)),
         verdict: Some(judge(results, case, kiln, ratio.map(|ratio| ratio.medians), at_most)),
         beside: None,
     }
@@ -263,7 +263,7 @@ mod tests {
         let buildah = "| | time: kiln, namespaces / buildah, chroot isolation | 0.4 \
                        | 0.55 (0.50–0.58) | **missed** |";
         assert!(table.contains(buildah), "{table}");
-        let limit = "| | time: kiln, namespaces / the limit | 1 | 1.00 (0.83–1.17) | reached |";
+        let limit = "| | time: kiln, namespaces / the limit | 1 | 1.000 (0.83–1.17) | reached |";
         assert!(table.contains(limit), "{table}");
     }
 

@@ -175,6 +175,13 @@ fn write(results: &Results, dir: &Path, whole: bool) -> anyhow::Result<()> {
     let is_kept = whole && results.missing.iter().all(|lacks| Peer::is_by_path(&lacks.peer));
     if is_kept {
         fs::write(workspace().join("docs/benchmarks/results.json"), &text)?;
+    } else {
+        let path = dir.join("results.json");
+        println!(
+            "docs/ stays as it is, as not all was measured that this machine could have, or too seldom for \
+             medians: see {}",
+            path.display()
+        );
     }
     report::write(results, is_kept)
 }

@@ -54,9 +54,16 @@ impl Ratio {
     }
 }
 
+impl Ratio {
+    /// Beside what it may be at most: with one digit more where two would not tell which is larger.
+    pub(super) fn beside(&self, at_most: f64) -> String {
+        if (self.medians - at_most).abs() < 0.005 { format!("{self:.3}") } else { self.to_string() }
+    }
+}
+
 impl fmt::Display for Ratio {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{:.2}", self.medians)?;
+        write!(to, "{:.*}", to.precision().unwrap_or(2), self.medians)?;
         match self.rounds {
             Some((least, most)) => write!(to, " ({least:.2}–{most:.2})"),
             None => Ok(()),
@@ -77,6 +84,13 @@ mod tests {
         let other = peer("kaniko", &[10.0, 5.0, 4.0]);
         let ratio = Ratio::new(&kiln, &other, wall).unwrap();
         assert_eq!(ratio.to_string(), "0.40 (0.10–0.75)");
+    }
+
+    #[test]
+    fn what_is_missed_by_a_hair_is_seen_to_be() {
+        let ratio = Ratio { medians: 0.4012, rounds: Some((0.36, 0.41)) };
+        assert_eq!(ratio.beside(0.4), "0.401 (0.36–0.41)");
+        assert_eq!(ratio.beside(0.5), "0.40 (0.36–0.41)");
     }
 
     #[test]

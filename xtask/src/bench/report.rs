@@ -56,6 +56,7 @@ impl Text {
             machine: table::machine(&results.machine, &results.date, &results.commit)
                 .trim_end()
                 .to_owned()
+                + &format!(" Of each case and builder: {}.", results.rounds())
                 + &table::doubts(&results.machine)
                 + "\n",
             aims: aims::table(results, of),
@@ -138,6 +139,7 @@ mod tests {
         Text::of(&results, Of::All).keep(dir.path(), &chart::svg(&results)).unwrap();
         let read = |page: &str| fs::read_to_string(dir.path().join(page)).unwrap();
         assert!(read("README.md").contains("| flask, cold | 1.20 |"));
+        assert!(read("README.md").contains(&format!("builder: {}.", results.rounds())));
         assert!(read("docs/benchmarks.md").contains("| 0.24 (0.23–0.25) | reached |"));
         assert!(read("docs/benchmarks/results.md").contains("## big, push\n"));
         assert!(read("docs/benchmarks/chart.svg").ends_with("</svg>\n"));

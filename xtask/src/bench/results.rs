@@ -17,6 +17,19 @@ pub(crate) struct Results {
     pub(crate) missing: Vec<Missing>,
 }
 
+impl Results {
+    /// How often each case was measured, as "3 rounds" or "3 to 5 rounds".
+    pub(crate) fn rounds(&self) -> String {
+        let peers = self.cases.iter().flat_map(|case| &case.peers);
+        let counts = || peers.clone().map(|peer| peer.samples.len()).filter(|&count| count > 0);
+        match (counts().min().unwrap_or(0), counts().max().unwrap_or(0)) {
+            (1, 1) => "1 round".to_owned(),
+            (least, most) if least == most => format!("{most} rounds"),
+            (least, most) => format!("{least} to {most} rounds"),
+        }
+    }
+}
+
 /// Where it was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
