@@ -101,19 +101,17 @@ fn decode<'a, R: Read + Send + 'a>(
     format: Format,
     input: R,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    if format == Format::Gzip {
-        return Ok(Box::new(Gunzip::new(input)));
-    }
-    let input = BufReader::with_capacity(INPUT_BUFFER, input);
+    let buffered = |input| BufReader::with_capacity(INPUT_BUFFER, input);
     Ok(match format {
-        Format::Plain | Format::Gzip => Box::new(input),
+        Format::Plain => Box::new(input),
+        Format::Gzip => Box::new(Gunzip::new(input)),
         // libzstd refuses windows over 128 MiB by itself.
-        Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(buffered(input))?),
+        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(input))),
         Format::Xz => {
             let flags = liblzma::stream::CONCATENATED;
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+            Box::new(liblzma::bufread::XzDecoder::new_stream(buffered(input), stream))
         }
     })
 }

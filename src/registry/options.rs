@@ -99,9 +99,9 @@ impl Default for Options {
 pub struct Patience {
     /// Until it takes the next bytes.
     pub bytes: Duration,
-    /// Until it answers a request of which it has all bytes, whatever their number.
+    /// Until it answers a request of which it has all bytes. It gets a second more for each MiB.
     pub answer: Duration,
-    /// The same, however many these are.
+    /// What it gets at most, however many bytes these are.
     pub answer_max: Duration,
 }
 

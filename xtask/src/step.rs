@@ -1,5 +1,6 @@
 //! Commands and steps, with what they are called and how long they take.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -21,8 +22,23 @@ pub(crate) fn target() -> PathBuf {
 /// `cargo`, the one that runs this.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(arguments).current_dir(workspace());
+    let mut command = cargo_tool(cargo);
+    command.args(arguments);
+    command
+}
+
+/// A program that calls cargo, in the workspace, as if a user had called it: without the variables by
+/// which cargo tells a program of which package it is. Build scripts watch some (ring's does), so all that
+/// needs them would be compiled anew each time that cargo is called in the other way.
+pub(crate) fn cargo_tool(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_own) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(workspace());
     command
 }
 

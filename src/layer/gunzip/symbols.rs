@@ -3,6 +3,7 @@
 use std::io;
 
 use super::bits::{Bits, INPUT};
+use super::code::Entry;
 use super::copies::copy;
 use super::damaged;
 use super::inflate::{BUFFER, Codes, ROOM};
@@ -63,23 +64,18 @@ fn decode(
         if bits.at >= end || at > BUFFER - ROOM {
             break Ok(Ended::Scarce);
         }
-        let mut before = bits.buffer;
-        bits.used(entry.bits());
+        // Where the entry's bits begin, as those beyond its code are looked at later.
+        let mut before = bits.take(entry);
         if entry.is_literal() {
-            out[at] = entry.byte();
-            at += 1;
+            put(out, &mut at, entry);
             entry = literals.first(bits.buffer);
-            before = bits.buffer;
-            bits.used(entry.bits());
+            before = bits.take(entry);
             if entry.is_literal() {
-                out[at] = entry.byte();
-                at += 1;
+                put(out, &mut at, entry);
                 entry = literals.first(bits.buffer);
-                before = bits.buffer;
-                bits.used(entry.bits());
+                before = bits.take(entry);
                 if entry.is_literal() {
-                    out[at] = entry.byte();
-                    at += 1;
+                    put(out, &mut at, entry);
                     bits.refill(input);
                     entry = literals.first(bits.buffer);
                     continue;
@@ -91,11 +87,9 @@ fn decode(
             if entry.is_link() {
                 bits.refill(input);
                 entry = literals.behind(entry, bits.buffer);
-                before = bits.buffer;
-                bits.used(entry.bits());
+                before = bits.take(entry);
                 if entry.is_literal() {
-                    out[at] = entry.byte();
-                    at += 1;
+                    put(out, &mut at, entry);
                     bits.refill(input);
                     entry = literals.first(bits.buffer);
                     continue;
@@ -132,6 +126,12 @@ fn decode(
     ended
 }
 
+#[inline(always)]
+fn put(out: &mut [u8; BUFFER], at: &mut usize, literal: Entry) {
+    out[*at] = literal.byte();
+    *at += 1;
+}
+
 pub(super) const NO_SYMBOL: &str = "bits that are no symbol";
 pub(super) const NO_DISTANCE: &str = "bits that are no distance";
 pub(super) const TOO_FAR: &str = "a distance to before the beginning";
@@ -152,6 +152,14 @@ impl Stream {
         self.buffer |= u64::from_le_bytes(word) << self.count;
         self.at += ((63 - self.count) >> 3) as usize;
         self.count |= 56;
+    }
+
+    /// Uses the bits of an entry. Returns what there was before.
+    #[inline(always)]
+    fn take(&mut self, entry: Entry) -> u64 {
+        let before = self.buffer;
+        self.used(entry.bits());
+        before
     }
 
     #[inline(always)]

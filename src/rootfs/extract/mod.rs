@@ -329,7 +329,11 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-fn system(action: &'static str, path: &Path, source: impl Into<io::Error>) -> ExtractError {
+pub(super) fn system(
+    action: &'static str,
+    path: &Path,
+    source: impl Into<io::Error>,
+) -> ExtractError {
     ExtractError::System { action, path: path.to_owned(), source: source.into() }
 }
 

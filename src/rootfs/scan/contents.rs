@@ -35,12 +35,12 @@ impl Hashing {
 
     /// Reads to the end.
     pub(in crate::rootfs) fn of(self, content: &mut dyn Read) -> io::Result<Hash> {
-        let mut reader = HashingReader { inner: content, hasher: self.begin(), count: 0 };
+        let mut hasher = self.begin();
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok(reader.hasher.finish()),
-                Ok(_) => {}
+            match content.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
